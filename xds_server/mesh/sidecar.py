@@ -1,0 +1,50 @@
+"""What a Sidecar policy says of the proxies it selects: what comes in where, what may be seen going out."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from xds_server.mesh.service import Labels, Port
+from xds_server.problem import Origin
+
+
+class OutboundPolicy(enum.StrEnum):
+    """What happens to traffic for a destination that no policy names."""
+
+    ALLOW_ANY = "ALLOW_ANY"
+    REGISTRY_ONLY = "REGISTRY_ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class IngressListener:
+    """Sidecar.ingress: one port that the sidecar takes for its application.
+
+    Attributes:
+        bind: address to bind in NONE mode, "" for the default.
+        default_endpoint: where the application listens, as "127.0.0.1:port", "[::1]:port" or "unix:///path"; "" sends
+            to where the traffic was addressed.
+    """
+
+    port: Port
+    bind: str = ""
+    default_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """One Sidecar document.
+
+    Attributes:
+        selector: () selects every workload of the namespace; in the root namespace, of the mesh.
+        ingress: None when not given (ports come from the services), () when given and empty.
+        egress_hosts: (namespace, host) pairs as written, "*" allowed in both; None when not given: everything visible.
+        outbound_policy: None is the mesh's.
+    """
+
+    namespace: str
+    selector: Labels = ()
+    ingress: tuple[IngressListener, ...] | None = None
+    egress_hosts: tuple[tuple[str, str], ...] | None = None
+    outbound_policy: OutboundPolicy | None = None
+    origin: Origin | None = None

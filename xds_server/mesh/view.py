@@ -1,0 +1,173 @@
+"""The part of a mesh that one workload may see: all that translation gets.
+
+Two workloads with equal views get the same bytes, so nothing goes in here that does not change a resource.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xds_server.mesh.mesh import Mesh, Scope
+from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.service import Labels, Locality, Protocol, Service, labels_match
+from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
+from xds_server.mesh.workload import Interception, Workload
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InboundPort:
+    """One port that the sidecar takes for its application.
+
+    Attributes:
+        number: the workload's port: what inbound names carry.
+        service_host, service_port: the service it belongs to, "" and `number` for one that no service has.
+        bind: address to bind in NONE mode.
+        default_endpoint: where the application listens; "" is where the traffic was addressed (REDIRECT mode only).
+    """
+
+    number: int
+    protocol: Protocol
+    service_host: str = ""
+    service_port: int = 0
+    bind: str = ""
+    default_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The facts about a caller that routes may ask for: only label keys that some visible route names."""
+
+    namespace: str = ""
+    labels: Labels = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """What one workload may see. Equal views share one snapshot."""
+
+    backends: tuple[Backend, ...] = ()
+    virtual_hosts: tuple[VirtualHost, ...] = ()
+    inbound: tuple[InboundPort, ...] = ()
+    source: Source = Source()
+    locality: Locality = Locality()
+    interception: Interception = Interception.REDIRECT
+    http_proxy_port: int = 0
+    bind_address: str = "127.0.0.1"
+    outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+
+
+def view_for(mesh: Mesh, workload: Workload) -> View:
+    """What `workload` may see of `mesh`: scope of its namespace, narrowed by the Sidecar that selects it."""
+    scope = mesh.scope(workload.namespace)
+    sidecar = sidecar_for(mesh, workload)
+    backends, virtual_hosts = _visible(scope, sidecar)
+    return View(
+        backends=backends,
+        virtual_hosts=virtual_hosts,
+        inbound=_inbound(mesh, workload, sidecar),
+        source=_source(workload, virtual_hosts),
+        locality=workload.locality,
+        interception=workload.interception,
+        http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
+        bind_address=workload.bind_address if workload.interception is Interception.NONE else "",
+        outbound_policy=(sidecar and sidecar.outbound_policy) or mesh.outbound_policy,
+    )
+
+
+def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:
+    """The one Sidecar in force: one that selects the workload, then its namespace's, then the root namespace's."""
+    own = [s for s in mesh.sidecars if s.namespace == workload.namespace and labels_match(s.selector, workload.labels)]
+    selecting = [s for s in own if s.selector]
+    root = [s for s in mesh.sidecars if s.namespace == mesh.root_namespace and not s.selector]
+    return next(iter((*selecting, *own, *root)), None)
+
+
+def serves(service: Service, workload: Workload) -> tuple[int, ...]:
+    """Ports on which the workload serves `service`, as (workload port) per service port in order; () if it does not.
+
+    It does when the service's selector picks its labels, when one of the service's endpoints is the WorkloadEntry that
+    bears its name, or when one has its address. A loopback address proves nothing: every workload has it.
+    """
+    if service.selector and service.namespace == workload.namespace and labels_match(service.selector, workload.labels):
+        mine = [e for e in service.endpoints if e.workload == workload.name and e.namespace == workload.namespace]
+        return tuple(mine[0].port_for(p) if mine else p.target_port or p.number for p in service.ports)
+    for endpoint in service.endpoints:
+        named = endpoint.workload and endpoint.workload == workload.name and endpoint.namespace == workload.namespace
+        if named or (endpoint.address in workload.addresses and not _is_loopback(endpoint.address)):
+            return tuple(endpoint.port_for(port) for port in service.ports)
+    return ()
+
+
+def _visible(scope: Scope, sidecar: Sidecar | None) -> tuple[tuple[Backend, ...], tuple[VirtualHost, ...]]:
+    if sidecar is None or sidecar.egress_hosts is None:
+        return tuple(scope.backends.values()), scope.virtual_hosts
+    wanted = [(sidecar.namespace if ns == "." else ns, host) for ns, host in sidecar.egress_hosts]
+    hosts = {
+        backend.service.host
+        for backend in scope.backends.values()
+        if any(_selects(ns, host, backend.service) for ns, host in wanted)
+    }
+    virtual_hosts = tuple(
+        v for v in scope.virtual_hosts if v.host in hosts or (v.backend is None and _any_host(v, wanted))
+    )
+    # Services that a visible route sends to are imported too: a Sidecar alone must not break a route (Istio's rule).
+    routed = {
+        destination.host
+        for virtual_host in virtual_hosts
+        for route in virtual_host.routes
+        for destination in (*(w.destination for w in route.destinations), *(m.destination for m in route.mirrors))
+    }
+    return tuple(b for host, b in scope.backends.items() if host in hosts or host in routed), virtual_hosts
+
+
+def _selects(namespace: str, host: str, service: Service) -> bool:
+    return namespace in {"*", service.namespace} and _host_matches(host, service.host)
+
+
+def _any_host(virtual_host: VirtualHost, wanted: Iterable[tuple[str, str]]) -> bool:
+    return any(ns != "~" and _host_matches(host, virtual_host.host) for ns, host in wanted)
+
+
+def _host_matches(pattern: str, host: str) -> bool:
+    return pattern in {"*", host} or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
+def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[InboundPort, ...]:
+    if sidecar is not None and sidecar.ingress is not None:
+        return tuple(
+            InboundPort(
+                number=listener.port.number,
+                protocol=listener.port.protocol,
+                service_port=listener.port.number,
+                bind=listener.bind,
+                default_endpoint=listener.default_endpoint,
+            )
+            for listener in sidecar.ingress
+        )
+    if workload.interception is Interception.NONE:
+        return ()  # nothing is captured, so there is no original destination to send to (Istio: Sidecar.ingress only)
+    found: dict[int, InboundPort] = {}
+    for service in mesh.services:
+        for port, number in zip(service.ports, serves(service, workload), strict=False):
+            found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number))
+    return tuple(sorted(found.values()))
+
+
+def _source(workload: Workload, virtual_hosts: tuple[VirtualHost, ...]) -> Source:
+    """Only what some route asks for, so that labels that no route names do not split views."""
+    matches = [route.match for virtual_host in virtual_hosts for route in virtual_host.routes]
+    keys = {key for match in matches for key, _ in match.source_labels}
+    asked = any(match.source_namespace for match in matches)
+    return Source(
+        namespace=workload.namespace if asked else "",
+        labels=tuple((key, value) for key, value in workload.labels if key in keys),
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The gRPC edge: streams in, streams out."""

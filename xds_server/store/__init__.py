@@ -1,0 +1,1 @@
+"""Where policies are kept: reading a directory of YAML files and noticing that it changed."""
