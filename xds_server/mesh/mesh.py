@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.service import Service
@@ -23,6 +24,21 @@ class Scope:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     virtual_hosts: tuple[VirtualHost, ...] = ()
 
+    @cached_property
+    def all_backends(self) -> tuple[Backend, ...]:
+        """Every backend, in order."""
+        return tuple(self.backends.values())
+
+    @cached_property
+    def source_keys(self) -> frozenset[str]:
+        """Label keys of the caller that some route asks for."""
+        return frozenset(key for host in self.virtual_hosts for key in host.source_keys)
+
+    @cached_property
+    def asks_namespace(self) -> bool:
+        """Whether some route asks for the namespace of the caller."""
+        return any(host.asks_namespace for host in self.virtual_hosts)
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -41,6 +57,33 @@ class Mesh:
     sidecars: tuple[Sidecar, ...] = ()
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+
+    @cached_property
+    def services_by_workload(self) -> dict[tuple[str, str], list[Service]]:
+        """Services with an endpoint from the WorkloadEntry of that (namespace, name); read only."""
+        found: dict[tuple[str, str], list[Service]] = {}
+        for service in self.services:
+            for key in service.endpoint_by_workload:
+                found.setdefault(key, []).append(service)
+        return found
+
+    @cached_property
+    def services_by_address(self) -> dict[str, list[Service]]:
+        """Services with an endpoint at that address, loopback aside; read only."""
+        found: dict[str, list[Service]] = {}
+        for service in self.services:
+            for address in service.endpoint_by_address:
+                found.setdefault(address, []).append(service)
+        return found
+
+    @cached_property
+    def services_with_selector(self) -> dict[str, list[Service]]:
+        """Services that choose their workloads by labels, by namespace; read only."""
+        found: dict[str, list[Service]] = {}
+        for service in self.services:
+            if service.selector:
+                found.setdefault(service.namespace, []).append(service)
+        return found
 
     def scope(self, namespace: str) -> Scope:
         """The scope a workload of `namespace` starts from."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from xds_server.mesh.service import Labels, Service
 from xds_server.mesh.traffic import TrafficRule
@@ -284,6 +285,16 @@ class VirtualHost:
     domains: tuple[str, ...]
     backend: Backend | None
     routes: tuple[Route, ...] = ()
+
+    @cached_property
+    def source_keys(self) -> frozenset[str]:
+        """Label keys of the caller that some route asks for."""
+        return frozenset(key for route in self.routes for key, _ in route.match.source_labels)
+
+    @cached_property
+    def asks_namespace(self) -> bool:
+        """Whether some route asks for the namespace of the caller."""
+        return any(route.match.source_namespace for route in self.routes)
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -148,6 +148,16 @@ class Service:
     origins: tuple[Origin, ...] = ()
 
     @cached_property
+    def endpoint_by_workload(self) -> dict[tuple[str, str], Endpoint]:
+        """Endpoints that come from a WorkloadEntry, by its (namespace, name); read only."""
+        return {(e.namespace, e.workload): e for e in self.endpoints if e.workload}
+
+    @cached_property
+    def endpoint_by_address(self) -> dict[str, Endpoint]:
+        """Endpoints by an address that tells workloads apart: loopback proves nothing; read only."""
+        return {e.address: e for e in self.endpoints if not e.address.startswith(("127.", "::1", "unix:"))}
+
+    @cached_property
     def port_by_number(self) -> dict[int, Port]:
         """Ports by their number; read only."""
         return {port.number: port for port in self.ports}

@@ -5,7 +5,6 @@ Two workloads with equal views get the same bytes, so nothing goes in here that 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -67,7 +66,7 @@ def view_for(mesh: Mesh, workload: Workload) -> View:
         backends=backends,
         virtual_hosts=virtual_hosts,
         inbound=_inbound(mesh, workload, sidecar),
-        source=_source(workload, virtual_hosts),
+        source=_source(workload, scope),
         locality=workload.locality,
         interception=workload.interception,
         http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
@@ -85,24 +84,24 @@ def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:
 
 
 def serves(service: Service, workload: Workload) -> tuple[int, ...]:
-    """Ports on which the workload serves `service`, as (workload port) per service port in order; () if it does not.
+    """The workload's port for each port of `service`, in order; () when the workload does not serve it.
 
     It does when the service's selector picks its labels, when one of the service's endpoints is the WorkloadEntry that
     bears its name, or when one has its address. A loopback address proves nothing: every workload has it.
     """
-    if service.selector and service.namespace == workload.namespace and labels_match(service.selector, workload.labels):
-        mine = [e for e in service.endpoints if e.workload == workload.name and e.namespace == workload.namespace]
-        return tuple(mine[0].port_for(p) if mine else p.target_port or p.number for p in service.ports)
-    for endpoint in service.endpoints:
-        named = endpoint.workload and endpoint.workload == workload.name and endpoint.namespace == workload.namespace
-        if named or (endpoint.address in workload.addresses and not _is_loopback(endpoint.address)):
-            return tuple(endpoint.port_for(port) for port in service.ports)
-    return ()
+    endpoint = service.endpoint_by_workload.get((workload.namespace, workload.name))
+    if service.selector and endpoint is None:
+        picks = service.namespace == workload.namespace and labels_match(service.selector, workload.labels)
+        return tuple(port.target_port or port.number for port in service.ports) if picks else ()
+    if endpoint is None:
+        by_address = service.endpoint_by_address
+        endpoint = next((by_address[address] for address in workload.addresses if address in by_address), None)
+    return tuple(endpoint.port_for(port) for port in service.ports) if endpoint else ()
 
 
 def _visible(scope: Scope, sidecar: Sidecar | None) -> tuple[tuple[Backend, ...], tuple[VirtualHost, ...]]:
     if sidecar is None or sidecar.egress_hosts is None:
-        return tuple(scope.backends.values()), scope.virtual_hosts
+        return scope.all_backends, scope.virtual_hosts
     wanted = [(sidecar.namespace if ns == "." else ns, host) for ns, host in sidecar.egress_hosts]
     hosts = {
         backend.service.host
@@ -149,25 +148,23 @@ def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[I
     if workload.interception is Interception.NONE:
         return ()  # nothing is captured, so there is no original destination to send to (Istio: Sidecar.ingress only)
     found: dict[int, InboundPort] = {}
-    for service in mesh.services:
+    for service in _candidates(mesh, workload):
         for port, number in zip(service.ports, serves(service, workload), strict=False):
             found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number))
     return tuple(sorted(found.values()))
 
 
-def _source(workload: Workload, virtual_hosts: tuple[VirtualHost, ...]) -> Source:
+def _candidates(mesh: Mesh, workload: Workload) -> list[Service]:
+    """The few services that the workload may serve, oldest name first, found without walking the mesh."""
+    named = mesh.services_by_workload.get((workload.namespace, workload.name), [])
+    addressed = [s for address in workload.addresses for s in mesh.services_by_address.get(address, [])]
+    selecting = mesh.services_with_selector.get(workload.namespace, [])
+    return sorted({*named, *addressed, *selecting}, key=lambda s: (s.host, s.namespace))
+
+
+def _source(workload: Workload, scope: Scope) -> Source:
     """Only what some route asks for, so that labels that no route names do not split views."""
-    matches = [route.match for virtual_host in virtual_hosts for route in virtual_host.routes]
-    keys = {key for match in matches for key, _ in match.source_labels}
-    asked = any(match.source_namespace for match in matches)
     return Source(
-        namespace=workload.namespace if asked else "",
-        labels=tuple((key, value) for key, value in workload.labels if key in keys),
+        namespace=workload.namespace if scope.asks_namespace else "",
+        labels=tuple((key, value) for key, value in workload.labels if key in scope.source_keys),
     )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
