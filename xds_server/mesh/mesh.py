@@ -77,12 +77,12 @@ class Mesh:
         return found
 
     @cached_property
-    def services_with_selector(self) -> dict[str, list[Service]]:
-        """Services that choose their workloads by labels, by namespace; read only."""
-        found: dict[str, list[Service]] = {}
+    def services_by_selector(self) -> dict[tuple[str, tuple[str, str]], list[Service]]:
+        """Services that choose their workloads by labels, by (namespace, first pair of the selector); read only."""
+        found: dict[tuple[str, tuple[str, str]], list[Service]] = {}
         for service in self.services:
             if service.selector:
-                found.setdefault(service.namespace, []).append(service)
+                found.setdefault((service.namespace, service.selector[0]), []).append(service)
         return found
 
     def scope(self, namespace: str) -> Scope:
