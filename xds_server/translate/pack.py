@@ -1,0 +1,58 @@
+"""Message to Resource: encoded once, named by what it is, versioned by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import betterproto2
+
+from xds_server.problem import Origin
+from xds_server.translate.encode import encode, length_delimited, type_url_of
+from xds_server.xds.resource import Resource
+
+ROUTE_CONFIGURATION_VIRTUAL_HOSTS = 2
+"""Field number of envoy.config.route.v3.RouteConfiguration.virtual_hosts."""
+
+
+def resource(
+    type_url: str,
+    name: str,
+    message: betterproto2.Message,
+    refs: Iterable[tuple[str, str]] = (),
+    origins: Iterable[Origin] = (),
+) -> Resource:
+    """`message` as a resource; see `Resource` for what the arguments mean. Refs and origins come out sorted, each once.
+
+    Raises:
+        ValueError: `type_url` is not that of `message`.
+    """
+    if type_url != type_url_of(type(message)):
+        raise ValueError(f"a {type(message).__name__} is no {type_url}")
+    return resource_of_bytes(type_url, name, encode(message), refs, origins)
+
+
+def resource_of_bytes(
+    type_url: str,
+    name: str,
+    body: bytes,
+    refs: Iterable[tuple[str, str]] = (),
+    origins: Iterable[Origin] = (),
+) -> Resource:
+    """A resource whose message is encoded already, such as what `join` gives."""
+    return Resource(type_url, name, content_version(body), body, tuple(sorted(set(refs))), tuple(sorted(set(origins))))
+
+
+def content_version(body: bytes) -> str:
+    """16 hex characters that are equal exactly when the bytes are."""
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
+
+
+def join(rest: betterproto2.Message, number: int, parts: Iterable[bytes]) -> bytes:
+    """The bytes of `rest` with the encoded messages `parts` in its repeated field `number`, which `rest` leaves empty.
+
+    Nothing is rebuilt or encoded again: a thousand virtual hosts join into their RouteConfiguration in the time that
+    it takes to copy them. Fields may stand in any order on the wire (protobuf.dev, "Encoding"), so the parts follow
+    the rest, in the order given.
+    """
+    return b"".join((encode(rest), *(length_delimited(number, part) for part in parts)))
