@@ -1,0 +1,69 @@
+"""From policies to snapshots: the one way, in the order it happens. Read this first.
+
+    PolicySet -> compile_mesh -> Mesh -> view_for(workload) -> View -> translate -> Resources -> Snapshot
+
+Every step is a pure function of frozen values and is remembered by them, so that cost follows what changed. The
+memories make a Pipeline unfit for two threads at once: its owner runs it in one worker thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xds_server.compiler.compile import compile_mesh
+from xds_server.memo import Memo
+from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.view import View, view_for
+from xds_server.mesh.workload import Workload
+from xds_server.policy.document import PolicySet
+from xds_server.problem import Problem
+from xds_server.translate.translate import Translator
+from xds_server.xds.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """One accepted state of the policies.
+
+    Attributes:
+        number: goes up by one with each change.
+        problems: everything wrong with or worth knowing about `policies`, in order of place.
+    """
+
+    number: int
+    policies: PolicySet
+    mesh: Mesh
+    problems: tuple[Problem, ...]
+
+
+class Pipeline:
+    """The remembering between generations: compile, then a snapshot for whoever asks."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._memo = Memo()
+        self._translator = Translator()
+        self._snapshots: dict[View, Snapshot] = {}
+        self._former: dict[View, Snapshot] = {}
+
+    def compile(self, policies: PolicySet) -> Generation:
+        """The next generation; what did not change since the last one is shared with it."""
+        mesh, problems = compile_mesh(policies, self._memo)
+        self._memo.sweep()
+        self._number += 1
+        self._former, self._snapshots = self._snapshots, {}
+        return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))
+
+    def snapshot_for(self, generation: Generation, workload: Workload) -> Snapshot:
+        """What `workload` is to be sent: the same object for every workload with an equal view.
+
+        Raises:
+            InconsistentSnapshot: our defect; the caller keeps the last good snapshot and says so loudly.
+        """
+        view = view_for(generation.mesh, workload)
+        snapshot = self._snapshots.get(view) or self._former.get(view)
+        if snapshot is None:
+            snapshot = Snapshot.of(self._translator.translate(view))
+            snapshot.check()
+        self._snapshots[view] = snapshot
+        return snapshot
