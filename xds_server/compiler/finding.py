@@ -1,0 +1,84 @@
+"""How the compiler speaks to a policy author: one line per finding, with file, line and field.
+
+Every compile step gives back an `Outcome`: what it made, and what it found on the way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from xds_server.policy.document import Document, Path
+from xds_server.problem import Problem, Severity
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcome(Generic[T_co]):
+    """What a step made, with the problems met. Compared by identity."""
+
+    value: T_co
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value inside a document: what a finding is about.
+
+    Attributes:
+        path: keys in Istio's spelling and list indices, from the top: ("spec", "http", 0, "route").
+    """
+
+    document: Document
+    path: Path = ("spec",)
+
+    def at(self, *path: str | int) -> Place:
+        """A place below this one."""
+        return Place(self.document, (*self.path, *path))
+
+    def error(self, code: str, message: str, fix: str = "") -> Problem:
+        """A finding because of which the place is not in force."""
+        return self._problem(Severity.ERROR, code, message, fix)
+
+    def warning(self, code: str, message: str, fix: str = "") -> Problem:
+        """A finding about something in force that will probably not do what its author meant."""
+        return self._problem(Severity.WARNING, code, message, fix)
+
+    def note(self, code: str, message: str, fix: str = "") -> Problem:
+        """Something to know about a place that is in force as meant."""
+        return self._problem(Severity.NOTE, code, message, fix)
+
+    def __str__(self) -> str:
+        """Where another finding may point: "reviews.yaml:12 DestinationRule/default/reviews"."""
+        return str(self.document.origin)
+
+    def _problem(self, severity: Severity, code: str, message: str, fix: str) -> Problem:
+        line, column = self.document.positions.at(self.path)
+        origin = self.document.origin
+        return Problem(
+            file=origin.file,
+            line=line,
+            column=column,
+            kind=origin.kind,
+            namespace=origin.namespace,
+            name=origin.name,
+            field=_dotted(self.path),
+            severity=severity,
+            code=code,
+            message=message,
+            fix=fix,
+        )
+
+
+def nearest(name: str, known: Iterable[str], what: str) -> str:
+    """The fix for a name nobody knows: the nearest known ones, or how to define it."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"define {what} {name}, or correct the name"
+
+
+def _dotted(path: Path) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
