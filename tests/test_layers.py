@@ -31,7 +31,7 @@ THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "problem": set(),
     "memo": set(),
-    "policy": {"pydantic", "pydantic_core"},
+    "policy": {"pydantic", "pydantic_core", "re2"},
     "mesh": set(),
     "xds": set(),
     "compiler": {"pydantic"},

@@ -1,0 +1,80 @@
+"""What every policy model has in common: Istio's spelling, frozen, nothing unknown, and rules that speak to the author.
+
+A rule that a single value breaks raises `refusal(...)` from its validator. A rule between fields is yielded by
+`PolicyModel.mistakes`, so that one reading names them all. `policy.document` turns both into problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+REFUSED = "refused"
+"""The pydantic error type that carries mistakes in its context, under the key "mistakes"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong with a value, in the author's words.
+
+    Attributes:
+        message: what is wrong.
+        fix: what to write instead, or "".
+        at: keys below the value that is checked, in Istio's spelling: where the mistake stands.
+        code: stable kebab-case word, see `problem.Problem`.
+    """
+
+    message: str
+    fix: str = ""
+    at: tuple[str | int, ...] = ()
+    code: str = "invalid-value"
+
+
+def refusal(*mistakes: Mistake) -> PydanticCustomError:
+    """The exception for a pydantic validator to raise; it keeps every mistake apart."""
+    return PydanticCustomError(REFUSED, "see context", {"mistakes": mistakes})
+
+
+def istio_name(name: str) -> str:
+    """Proto's JSON name of a field: `consecutive_5xx_errors` is `consecutive5xxErrors`, `from_` is `from`."""
+    return re.sub("_(.)", lambda found: found[1].upper(), name.rstrip("_"))
+
+
+class PolicyModel(BaseModel):
+    """Base of all that a user may write. Fields left out hold proto's zero value, or None where absence means more."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=istio_name,
+        validate_by_alias=True,
+        validate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    def mistakes(self) -> Iterable[Mistake]:
+        """The rules between this model's fields that its author broke."""
+        return ()
+
+    @model_validator(mode="after")
+    def _keeps_its_rules(self) -> Self:
+        if found := tuple(self.mistakes()):
+            raise refusal(*found)
+        return self
+
+
+class PolicyEnum(StrEnum):
+    """An enum of Istio's API. Members stand in the order of their proto numbers, which count from 0 without gaps."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> PolicyEnum | None:
+        """Proto-JSON also allows the number."""
+        if type(value) is int and 0 <= value < len(cls):
+            return list(cls)[value]
+        return None
