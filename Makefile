@@ -24,4 +24,7 @@ lint: install  ## format, lint and types
 test: lint  ## everything: lint, types, and all tests against real Envoys
 	$(BIN)/pytest
 
-.PHONY: help install lint test
+protos: install  ## compile protos/ into xds_server/_proto
+	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/xds_server/_proto/*.proto
+
+.PHONY: protos help install lint test

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from xds_server.problem import Origin
+
 
 class Variant(enum.StrEnum):
     """Which variant of the xDS transport protocol a stream speaks."""
@@ -23,6 +25,8 @@ class TypeState:
         sent_nonce, sent_version, sent_at: of the latest response; `sent_at` is aware, UTC.
         acked_nonce, acked_version, acked_at: of the latest response that the peer took whole.
         last_error: text of the latest refusal, secrets already removed; "" once a later response was taken.
+        refused: names of the resources behind `last_error`.
+        origins: the policy documents that these were made from.
         subscribed: how many names the peer asked for; 0 for a wildcard.
         wildcard: whether it asked for everything.
         pushes, acks, nacks: counted since the stream began.
@@ -40,6 +44,8 @@ class TypeState:
     pushes: int = 0
     acks: int = 0
     nacks: int = 0
+    refused: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     @property
     def is_synced(self) -> bool:

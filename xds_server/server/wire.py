@@ -1,0 +1,229 @@
+"""Bytes on the wire <-> `xds.messages`, and the gRPC names under which xDS is spoken.
+
+Requests go through the protobuf runtime and our subset of the envelope (`protos/`). Responses are joined from bytes
+that exist already: a Resource's body is never parsed, copied into a message or encoded again, and streams that are
+sent the same thing share one body, nonce included (a nonce only has to be new on its own stream).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.struct_pb2 import Struct, Value
+
+from xds_server._proto import discovery_pb2
+from xds_server.errors import ProtocolViolation
+from xds_server.xds import type_url
+from xds_server.xds.messages import DeltaRequest, DeltaResponse, NackDetail, Node, SotwRequest, SotwResponse
+from xds_server.xds.proxy_status import Variant
+from xds_server.xds.resource import Resource
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One gRPC method. `type_url` is the only type it serves, "" for the aggregated service, which serves all."""
+
+    service: str
+    name: str
+    variant: Variant
+    type_url: str = ""
+
+    @property
+    def path(self) -> str:
+        """The HTTP/2 path by which peers call it."""
+        return f"/{self.service}/{self.name}"
+
+
+_SERVICES = (
+    ("envoy.service.discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
+    ("envoy.service.cluster.v3.ClusterDiscoveryService", "Clusters", type_url.CLUSTER),
+    ("envoy.service.endpoint.v3.EndpointDiscoveryService", "Endpoints", type_url.ENDPOINT),
+    ("envoy.service.listener.v3.ListenerDiscoveryService", "Listeners", type_url.LISTENER),
+    ("envoy.service.route.v3.RouteDiscoveryService", "Routes", type_url.ROUTE),
+    ("envoy.service.secret.v3.SecretDiscoveryService", "Secrets", type_url.SECRET),
+)
+METHODS = tuple(
+    Method(service, verb + noun, variant, url)
+    for service, noun, url in _SERVICES
+    for verb, variant in (("Stream", Variant.SOTW), ("Delta", Variant.DELTA))
+)
+"""Every method served: Envoy's real names."""
+
+
+def sotw_request(data: bytes, default_type: str = "") -> SotwRequest:
+    """Parse a DiscoveryRequest.
+
+    Args:
+        data: what the peer sent.
+        default_type: the type of a single-type service, where a request need not name it.
+
+    Raises:
+        ProtocolViolation: it is no DiscoveryRequest (INVALID_ARGUMENT).
+    """
+    message = _parse(discovery_pb2.DiscoveryRequest, data)
+    return SotwRequest(
+        type_url=message.type_url or default_type,
+        names=tuple(message.resource_names),
+        version=message.version_info,
+        nonce=message.response_nonce,
+        error=_error(message),
+        node=_node(message),
+    )
+
+
+def delta_request(data: bytes, default_type: str = "") -> DeltaRequest:
+    """Parse a DeltaDiscoveryRequest; arguments and errors as for `sotw_request`."""
+    message = _parse(discovery_pb2.DeltaDiscoveryRequest, data)
+    return DeltaRequest(
+        type_url=message.type_url or default_type,
+        subscribe=tuple(message.resource_names_subscribe),
+        unsubscribe=tuple(message.resource_names_unsubscribe),
+        initial_versions=dict(message.initial_resource_versions),
+        nonce=message.response_nonce,
+        error=_error(message),
+        node=_node(message),
+    )
+
+
+def sotw_body(response: SotwResponse) -> bytes:
+    """The bytes of a DiscoveryResponse."""
+    parts = [_text(1, response.version)]
+    for resource in response.resources:
+        head = _any_head(resource)
+        parts += (_length(2, len(head) + len(resource.body)), head, resource.body)
+    parts += (_text(4, response.type_url), _text(5, response.nonce))
+    return b"".join(parts)
+
+
+def delta_body(response: DeltaResponse) -> bytes:
+    """The bytes of a DeltaDiscoveryResponse."""
+    parts = [_text(1, response.version)]
+    for resource in response.resources:
+        any_head = _any_head(resource)
+        head = _text(1, resource.version) + _length(2, len(any_head) + len(resource.body)) + any_head
+        name = _text(3, resource.name)
+        parts += (_length(2, len(head) + len(resource.body) + len(name)), head, resource.body, name)
+    parts += (_text(4, response.type_url), _text(5, response.nonce))
+    parts += (_text(6, name, always=True) for name in response.removed)
+    return b"".join(parts)
+
+
+class Bodies:
+    """Response bodies, made once for all streams that are sent the same resources under the same nonce.
+
+    "The same resources" means the same tuple: streams that share a snapshot are given one by their machines.
+
+    Args:
+        budget: how many bytes of bodies are kept for other streams; the least recently used go first.
+    """
+
+    def __init__(self, budget: int = 32 << 20) -> None:
+        self._budget = budget
+        self._size = 0
+        # The tuple is kept beside its body so that its id stays its own.
+        self._kept: OrderedDict[tuple[object, ...], tuple[tuple[Resource, ...], bytes]] = OrderedDict()
+
+    def of(self, response: SotwResponse | DeltaResponse) -> bytes:
+        """The bytes of `response`."""
+        removed = response.removed if isinstance(response, DeltaResponse) else None
+        key = (response.type_url, response.version, response.nonce, removed, id(response.resources))
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept[1]
+        body = sotw_body(response) if isinstance(response, SotwResponse) else delta_body(response)
+        self._keep(key, response.resources, body)
+        return body
+
+    def _keep(self, key: tuple[object, ...], resources: tuple[Resource, ...], body: bytes) -> None:
+        self._kept[key] = (resources, body)
+        self._size += len(body)
+        while self._size > self._budget:
+            _, (_, oldest) = self._kept.popitem(last=False)
+            self._size -= len(oldest)
+
+
+def _parse(kind: type[MessageT], data: bytes) -> MessageT:
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise ProtocolViolation("INVALID_ARGUMENT", f"malformed {kind.DESCRIPTOR.name}") from None
+
+
+def _error(message: Any) -> NackDetail | None:
+    if not message.HasField("error_detail"):
+        return None
+    return NackDetail(message.error_detail.code, message.error_detail.message)
+
+
+def _node(message: Any) -> Node | None:
+    if not message.HasField("node"):
+        return None
+    node = message.node
+    return Node(
+        id=node.id,
+        cluster=node.cluster,
+        locality=(node.locality.region, node.locality.zone, node.locality.sub_zone),
+        metadata=_struct(node.metadata),
+        user_agent=_user_agent(node),
+    )
+
+
+def _user_agent(node: discovery_pb2.Node) -> str:
+    """Name and version as "envoy/1.40.0"; Envoy sends its version in numbers, other clients as text."""
+    version = node.user_agent_version
+    if node.HasField("user_agent_build_version"):
+        numbers = node.user_agent_build_version.version
+        version = f"{numbers.major_number}.{numbers.minor_number}.{numbers.patch}"
+    return "/".join(part for part in (node.user_agent_name, version) if part)
+
+
+def _struct(struct: Struct) -> dict[str, object]:
+    return {name: _value(value) for name, value in struct.fields.items()}
+
+
+def _value(value: Value) -> object:
+    """A Struct's value as Python has it. The runtime's own limit on nesting bounds the depth."""
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return _struct(value.struct_value)
+        case "list_value":
+            return [_value(item) for item in value.list_value.values]
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+    return None
+
+
+def _any_head(resource: Resource) -> bytes:
+    """What stands before the body in google.protobuf.Any."""
+    return _text(1, resource.type_url) + _length(2, len(resource.body))
+
+
+def _text(number: int, text: str, *, always: bool = False) -> bytes:
+    """A string field; left out when empty (proto3), unless it is one of a repeated field."""
+    if not text and not always:
+        return b""
+    data = text.encode()
+    return _length(number, len(data)) + data
+
+
+def _length(number: int, size: int) -> bytes:
+    """Tag and length of a length-delimited field; all numbers here are below 16."""
+    return bytes((number << 3 | 2, *_varint(size)))
+
+
+def _varint(value: int) -> Iterator[int]:
+    while value > 127:
+        yield value & 127 | 128
+        value >>= 7
+    yield value
