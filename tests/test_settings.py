@@ -1,0 +1,86 @@
+"""What an operator may set, and what is refused with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from xds_server.errors import ConfigurationError
+from xds_server.settings import Address, LogFormat, Settings
+
+ROOT = Path("policies")
+
+
+def test_defaults_are_istios_ports_on_loopback() -> None:
+    settings = Settings.of(policies=(ROOT,))
+
+    assert str(settings.listen) == "127.0.0.1:15010"
+    assert str(settings.debug_listen) == "127.0.0.1:15014"
+    assert (settings.debounce, settings.debounce_ceiling) == (0.1, 10.0)
+    assert settings.log_format is LogFormat.AUTO
+
+
+def test_none_means_the_default() -> None:
+    assert Settings.of(policies=(ROOT,), listen=None, debounce=None) == Settings.of(policies=(ROOT,))
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings.of(policies=(ROOT,))
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.insecure = True  # type: ignore[misc]  # what the test is about
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("127.0.0.1:15010", "127.0.0.1", 15010), ("[::1]:0", "::1", 0), ("xds-server:15010", "xds-server", 15010)],
+)
+def test_address_is_host_and_port(text: str, host: str, port: int) -> None:
+    assert Address.parse(text) == Address(host, port)
+    assert str(Address.parse(text)) == text
+
+
+@pytest.mark.parametrize("text", ["15010", ":15010", "localhost", "::1:15010", "a:b", "a:70000", "a:-1", ""])
+def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--listen: .*(HOST:PORT|port between)"):
+        Settings.of(policies=(ROOT,), listen=text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "[::1]"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    assert Settings.of(policies=(ROOT,), listen=f"{host}:1").listen.is_loopback
+
+
+@pytest.mark.parametrize("flag", ["listen", "debug_listen"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "xds-server"])
+def test_other_machines_are_served_only_when_told_to(flag: str, host: str) -> None:
+    """Nobody is authenticated on this port, so an accident must not publish a mesh."""
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.of(policies=(ROOT,), **{flag: f"{host}:15010"})
+
+    assert f"--{flag.replace('_', '-')} {host}:15010" in str(refused.value)
+    assert "127.0.0.1:15010" in str(refused.value)
+    assert "--insecure" in str(refused.value)
+    assert Settings.of(policies=(ROOT,), insecure=True, **{flag: f"{host}:15010"}).insecure
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("debounce", -1),
+        ("scan_interval", 0),
+        ("max_delete_fraction", 0),
+        ("max_delete_fraction", 1.5),
+        ("policies", ()),
+    ],
+)
+def test_impossible_values_are_refused_by_their_flag(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"--{name.replace('_', '-')}: "):
+        Settings.of(**{"policies": (ROOT,), name: value})
+
+
+def test_ceiling_below_the_delay_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="--debounce-ceiling"):
+        Settings.of(policies=(ROOT,), debounce=5, debounce_ceiling=1)
