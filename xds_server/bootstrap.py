@@ -1,0 +1,180 @@
+"""A complete Envoy bootstrap for one node: who it is, where its control plane is, how its traffic is captured.
+
+Pure: the command line prints what it returns. It is the one place where Envoy configuration is written as plain
+values: a bootstrap is a file that people read and edit, and Envoy itself checks it (`envoy --mode validate`).
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass, field
+
+from xds_server.errors import ConfigurationError
+from xds_server.mesh.service import Locality
+from xds_server.mesh.workload import Interception
+from xds_server.settings import Address
+
+XDS_CLUSTER = "xds-grpc"
+"""The cluster of the control plane, named as in Istio's own bootstrap."""
+
+
+class Api(enum.StrEnum):
+    """Which variant of the xDS protocol the node speaks."""
+
+    DELTA = "delta"
+    SOTW = "sotw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """Who a node is and what it is to do.
+
+    Attributes:
+        node_id: used as it is; "" makes Istio's form, sidecar~IP~NAME.NAMESPACE~NAMESPACE.svc.cluster.local.
+        ip: address of the workload, by which endpoints of services are recognised as its own; "" when not known.
+        http_proxy_port: where the sidecar listens as a forward proxy (NONE mode); 0 for nowhere.
+        bind_address: where outbound listeners bind in NONE mode; "" is 127.0.0.1.
+        xds: addresses of the control plane's replicas; Envoy moves to the next when one fails.
+        admin_port: on loopback; 0 lets the system choose.
+    """
+
+    name: str
+    namespace: str = "default"
+    node_id: str = ""
+    ip: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    service_account: str = ""
+    locality: Locality = Locality()
+    interception: Interception = Interception.REDIRECT
+    http_proxy_port: int = 0
+    bind_address: str = ""
+    xds: tuple[Address, ...] = (Address("127.0.0.1", 15010),)
+    admin_port: int = 15000
+    api: Api = Api.DELTA
+
+    def __post_init__(self) -> None:
+        """Refuse what would be read as something else.
+
+        Raises:
+            ConfigurationError: says which option, and why.
+        """
+        for option, value in (("--name", self.name), ("--namespace", self.namespace)):
+            if not value or any(character in value for character in "~/ \t\n"):
+                raise ConfigurationError(f"{option} {value!r} must be a word without ~, / and blanks")
+        if "." in self.namespace:
+            raise ConfigurationError(f"--namespace {self.namespace!r} must have no dot: it ends the name in a node id")
+        if self.ip and not _is_ip(self.ip):
+            raise ConfigurationError(f"--ip {self.ip!r} is no IP address")
+        if self.http_proxy_port and self.interception is not Interception.NONE:
+            raise ConfigurationError(
+                "--http-proxy-port needs --mode none: with redirect all traffic is captured anyway"
+            )
+
+
+def bootstrap(options: NodeOptions) -> dict[str, object]:
+    """The bootstrap as plain values, ready for YAML or JSON, in Envoy's snake_case field names."""
+    return {
+        "node": _node(options),
+        "admin": {"address": _socket_address(Address("127.0.0.1", options.admin_port))},
+        "dynamic_resources": _dynamic_resources(options.api),
+        "static_resources": {"clusters": [_xds_cluster(options.xds)]},
+        # Envoy refuses bigger regular expressions than 100 by default; Istio's bootstrap sets this limit too.
+        "layered_runtime": {
+            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}],
+        },
+    }
+
+
+def _node(options: NodeOptions) -> dict[str, object]:
+    app = options.labels.get("app", options.name)
+    node: dict[str, object] = {
+        "id": options.node_id or _istio_id(options),
+        "cluster": f"{app}.{options.namespace}",
+        "metadata": _metadata(options),
+    }
+    locality = options.locality
+    if locality != Locality():
+        parts = {"region": locality.region, "zone": locality.zone, "sub_zone": locality.sub_zone}
+        node["locality"] = {key: part for key, part in parts.items() if part}
+    return node
+
+
+def _istio_id(options: NodeOptions) -> str:
+    ip = options.ip or "127.0.0.1"
+    return f"sidecar~{ip}~{options.name}.{options.namespace}~{options.namespace}.svc.cluster.local"
+
+
+def _metadata(options: NodeOptions) -> dict[str, object]:
+    """What `mesh.workload` reads, in Istio's words; Istio writes HTTP_PROXY_PORT as a string."""
+    given: dict[str, object] = {
+        "NAME": options.name,
+        "NAMESPACE": options.namespace,
+        "LABELS": dict(sorted(options.labels.items())),
+        "INSTANCE_IPS": options.ip,
+        "SERVICE_ACCOUNT": options.service_account,
+        "INTERCEPTION_MODE": str(options.interception),
+        "HTTP_PROXY_PORT": str(options.http_proxy_port) if options.http_proxy_port else "",
+        "OUTBOUND_BIND_ADDRESS": options.bind_address,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _dynamic_resources(api: Api) -> dict[str, object]:
+    over_ads = {
+        "ads": {},
+        "resource_api_version": "V3",
+        # The default of 15 s lets a starting Envoy go live with nothing when the control plane is late.
+        "initial_fetch_timeout": "0s",
+    }
+    return {
+        "ads_config": {
+            "api_type": "DELTA_GRPC" if api is Api.DELTA else "GRPC",
+            "transport_api_version": "V3",
+            # Without it Envoy repeats its 61 KB of node in every acknowledgement.
+            "set_node_on_first_message_only": True,
+            "rate_limit_settings": {"max_tokens": 100, "fill_rate": 10},
+            "grpc_services": [
+                {
+                    "envoy_grpc": {
+                        "cluster_name": XDS_CLUSTER,
+                        "retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "10s"}},
+                    }
+                }
+            ],
+        },
+        "cds_config": over_ads,
+        "lds_config": dict(over_ads),
+    }
+
+
+def _xds_cluster(addresses: tuple[Address, ...]) -> dict[str, object]:
+    protocol = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {
+            # Without it a control plane that froze is never noticed.
+            "http2_protocol_options": {"connection_keepalive": {"interval": "15s", "timeout": "5s"}}
+        },
+    }
+    return {
+        "name": XDS_CLUSTER,
+        "type": "STATIC" if all(_is_ip(address.host) for address in addresses) else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+        "load_assignment": {
+            "cluster_name": XDS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket_address(a)}} for a in addresses]}],
+        },
+    }
+
+
+def _socket_address(address: Address) -> dict[str, object]:
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
