@@ -1,0 +1,146 @@
+"""`docker compose up` for real: containers, iptables, stock Envoys, and an application that knows nothing.
+
+Base images are made on this machine (base_images.sh) where the ones that the files name cannot be pulled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.envoy.running import free_port, until
+
+ROOT = Path(__file__).parents[2]
+PARTS = (
+    "docker-compose.yml",
+    ".dockerignore",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "policies",
+    "envoy",
+    "xds_server",
+)
+
+
+class Project:
+    """One compose project over a copy of the repository, whose policies a test may edit."""
+
+    def __init__(self, directory: Path, command: list[str]) -> None:
+        self.directory = directory
+        self.api_port, self.debug_port = free_port(), free_port()
+        self._command = command
+        for part in PARTS:
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, directory / part)
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run a compose command; its output."""
+        done = subprocess.run(
+            [*self._command, *arguments],
+            cwd=self.directory,
+            env=os.environ | {"API_PORT": str(self.api_port), "DEBUG_PORT": str(self.debug_port)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+    def webhook(self) -> tuple[int, dict[str, object]]:
+        """One request to the api, which calls the webhook-handler, which calls a worker: (status, answer)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}/webhook", data=b"{}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            return error.code, {}
+
+    def workers(self, calls: int = 60) -> set[object]:
+        """Who answered, over some requests; every one of them must have been answered."""
+        answers = [self.webhook() for _ in range(calls)]
+        assert {status for status, _ in answers} == {200}
+        return {answer["worker"] for _, answer in answers}
+
+    def stats(self, service: str, pattern: str) -> str:
+        """Statistics of the Envoy beside `service`, asked from inside its network namespace."""
+        program = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:15000/stats?filter={pattern}').read().decode())"
+        return self.run("exec", "-T", service, "python3", "-c", program)
+
+
+@pytest.fixture(scope="module")
+def project(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The whole of docker-compose.yml, up."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no Docker engine here; install docker.io and start it")
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    if not plugin and shutil.which("docker-compose") is None:
+        pytest.skip("no compose here; install docker-compose")
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        pytest.skip("base images are made by root with debootstrap; install it with: apt-get install debootstrap")
+    subprocess.run(["sh", Path(__file__).with_name("base_images.sh"), envoy_binary], check=True, capture_output=True)
+    project = Project(tmp_path_factory.mktemp("compose"), ["docker", "compose"] if plugin else ["docker-compose"])
+    try:
+        project.run("up", "-d", "--build")
+        until(lambda: project.webhook()[0] == 200, seconds=120, what="a webhook is answered through the mesh")
+        yield project
+    finally:
+        (project.directory / "compose.log").write_text(project.run("logs", "--no-color", check=False))
+        project.run("down", "--volumes", "--timeout", "1", check=False)
+
+
+def test_application_reaches_three_workers_through_its_envoy(project: Project) -> None:
+    """Three endpoints by one DNS name, and Envoy counted the requests that the application thought it sent itself."""
+    until(lambda: len(project.workers(30)) == 3, what="three workers answer")
+
+    assert "upstream_rq_200" in project.stats("webhook-handler", "worker-service.*upstream_rq_200")
+    assert "upstream_rq_200" in project.stats("api", "webhook-handler.*upstream_rq_200")
+
+
+def test_inbound_traffic_is_captured(project: Project) -> None:
+    """What reaches the webhook-handler from the api came through the Envoy beside it."""
+    project.webhook()
+
+    downstream = project.stats("webhook-handler", "http.inbound.*downstream_rq_2xx")
+
+    assert any(int(line.rpartition(": ")[2]) > 0 for line in downstream.splitlines() if ": " in line)
+
+
+def test_edited_policy_moves_traffic_with_no_restart(project: Project) -> None:
+    """A saved file is in force on the next requests, and so is the one that takes it back."""
+    path = project.directory / "policies" / "worker-service.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("  - route:\n    - destination: {host: worker-service}\n    retries: {attempts: 3, perTryTimeout: 5s}\n"
+                                   "    timeout: 10s\n", "  - directResponse: {status: 418}\n"))  # fmt: skip
+    until(lambda: project.webhook()[0] == 418, what="the direct response is in force")
+    path.write_text(before)
+
+    until(lambda: project.webhook()[0] == 200, what="the old policy is back")
+
+
+def test_scaled_workers_are_found(project: Project) -> None:
+    """`--scale worker=5` is two more endpoints, and nobody is told."""
+    project.run("up", "-d", "--no-recreate", "--scale", "worker=5")
+
+    until(lambda: len(project.workers()) == 5, seconds=60, what="five workers answer")
+
+
+def test_traffic_goes_on_without_the_server(project: Project) -> None:
+    """The control plane killed: every request is served; started again: it takes edits again."""
+    project.run("kill", "xds-server")
+
+    assert project.workers(40)
+    project.run("start", "xds-server")
+    until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{project.debug_port}/ready", timeout=5).status == 200)

@@ -1,0 +1,296 @@
+"""A mesh that really runs: this server as a process, real Envoys, real backends, policy files that tests edit.
+
+One server and one calling Envoy serve all tests of a session; each test brings hosts of its own, so none sees another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TypeVar
+
+from xds_server.bootstrap import Bootstrap, bootstrap_json
+from xds_server.mesh.workload import Interception
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(look: Callable[[], T], *, seconds: float = 20, what: str = "") -> T:
+    """The first true value that `look` gives; fails the test when none came in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if found := look():
+                return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what or look}")
+        time.sleep(0.03)
+
+
+def get(port: int, path: str, *, method: str = "GET") -> str:
+    """The body at a loopback URL.
+
+    Raises:
+        OSError: no answer, or an answer that is no success (urllib's HTTPError).
+    """
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        body: str = answer.read().decode()
+        return body
+
+
+@dataclass
+class Behaviour:
+    """How a backend answers, and what it was asked."""
+
+    status: int = 200
+    delay: float = 0.0
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """(method, path, headers) of each request, in order."""
+    running: int = 0
+
+
+class Backend:
+    """A real HTTP server on loopback that counts."""
+
+    def __init__(self, name: str, host: str = "127.0.0.1") -> None:
+        self.name = name
+        self.behaviour = behaviour = Behaviour()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                self.rfile.read(length)
+                behaviour.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+                if behaviour.delay:
+                    time.sleep(behaviour.delay)
+                body = name.encode()
+                self.send_response(behaviour.status)
+                self.send_header("content-length", str(len(body)))
+                self.send_header("x-backend", name)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_PUT = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - names that the base class calls
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def count(self) -> int:
+        """Requests so far."""
+        return len(self.behaviour.requests)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to. Status 0: the connection broke."""
+
+    status: int
+    body: str
+    headers: dict[str, str]
+    seconds: float
+
+
+class Envoy:
+    """One real Envoy in NONE mode: an HTTP proxy port for the caller, an admin port."""
+
+    def __init__(self, binary: Path, directory: Path, bootstrap: Bootstrap) -> None:
+        self.admin_port = bootstrap.admin_port
+        self.proxy_port = bootstrap.http_proxy_port
+        self.node_id = bootstrap.node_id
+        config = directory / f"{bootstrap.name}.json"
+        config.write_text(bootstrap_json(bootstrap))
+        self._log = (directory / f"{bootstrap.name}.log").open("wb")
+        self._process = subprocess.Popen(
+            [binary, "-c", config, "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> Envoy:
+        """Until it is live."""
+        until(lambda: get(self.admin_port, "/ready").startswith("LIVE"), what="Envoy is live")
+        return self
+
+    def call(
+        self,
+        host: str,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        """One request by the HTTP proxy port, as `http_proxy=` would send it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy_port, timeout=20)
+        began = time.monotonic()
+        try:
+            connection.request(method, f"http://{host}{path}", body=body or None, headers=headers or {})
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+            found = {key.lower(): value for key, value in answer.getheaders()}
+            return Answer(answer.status, text, found, time.monotonic() - began)
+        finally:
+            connection.close()
+
+    def calls(self, count: int, host: str, path: str = "/", **options: dict[str, str]) -> Counter[str]:
+        """`count` requests, by the body of their answers."""
+        return Counter(self.call(host, path, **options).body for _ in range(count))  # type: ignore[arg-type] # headers only
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """Counters and gauges whose name matches the regular expression `pattern`."""
+        lines = get(self.admin_port, f"/stats?filter={urllib.request.quote(pattern)}").splitlines()
+        return {name: int(value) for name, _, value in (line.rpartition(": ") for line in lines) if value.isdecimal()}
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(10)
+        self._log.close()
+
+
+class Control:
+    """This server, as the process that users start."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.policies = directory / "policies"
+        self.policies.mkdir(parents=True, exist_ok=True)
+        self.xds_port, self.debug_port = free_port(), free_port()
+        self._options = options
+        self.log_file = directory / "xds-server.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again if it was killed, and wait until it is ready."""
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "xds_server", "serve", self.policies, "--listen", f"127.0.0.1:{self.xds_port}",
+                 "--debug-listen", f"127.0.0.1:{self.debug_port}", *self._options],
+                stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+        until(lambda: get(self.debug_port, "/ready"), what=f"the server is ready, see {self.log_file}")
+
+    def kill(self) -> None:
+        """SIGKILL: no farewell."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """SIGTERM, and the exit status that it gives."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write one policy file as an editor that renames does."""
+        path = self.policies / name
+        draft = path.with_name(f".{name}.draft")
+        draft.write_text(text)
+        draft.replace(path)
+        return path
+
+    def debug(self, path: str) -> object:
+        """The JSON at a debug endpoint."""
+        return json.loads(get(self.debug_port, path))
+
+    def problems(self) -> list[dict[str, str]]:
+        """What it finds wrong now."""
+        found = self.debug("/debug/problems")
+        assert isinstance(found, list)
+        return found
+
+
+@dataclass(frozen=True)
+class Running:
+    """The session's mesh: one server, one calling Envoy."""
+
+    directory: Path
+    binary: Path
+    control: Control
+    caller: Envoy
+    _backends: list[Backend] = field(default_factory=list)
+
+    def backend(self, name: str, host: str = "127.0.0.1") -> Backend:
+        """A new backend, closed with the session."""
+        backend = Backend(name, host)
+        self._backends.append(backend)
+        return backend
+
+    def apply(self, name: str, text: str, *, host: str = "", status: int = 200) -> None:
+        """Write policies; with `host`, wait until a call to it answers `status`."""
+        self.control.write(f"{name}.yaml", text)
+        if host:
+            until(lambda: self.caller.call(host).status == status, what=f"http://{host}/ answers {status}")
+
+    def close_backends(self) -> None:
+        """Close every backend."""
+        for backend in self._backends:
+            backend.close()
+
+
+def envoy(binary: Path, directory: Path, control: Control, name: str, *, labels: dict[str, str] | None = None,
+          locality: str = "", api: str = "delta") -> Envoy:  # fmt: skip
+    """Start a NONE mode Envoy under `control`."""
+    bootstrap = Bootstrap(
+        name=name,
+        namespace="default",
+        labels=labels or {},
+        interception=Interception.NONE,
+        http_proxy_port=free_port(),
+        xds_addresses=(f"127.0.0.1:{control.xds_port}",),
+        admin_port=free_port(),
+        api=api,
+        locality=locality,
+    )
+    return Envoy(binary, directory, bootstrap)
+
+
+@contextlib.contextmanager
+def running(binary: Path, directory: Path) -> Iterator[Running]:
+    """A server and a calling Envoy in region/zone "west/a"."""
+    control = Control(directory)
+    try:
+        caller = envoy(binary, directory, control, "caller", labels={"app": "caller"}, locality="west/a")
+        try:
+            mesh = Running(directory, binary, control, caller.wait())
+            yield mesh
+            mesh.close_backends()
+        finally:
+            caller.close()
+    finally:
+        control.close()

@@ -1,0 +1,240 @@
+"""What policies promise, counted in real requests that a real Envoy sent to real backends."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from tests.envoy.running import Backend, Running, until
+
+
+def service(host: str, backends: Sequence[Backend], *, extra: Sequence[str] = ()) -> str:
+    """A ServiceEntry on port 80 with an inline endpoint for each backend; `extra` gives more fields for each."""
+    lines = [
+        f"  - {{address: 127.0.0.1, ports: {{http: {backend.port}}}{', ' + more if more else ''}}}"
+        for backend, more in zip(backends, extra or [""] * len(backends), strict=True)
+    ]
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {host}}}
+spec:
+  hosts: [{host}]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  endpoints:
+{chr(10).join(lines)}
+---
+"""
+
+
+def rule(host: str, policy: str, subsets: str = "") -> str:
+    """A DestinationRule with this trafficPolicy (YAML flow)."""
+    more = f"\n  subsets: {subsets}" if subsets else ""
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {host}}}
+spec:
+  host: {host}
+  trafficPolicy: {policy}{more}
+---
+"""
+
+
+def routes(host: str, http: str) -> str:
+    """A VirtualService with this http list (YAML flow)."""
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {host}}}
+spec:
+  hosts: [{host}]
+  http: {http}
+"""
+
+
+def calls_at_once(mesh: Running, count: int, host: str) -> Counter[int]:
+    """`count` requests at the same time, by status."""
+    seen: list[int] = []
+    threads = [threading.Thread(target=lambda: seen.append(mesh.caller.call(host).status)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Counter(seen)
+
+
+def test_round_robin_gives_every_endpoint_the_same(mesh: Running) -> None:
+    """90 requests over three endpoints are 30 each."""
+    host, backends = "round-robin", [mesh.backend(f"rr{n}") for n in range(3)]
+    mesh.apply(host, service(host, backends) + rule(host, "{loadBalancer: {simple: ROUND_ROBIN}}"), host=host)
+
+    assert mesh.caller.calls(90, host) == {"rr0": 30, "rr1": 30, "rr2": 30}
+
+
+def test_least_request_avoids_the_busy_endpoint(mesh: Running) -> None:
+    """With slow requests under way at one endpoint, the choice of the lesser of two goes to the other."""
+    host, backends = "least-request", [mesh.backend("busy"), mesh.backend("idle")]
+    mesh.apply(host, service(host, backends) + rule(host, "{loadBalancer: {simple: LEAST_CONN}}"), host=host)
+    backends[0].behaviour.delay = 1.5
+    slow = [threading.Thread(target=mesh.caller.call, args=(host,)) for _ in range(12)]
+    for thread in slow:
+        thread.start()
+    until(lambda: backends[0].count >= 3, what="slow requests are under way")
+
+    before = backends[1].count
+    answers = mesh.caller.calls(20, host)
+    for thread in slow:
+        thread.join()
+
+    assert answers["idle"] >= 18
+    assert backends[1].count - before >= 18
+
+
+def test_weights_split_traffic(mesh: Running) -> None:
+    """A route of 80 to 20 over two subsets gives about that, and an edited file another share, with no restart."""
+    host, backends = "weighted", [mesh.backend("v1"), mesh.backend("v2")]
+    entry = service(host, backends, extra=["labels: {version: v1}", "labels: {version: v2}"])
+    subsets = rule(host, "{}", "[{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]").replace(
+        "  trafficPolicy: {}\n", ""
+    )
+
+    def split(one: int, two: int) -> str:
+        return entry + subsets + routes(host, f"""
+  - route:
+    - {{destination: {{host: {host}, subset: v1}}, weight: {one}}}
+    - {{destination: {{host: {host}, subset: v2}}, weight: {two}}}""")  # fmt: skip
+
+    mesh.apply(host, split(80, 20), host=host)
+    share = mesh.caller.calls(400, host)["v2"] / 400
+    mesh.apply(host, split(0, 100))
+    until(lambda: mesh.caller.calls(10, host) == {"v2": 10}, what="the edited weights are in force")
+
+    assert 0.12 < share < 0.28
+
+
+def test_own_region_is_preferred_and_the_next_takes_over(mesh: Running) -> None:
+    """The caller stands in region west: all goes there while it lives, and to east once west is ejected."""
+    host, backends = "regional", [mesh.backend("west"), mesh.backend("east")]
+    entry = service(host, backends, extra=["locality: west/a", "locality: east/b"])
+    policy = (
+        "{outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 60s, maxEjectionPercent: 100}}"
+    )
+    mesh.apply(host, entry + rule(host, policy) + routes(host, f"[{{route: [{{destination: {{host: {host}}}}}], "
+                                                               "retries: {attempts: 0}}]"), host=host)  # fmt: skip
+    near = mesh.caller.calls(30, host)
+    backends[0].behaviour.status = 500
+    until(lambda: mesh.caller.call(host).body == "east", what="east takes over")
+
+    assert near == {"west": 30}
+    assert mesh.caller.calls(30, host) == {"east": 30}
+
+
+def test_connection_pool_limit_breaks_the_circuit(mesh: Running) -> None:
+    """One connection and one pending request allowed: of ten at once, eight are answered 503 by Envoy itself."""
+    host, backend = "limited", mesh.backend("limited")
+    policy = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}"
+    mesh.apply(host, service(host, [backend]) + rule(host, policy) + routes(
+        host, f"[{{route: [{{destination: {{host: {host}}}}}], retries: {{attempts: 0}}}}]"), host=host)  # fmt: skip
+    until(lambda: mesh.caller.stats(f"cluster.outbound.80..{host}.*cx_open")
+          or mesh.caller.stats(f"{host}.*circuit_breakers"), what="the cluster has counters")  # fmt: skip
+    backend.behaviour.delay = 1.0
+
+    seen = calls_at_once(mesh, 10, host)
+
+    assert seen == {200: 2, 503: 8}
+    assert sum(mesh.caller.stats(f"{host}.*upstream_rq_pending_overflow").values()) == 8
+
+
+def test_failing_endpoint_is_ejected(mesh: Running) -> None:
+    """Three 500s in a row and the endpoint gets nothing more; the caller saw just those three."""
+    host, backends = "ejecting", [mesh.backend("sound"), mesh.backend("broken")]
+    policy = ("{loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {consecutive5xxErrors: 3, interval: 1s, "
+              "baseEjectionTime: 60s, maxEjectionPercent: 50}}")  # fmt: skip
+    mesh.apply(host, service(host, backends) + rule(host, policy) + routes(
+        host, f"[{{route: [{{destination: {{host: {host}}}}}], retries: {{attempts: 0}}}}]"), host=host)  # fmt: skip
+    backends[1].behaviour.status = 500
+
+    failed = sum(mesh.caller.call(host).status == 500 for _ in range(40))
+
+    assert failed == 3
+    assert mesh.caller.calls(20, host) == {"sound": 20}
+
+
+def test_retry_hides_a_failing_endpoint(mesh: Running) -> None:
+    """One endpoint of two always answers 500; with retries on 5xx no caller ever sees one."""
+    host, backends = "retrying", [mesh.backend("good"), mesh.backend("bad")]
+    mesh.apply(host, service(host, backends) + rule(host, "{loadBalancer: {simple: ROUND_ROBIN}}") + routes(
+        host, f"[{{route: [{{destination: {{host: {host}}}}}], retries: {{attempts: 3, retryOn: 5xx}}}}]"
+    ), host=host)  # fmt: skip
+    backends[1].behaviour.status = 500
+    before = backends[1].count
+
+    assert mesh.caller.calls(30, host) == {"good": 30}
+    assert backends[1].count - before >= 10
+
+
+def test_retry_attempts_are_counted_by_the_backend(mesh: Running) -> None:
+    """Attempts: 3 means that a request which always fails is sent four times."""
+    host, backend = "thrice", mesh.backend("thrice")
+    mesh.apply(host, service(host, [backend]) + routes(
+        host, f"[{{route: [{{destination: {{host: {host}}}}}], retries: {{attempts: 3, retryOn: 5xx}}}}]"
+    ), host=host)  # fmt: skip
+    backend.behaviour.status = 500
+    before = backend.count
+
+    answer = mesh.caller.call(host)
+
+    assert (answer.status, backend.count - before) == (500, 4)
+
+
+def test_timeout_ends_a_slow_request(mesh: Running) -> None:
+    """A backend that takes two seconds meets a timeout of half a second: 504, and long before the two."""
+    host, backend = "slow", mesh.backend("slow")
+    mesh.apply(host, service(host, [backend]) + routes(
+        host, f"[{{route: [{{destination: {{host: {host}}}}}], timeout: 0.5s}}]"), host=host)  # fmt: skip
+    backend.behaviour.delay = 2.0
+
+    answer = mesh.caller.call(host)
+
+    assert answer.status == 504
+    assert answer.seconds < 1.8
+
+
+def test_no_timeout_is_the_default(mesh: Running) -> None:
+    """Envoy's own default would end a request after 15 s; Istio's is none, and the route says so."""
+    host, backend = "patient", mesh.backend("patient")
+    mesh.apply(host, service(host, [backend]), host=host)
+    backend.behaviour.delay = 15.5
+
+    assert mesh.caller.call(host).status == 200
+
+
+def test_consistent_hash_keeps_a_user_at_one_endpoint(mesh: Running) -> None:
+    """Requests that carry the same header value reach the same endpoint, and different values spread."""
+    host, backends = "hashed", [mesh.backend(f"hash{n}") for n in range(4)]
+    mesh.apply(host, service(host, backends) + rule(
+        host, "{loadBalancer: {consistentHash: {httpHeaderName: x-user}}}"), host=host)  # fmt: skip
+
+    by_user = {
+        user: {mesh.caller.call(host, headers={"x-user": user}).body for _ in range(6)} for user in "abcdefghijklmnop"
+    }
+
+    assert all(len(endpoints) == 1 for endpoints in by_user.values())
+    assert len(set.union(*by_user.values())) >= 3
+
+
+@pytest.mark.parametrize("path", ["/a", "/b"])
+def test_unknown_destination_passes_through(mesh: Running, path: str) -> None:
+    """ALLOW_ANY: a host that no policy names is called where its address says."""
+    backend = mesh.backend("outside")
+
+    answer = mesh.caller.call(f"127.0.0.1:{backend.port}", path)
+
+    assert (answer.status, answer.body) == (200, "outside")
+    assert backend.behaviour.requests[-1][1] == path
