@@ -133,3 +133,8 @@ def split_host_port(name: str) -> tuple[str, int] | None:
 def http_stat_prefix(direction: Direction, address: str, port: int) -> str:
     """`outbound_0.0.0.0_80;`: what an HTTP connection manager is called in statistics."""
     return f"{direction}_{listener(address, port)};"
+
+
+def config_path(kind: str, namespace: str, name: str) -> str:
+    """The `config` of `filter_metadata.istio`: which document made this, in the form that istioctl reads."""
+    return f"/apis/networking.istio.io/v1/namespaces/{namespace}/{kind}/{name}"

@@ -1,0 +1,268 @@
+"""The clusters: one per port and subset of a service, one per inbound port, and the few that every proxy has.
+
+The skeleton; each feature has its own module. Source: Istio, pilot/pkg/networking/core/cluster*.go, whose names and
+defaults these are.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
+from envoy_data_plane.envoy.extensions.network.dns_resolver.cares import v3 as cares_v3
+from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
+from envoy_data_plane.google import protobuf
+
+from xds_server.mesh.route import Backend
+from xds_server.mesh.service import Port, Resolution, Service
+from xds_server.mesh.sidecar import OutboundPolicy
+from xds_server.mesh.traffic import ConnectionPool, LoadBalancing, TrafficPolicy, TrafficRule
+from xds_server.mesh.view import InboundPort
+from xds_server.mesh.workload import Interception
+from xds_server.translate import names, pack
+from xds_server.translate.connection_pool import (
+    circuit_breakers,
+    downstream_protocol,
+    http_protocol_options,
+    upstream_connection_options,
+)
+from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
+from xds_server.translate.encode import any_of
+from xds_server.translate.endpoint import address, endpoints_of, is_eds, load_assignment, port_subsets
+from xds_server.translate.load_balancer import (
+    common_lb_config,
+    lb_policy,
+    least_request_config,
+    maglev_config,
+    ring_hash_config,
+    round_robin_config,
+)
+from xds_server.translate.locality import Caller
+from xds_server.translate.metadata import Plain, struct
+from xds_server.translate.outlier_detection import error_matcher, outlier_detection
+from xds_server.translate.proxy_protocol import proxy_protocol_socket
+from xds_server.xds import type_url
+from xds_server.xds.resource import Resource
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_INBOUND_SOURCE = "127.0.0.6"
+"""What the sidecar calls its application from, so that the capture rules let it through (Istio's address)."""
+_DEFAULT_POOL = ConnectionPool()
+
+
+def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
+    """The outbound clusters of a service: each port but UDP, the whole service and each subset, sorted.
+
+    `caller` matters to clusters that carry their endpoints within them: those that look host names up.
+    """
+    return tuple(_outbound(backend, port, subset, caller) for port, subset in port_subsets(backend))
+
+
+def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
+    """The way to the application for one inbound port.
+
+    To where the traffic was addressed, or to the default endpoint where one is given. Without either (a port in NONE
+    mode that names no default endpoint) there is nowhere to send to, and requests are answered 503.
+    """
+    addressed = not port.default_endpoint and interception is Interception.REDIRECT
+    name = names.inbound_cluster(port.number)
+    message = cluster_v3.Cluster(
+        name=name,
+        alt_stat_name=names.alt_stat_name(name),
+        type=cluster_v3.ClusterDiscoveryType.ORIGINAL_DST if addressed else cluster_v3.ClusterDiscoveryType.STATIC,
+        load_assignment=None if addressed else _fixed(name, port.default_endpoint),
+        lb_policy=_provided() if addressed else cluster_v3.ClusterLbPolicy.ROUND_ROBIN,
+        connect_timeout=_DEFAULT_POOL.connect_timeout,
+        circuit_breakers=circuit_breakers(_DEFAULT_POOL),
+        upstream_bind_config=_inbound_source() if addressed else None,
+        typed_extension_protocol_options=_protocol_options(http_protocol_options(_DEFAULT_POOL, port.protocol)),
+        metadata=_inbound_metadata(port),
+    )
+    return pack.resource(type_url.CLUSTER, name, message)
+
+
+def static_clusters(interception: Interception, outbound_policy: OutboundPolicy) -> tuple[Resource, ...]:
+    """The clusters that belong to the way of capture and not to any service.
+
+    Where nothing is captured there is no original destination: unknown hosts are then looked up in DNS.
+    """
+    found = [_black_hole()]
+    if interception is Interception.REDIRECT:
+        found += [_passthrough(names.PASSTHROUGH_CLUSTER), _passthrough(names.INBOUND_PASSTHROUGH_CLUSTER)]
+    elif outbound_policy is OutboundPolicy.ALLOW_ANY:
+        found.append(_dynamic_dns())
+    return tuple(pack.resource(type_url.CLUSTER, message.name, message) for message in found)
+
+
+def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Resource:
+    service = backend.service
+    policy = backend.traffic.policy_for(port.number, subset)
+    name = names.outbound_cluster(port.number, subset, service.host)
+    kind = _discovery(backend, subset, policy)
+    eds = is_eds(backend, port, subset)
+    looked_up = kind in _BY_DNS
+    original = kind is cluster_v3.ClusterDiscoveryType.ORIGINAL_DST
+    balancer = policy.load_balancer
+    message = cluster_v3.Cluster(
+        name=name,
+        alt_stat_name=names.alt_stat_name(name),
+        type=kind,
+        cluster_type=dynamic_dns_cluster_type() if kind is None else None,
+        eds_cluster_config=_eds(name) if eds else None,
+        load_assignment=load_assignment(backend, port, subset, caller) if looked_up else None,
+        dns_lookup_family=_ONLY_IPV4 if looked_up else cluster_v3.ClusterDnsLookupFamily.AUTO,
+        typed_dns_resolver_config=_dns_resolver() if looked_up else None,
+        original_dst_lb_config=_port_override(port) if original else None,
+        connect_timeout=policy.connection_pool.connect_timeout,
+        lb_policy=_provided() if original or kind is None else lb_policy(balancer),
+        ring_hash_lb_config=ring_hash_config(balancer),
+        maglev_lb_config=maglev_config(balancer),
+        least_request_lb_config=None if original or kind is None else least_request_config(balancer),
+        round_robin_lb_config=None if original or kind is None else round_robin_config(balancer),
+        common_lb_config=common_lb_config(policy),
+        circuit_breakers=circuit_breakers(policy.connection_pool, policy.retry_budget),
+        outlier_detection=outlier_detection(policy.outlier_detection) if policy.outlier_detection else None,
+        upstream_connection_options=upstream_connection_options(policy.connection_pool),
+        typed_extension_protocol_options=_protocol_options(_outbound_http_options(policy, port)),
+        transport_socket=proxy_protocol_socket(policy.proxy_protocol),
+        metadata=_outbound_metadata(service, backend.traffic, subset),
+    )
+    refs = [(type_url.ENDPOINT, name)] if eds else []
+    return pack.resource(type_url.CLUSTER, name, message, refs, service.origins + backend.traffic.origins)
+
+
+_BY_DNS = (cluster_v3.ClusterDiscoveryType.STRICT_DNS, cluster_v3.ClusterDiscoveryType.LOGICAL_DNS)
+_ONLY_IPV4 = cluster_v3.ClusterDnsLookupFamily.V4_ONLY
+_DISCOVERY = {
+    Resolution.NONE: cluster_v3.ClusterDiscoveryType.ORIGINAL_DST,
+    Resolution.STATIC: cluster_v3.ClusterDiscoveryType.EDS,
+    Resolution.DNS: cluster_v3.ClusterDiscoveryType.STRICT_DNS,
+    Resolution.DNS_ROUND_ROBIN: cluster_v3.ClusterDiscoveryType.LOGICAL_DNS,
+    Resolution.DYNAMIC_DNS: None,
+}
+
+
+def _discovery(backend: Backend, subset: str, policy: TrafficPolicy) -> cluster_v3.ClusterDiscoveryType | None:
+    """How Envoy finds the endpoints; None for the dynamic forward proxy, which is an extension and no type."""
+    if policy.load_balancer.policy is LoadBalancing.PASSTHROUGH:
+        return cluster_v3.ClusterDiscoveryType.ORIGINAL_DST
+    kind = _DISCOVERY[backend.service.resolution]
+    if kind is cluster_v3.ClusterDiscoveryType.LOGICAL_DNS and not endpoints_of(backend, subset):
+        return cluster_v3.ClusterDiscoveryType.STRICT_DNS  # Envoy refuses a LOGICAL_DNS cluster without an endpoint
+    return kind
+
+
+def _eds(name: str) -> cluster_v3.ClusterEdsClusterConfig:
+    """EDS over the stream that the cluster came on.
+
+    The initial fetch timeout stays Envoy's 15 s: endpoints follow their cluster at once, and should they ever not, a
+    cluster that already had some goes on with those.
+    """
+    source = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
+    return cluster_v3.ClusterEdsClusterConfig(eds_config=source, service_name=name)
+
+
+def _dns_resolver() -> core_v3.TypedExtensionConfig:
+    """Istio's resolver: a fresh socket after 100 queries, or c-ares may hold on to one that went stale.
+
+    Unlike Istio (60 s, or the record's TTL) names are looked up again every 5 s, Envoy's default: where a name stands
+    for containers that come and go, that is how soon a new one is used, and Docker's own DNS says a TTL of 600 s.
+    """
+    return core_v3.TypedExtensionConfig(
+        name="envoy.network.dns_resolver.cares",
+        typed_config=any_of(cares_v3.CaresDnsResolverConfig(udp_max_queries=100)),
+    )
+
+
+def _port_override(port: Port) -> cluster_v3.ClusterOriginalDstLbConfig | None:
+    if port.target_port in {None, port.number}:
+        return None
+    return cluster_v3.ClusterOriginalDstLbConfig(upstream_port_override=port.target_port)
+
+
+def _provided() -> cluster_v3.ClusterLbPolicy:
+    """What Envoy demands where the cluster itself knows its only endpoint."""
+    return cluster_v3.ClusterLbPolicy.CLUSTER_PROVIDED
+
+
+def _outbound_http_options(policy: TrafficPolicy, port: Port) -> http_v3.HttpProtocolOptions | None:
+    codes = policy.outlier_detection.http_error_codes if policy.outlier_detection else ()
+    return http_protocol_options(policy.connection_pool, port.protocol, error_matcher(codes) if codes else None)
+
+
+def _protocol_options(options: http_v3.HttpProtocolOptions | None) -> dict[str, protobuf.Any]:
+    return {_HTTP_OPTIONS: any_of(options)} if options else {}
+
+
+def _outbound_metadata(service: Service, traffic: TrafficRule, subset: str) -> core_v3.Metadata:
+    """What istioctl and access logs show of a cluster."""
+    values: dict[str, Plain] = {
+        "services": [{"host": service.host, "name": service.host, "namespace": service.namespace}],
+    }
+    if traffic.origins:
+        rule = traffic.origins[0]
+        values["config"] = names.config_path("destination-rule", rule.namespace, rule.name)
+    if subset:
+        values["subset"] = subset
+    if service.external:
+        values["external"] = True
+    return core_v3.Metadata(filter_metadata={"istio": struct(values)})
+
+
+def _inbound_metadata(port: InboundPort) -> core_v3.Metadata | None:
+    if not port.service_host:
+        return None
+    values: dict[str, Plain] = {"services": [{"host": port.service_host, "name": port.service_host}]}
+    return core_v3.Metadata(filter_metadata={"istio": struct(values)})
+
+
+def _fixed(name: str, endpoint: str) -> endpoint_v3.ClusterLoadAssignment:
+    """The one endpoint "127.0.0.1:8080", "[::1]:8080" or "unix:///path"; "" for none."""
+    if not endpoint:
+        return endpoint_v3.ClusterLoadAssignment(cluster_name=name)
+    host, _, port = ("", "", "0") if endpoint.startswith("unix://") else endpoint.rpartition(":")
+    where = address(host.strip("[]") or endpoint, int(port))
+    lb_endpoint = endpoint_v3.LbEndpoint(endpoint=endpoint_v3.Endpoint(address=where))
+    locality = endpoint_v3.LocalityLbEndpoints(lb_endpoints=[lb_endpoint])
+    return endpoint_v3.ClusterLoadAssignment(cluster_name=name, endpoints=[locality])
+
+
+def _black_hole() -> cluster_v3.Cluster:
+    return cluster_v3.Cluster(
+        name=names.BLACK_HOLE_CLUSTER,
+        type=cluster_v3.ClusterDiscoveryType.STATIC,
+        connect_timeout=_DEFAULT_POOL.connect_timeout,
+    )
+
+
+def _passthrough(name: str) -> cluster_v3.Cluster:
+    """To where the traffic was addressed, in whichever HTTP the client spoke."""
+    inbound = name == names.INBOUND_PASSTHROUGH_CLUSTER
+    return cluster_v3.Cluster(
+        name=name,
+        type=cluster_v3.ClusterDiscoveryType.ORIGINAL_DST,
+        lb_policy=_provided(),
+        connect_timeout=_DEFAULT_POOL.connect_timeout,
+        circuit_breakers=circuit_breakers(_DEFAULT_POOL),
+        upstream_bind_config=_inbound_source() if inbound else None,
+        typed_extension_protocol_options=_as_the_client_spoke(),
+    )
+
+
+def _dynamic_dns() -> cluster_v3.Cluster:
+    return cluster_v3.Cluster(
+        name=names.DYNAMIC_DNS_CLUSTER,
+        cluster_type=dynamic_dns_cluster_type(),
+        lb_policy=_provided(),
+        connect_timeout=_DEFAULT_POOL.connect_timeout,
+        circuit_breakers=circuit_breakers(_DEFAULT_POOL),
+        typed_extension_protocol_options=_as_the_client_spoke(),
+    )
+
+
+def _as_the_client_spoke() -> dict[str, protobuf.Any]:
+    return _protocol_options(http_v3.HttpProtocolOptions(use_downstream_protocol_config=downstream_protocol()))
+
+
+def _inbound_source() -> core_v3.BindConfig:
+    return core_v3.BindConfig(source_address=core_v3.SocketAddress(address=_INBOUND_SOURCE, port_value=0))

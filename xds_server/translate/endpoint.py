@@ -1,0 +1,119 @@
+"""Where a service's endpoints are: ClusterLoadAssignment, sent by EDS or inline in clusters that look names up.
+
+Which endpoints go together, in what order, is decided in `locality.py`. Source: Istio, ServiceEntry and WorkloadEntry;
+pilot/pkg/xds/endpoints.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
+from envoy_data_plane.google import protobuf
+
+from xds_server.mesh.route import Backend
+from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, labels_match
+from xds_server.mesh.traffic import LoadBalancing
+from xds_server.translate import names, pack
+from xds_server.translate.locality import Caller, Group, groups
+from xds_server.translate.metadata import struct
+from xds_server.xds import type_url
+from xds_server.xds.resource import Resource
+
+_UNIX = "unix://"
+
+
+def load_assignments(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
+    """One ClusterLoadAssignment per cluster of `backend` that asks for one by EDS; empty where no endpoint fits."""
+    return tuple(
+        _resource(backend, port, subset, caller)
+        for port, subset in port_subsets(backend)
+        if is_eds(backend, port, subset)
+    )
+
+
+def port_subsets(backend: Backend) -> tuple[tuple[Port, str], ...]:
+    """The (port, subset) pairs that have a cluster, the whole service as subset "" first. UDP has none (Istio)."""
+    subsets = ("", *sorted(subset.name for subset in backend.traffic.subsets))
+    ports = sorted(port for port in backend.service.ports if port.protocol is not Protocol.UDP)
+    return tuple((port, subset) for port in ports for subset in subsets)
+
+
+def is_eds(backend: Backend, port: Port, subset: str) -> bool:
+    """Whether the endpoints of that cluster are sent apart from it, so that they change without it."""
+    balancing = backend.traffic.policy_for(port.number, subset).load_balancer.policy
+    return backend.service.resolution is Resolution.STATIC and balancing is not LoadBalancing.PASSTHROUGH
+
+
+def load_assignment(
+    backend: Backend, port: Port, subset: str, caller: Caller = Caller()
+) -> endpoint_v3.ClusterLoadAssignment:
+    """Endpoints of one port of one subset, grouped as `caller` is to use them."""
+    policy = backend.traffic.policy_for(port.number, subset)
+    grouped = groups(endpoints_of(backend, subset), policy, caller)
+    return endpoint_v3.ClusterLoadAssignment(
+        cluster_name=names.outbound_cluster(port.number, subset, backend.service.host),
+        endpoints=[_locality_endpoints(group, port) for group in grouped],
+    )
+
+
+def endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
+    """Endpoints that carry the subset's labels, sorted; a LOGICAL_DNS service has its first one only (Istio)."""
+    found = backend.traffic.subset(subset)
+    chosen = sorted(e for e in backend.service.endpoints if found is None or labels_match(found.labels, e.labels))
+    return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
+
+
+def address(host: str, port: int) -> core_v3.Address:
+    """A socket address; `host` may be a "unix:///path", which has no port."""
+    if host.startswith(_UNIX):
+        return core_v3.Address(pipe=core_v3.Pipe(path=host.removeprefix(_UNIX)))
+    return core_v3.Address(socket_address=core_v3.SocketAddress(address=host, port_value=port))
+
+
+def _resource(backend: Backend, port: Port, subset: str, caller: Caller) -> Resource:
+    message = load_assignment(backend, port, subset, caller)
+    origins = backend.service.origins + backend.traffic.origins
+    return pack.resource(type_url.ENDPOINT, message.cluster_name, message, origins=origins)
+
+
+def _locality_endpoints(group: Group, port: Port) -> endpoint_v3.LocalityLbEndpoints:
+    return endpoint_v3.LocalityLbEndpoints(
+        locality=_locality(group.locality),
+        lb_endpoints=[_lb_endpoint(endpoint, port) for endpoint in group.endpoints],
+        load_balancing_weight=group.weight,
+        priority=group.priority,
+    )
+
+
+def _locality(locality: Locality) -> core_v3.Locality | None:
+    if locality == Locality():
+        return None
+    return core_v3.Locality(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone)
+
+
+def _lb_endpoint(endpoint: Endpoint, port: Port) -> endpoint_v3.LbEndpoint:
+    status = core_v3.HealthStatus.DRAINING if endpoint.draining else core_v3.HealthStatus.UNKNOWN
+    return endpoint_v3.LbEndpoint(
+        endpoint=endpoint_v3.Endpoint(address=address(endpoint.address, endpoint.port_for(port))),
+        health_status=status,
+        load_balancing_weight=endpoint.weight,
+        metadata=_metadata(endpoint),
+    )
+
+
+def _metadata(endpoint: Endpoint) -> core_v3.Metadata | None:
+    """Who it is, for statistics and access logs, and which transport socket it takes."""
+    found: dict[str, protobuf.Struct] = {}
+    if endpoint.workload:
+        found["istio"] = struct({"workload": _workload(endpoint)})
+    if endpoint.tls_mode == "istio":
+        found["envoy.transport_socket_match"] = struct({"tlsMode": endpoint.tls_mode})
+    return core_v3.Metadata(filter_metadata=found) if found else None
+
+
+def _workload(endpoint: Endpoint) -> str:
+    """Istio's "name;namespace;canonical name;canonical revision;cluster"; the cluster is empty here."""
+    labels = dict(endpoint.labels)
+    name = labels.get("service.istio.io/canonical-name") or labels.get("app") or endpoint.workload
+    revision = labels.get("service.istio.io/canonical-revision") or labels.get("version") or "latest"
+    return ";".join((endpoint.workload, endpoint.namespace, name, revision, ""))

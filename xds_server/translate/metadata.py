@@ -1,0 +1,25 @@
+"""Plain values as google.protobuf.Struct, the form of every `filter_metadata`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from envoy_data_plane.google import protobuf
+
+Plain: TypeAlias = "str | bool | Mapping[str, Plain] | Sequence[Plain]"
+
+
+def struct(values: Mapping[str, Plain]) -> protobuf.Struct:
+    """A Struct with those fields."""
+    return protobuf.Struct(fields={key: _value(value) for key, value in values.items()})
+
+
+def _value(plain: Plain) -> protobuf.Value:
+    if isinstance(plain, bool):
+        return protobuf.Value(bool_value=plain)
+    if isinstance(plain, str):
+        return protobuf.Value(string_value=plain)
+    if isinstance(plain, Mapping):
+        return protobuf.Value(struct_value=struct(plain))
+    return protobuf.Value(list_value=protobuf.ListValue(values=[_value(item) for item in plain]))
