@@ -39,9 +39,9 @@ class Project:
         self.api_port, self.debug_port = free_port(), free_port()
         self._command = command
         for part in PARTS:
-            source = ROOT / part
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, directory / part)
+            shutil.copy(ROOT / part, directory / part)
+        for folder in FOLDERS:
+            shutil.copytree(ROOT / folder, directory / folder)
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Run a compose command; its output."""
@@ -73,8 +73,13 @@ class Project:
 
     def stats(self, service: str, pattern: str) -> str:
         """Statistics of the Envoy beside `service`, asked from inside its network namespace."""
-        program = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:15000/stats?filter={pattern}').read().decode())"
+        url = f"http://127.0.0.1:15000/stats?filter={pattern}"
+        program = f"import urllib.request as u; print(u.urlopen({url!r}).read().decode())"
         return self.run("exec", "-T", service, "python3", "-c", program)
+
+
+def _works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,7 @@ def project(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
     ):
         pytest.skip("no Docker engine here; install docker.io and start it")
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    plugin = _works("docker", "compose", "version")
     if not plugin and shutil.which("docker-compose") is None:
         pytest.skip("no compose here; install docker-compose")
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
@@ -122,8 +127,8 @@ def test_edited_policy_moves_traffic_with_no_restart(project: Project) -> None:
     """A saved file is in force on the next requests, and so is the one that takes it back."""
     path = project.directory / "policies" / "worker-service.yaml"
     before = path.read_text()
-    path.write_text(before.replace("  - route:\n    - destination: {host: worker-service}\n    retries: {attempts: 3, perTryTimeout: 5s}\n"
-                                   "    timeout: 10s\n", "  - directResponse: {status: 418}\n"))  # fmt: skip
+    assert ROUTE in before
+    path.write_text(before.replace(ROUTE, "  - directResponse: {status: 418}\n"))
     until(lambda: project.webhook()[0] == 418, what="the direct response is in force")
     path.write_text(before)
 

@@ -57,7 +57,7 @@ def get(port: int, path: str, *, method: str = "GET") -> str:
         OSError: no answer, or an answer that is no success (urllib's HTTPError).
     """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=5) as answer:
         body: str = answer.read().decode()
         return body
 
