@@ -19,16 +19,14 @@ import pytest
 from tests.envoy.running import free_port, until
 
 ROOT = Path(__file__).parents[2]
-PARTS = (
-    "docker-compose.yml",
-    ".dockerignore",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "policies",
-    "envoy",
-    "xds_server",
-)
+PARTS = ("docker-compose.yml", ".dockerignore", "pyproject.toml", "README.md", "LICENSE")
+FOLDERS = ("policies", "envoy", "xds_server")
+ROUTE = """\
+  - route:
+    - destination: {host: worker-service}
+    retries: {attempts: 3, perTryTimeout: 5s}
+    timeout: 10s
+"""
 
 
 class Project:
