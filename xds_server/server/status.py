@@ -1,0 +1,257 @@
+"""What every connected proxy was sent and what it answered, with secrets taken out of what it said.
+
+Streams report here as things happen, which costs them a few attributes; the values that the debug endpoints show
+(`xds.proxy_status`) are made when somebody looks.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from xds_server.problem import Origin
+from xds_server.server.hub import Proxy
+from xds_server.xds import type_url
+from xds_server.xds.messages import Acked, DeltaResponse, Nacked, SotwResponse
+from xds_server.xds.proxy_status import ProxyStatus, TypeState, Variant
+from xds_server.xds.resource import Resource
+
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+
+_PEM = re.compile(r"-----BEGIN [^-]*-----.*?(-----END [^-]*-----|\Z)", re.DOTALL)
+_INLINE = re.compile(r'(inline_bytes|inline_string)(\\?["\s:]+)(?:\\.|[^"\\])*')
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{48,}={0,2}")
+_LONGEST_TEXT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One NACK, fit to be shown: who must be told, and why, without what must not be told.
+
+    Attributes:
+        message: the peer's text after `redacted`.
+        names: the refused resources: those that the text names, or all of the response when it names none.
+        origins: the policy documents that these were made from.
+    """
+
+    type_url: str
+    nonce: str
+    message: str
+    names: tuple[str, ...]
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counted since the server started, over all streams; mappings are by type URL.
+
+    Attributes:
+        open: streams that are connected now.
+        opened: streams that ever connected.
+        ended: streams that ended, by name of the gRPC status; "OK" when the peer left.
+        sent_bytes: response bodies handed to gRPC.
+    """
+
+    open: int
+    opened: int
+    ended: Mapping[str, int]
+    pushes: Mapping[str, int]
+    acks: Mapping[str, int]
+    nacks: Mapping[str, int]
+    sent_bytes: int
+
+
+def refusal(nacked: Nacked) -> Refusal:
+    """What may be kept, logged and shown of a NACK."""
+    blamed = _blamed(nacked)
+    return Refusal(
+        type_url=nacked.type_url,
+        nonce=nacked.nonce,
+        message=redacted(nacked.type_url, nacked.error.message),
+        names=tuple(resource.name for resource in blamed),
+        origins=tuple(sorted({origin for resource in blamed for origin in resource.origins})),
+    )
+
+
+def redacted(url: str, text: str) -> str:
+    """A peer's text without key material.
+
+    Envoy's NACK of an invalid Secret quotes the whole Secret, private key included, so nothing of it is kept. From
+    the text about any other type go PEM blocks, inline data sources and anything that looks like base64.
+    """
+    if url == type_url.SECRET:
+        return "the proxy refused the secret (its text is withheld: it may quote a private key)"
+    text = _PEM.sub("[redacted PEM]", text)
+    text = _INLINE.sub(r"\1\2[redacted]", text)
+    text = _BASE64.sub("[redacted]", text)
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
+
+
+@dataclass(slots=True)
+class _TypeRecord:
+    """One type on one stream, as it happens; times in seconds since the epoch, 0 for never."""
+
+    sent_nonce: str = ""
+    sent_version: str = ""
+    sent_at: float = 0
+    acked_nonce: str = ""
+    acked_version: str = ""
+    acked_at: float = 0
+    refusal: Refusal | None = None
+    pushes: int = 0
+    acks: int = 0
+    nacks: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class StreamRecord:
+    """The book of one stream; made by `StatusBoard.open`, written to by its stream only."""
+
+    proxy: Proxy
+    variant: Variant
+    subscriptions: Callable[[], Mapping[str, tuple[int, bool]]]
+    board: StatusBoard
+    opened_at: float
+    types: dict[str, _TypeRecord] = field(default_factory=dict)
+
+    def sent(self, response: SotwResponse | DeltaResponse, size: int) -> None:
+        """A response of `size` bytes is being written."""
+        record = self.types.setdefault(response.type_url, _TypeRecord())
+        record.sent_nonce, record.sent_version, record.sent_at = response.nonce, response.version, self.board.clock()
+        record.pushes += 1
+        self.board.pushes[response.type_url] += 1
+        self.board.sent_bytes += size
+
+    def acked(self, acked: Acked) -> None:
+        """The peer took a response whole."""
+        record = self.types.setdefault(acked.type_url, _TypeRecord())
+        if acked.nonce == record.sent_nonce:
+            record.acked_version = record.sent_version
+        record.acked_nonce, record.acked_at, record.refusal = acked.nonce, self.board.clock(), None
+        record.acks += 1
+        self.board.acks[acked.type_url] += 1
+
+    def nacked(self, nacked: Nacked) -> Refusal:
+        """The peer refused a response; gives back what may be told of it."""
+        record = self.types.setdefault(nacked.type_url, _TypeRecord())
+        record.refusal = refusal(nacked)
+        record.nacks += 1
+        self.board.nacks[nacked.type_url] += 1
+        return record.refusal
+
+    def status(self) -> ProxyStatus:
+        """The stream as the debug endpoints show it."""
+        node = self.proxy.node
+        asked = self.subscriptions()
+        return ProxyStatus(
+            node_id=node.id,
+            cluster=node.cluster,
+            namespace=self.board.namespace_of(self.proxy),
+            peer=self.proxy.peer.address,
+            variant=self.variant,
+            connected_at=_time(self.opened_at),
+            types={
+                url: _type_state(self.types.get(url, _TypeRecord()), *asked.get(url, (0, False)))
+                for url in sorted(asked.keys() | self.types.keys())
+            },
+            user_agent=node.user_agent,
+        )
+
+
+class StatusBoard:
+    """All streams' records, and totals that outlive them.
+
+    Args:
+        namespace_of: the workload's namespace of a connected proxy.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, *, namespace_of: Callable[[Proxy], str] = lambda _: "", clock: Clock = time.time) -> None:
+        self.namespace_of = namespace_of
+        self.clock = clock
+        self.pushes: Counter[str] = Counter()
+        self.acks: Counter[str] = Counter()
+        self.nacks: Counter[str] = Counter()
+        self.sent_bytes = 0
+        self._ended: Counter[str] = Counter()
+        self._opened = 0
+        self._open: dict[StreamRecord, None] = {}
+
+    def open(
+        self, proxy: Proxy, variant: Variant, subscriptions: Callable[[], Mapping[str, tuple[int, bool]]]
+    ) -> StreamRecord:
+        """The record of a stream that has named its node.
+
+        Args:
+            proxy: who is at its other end.
+            variant: the variant it speaks.
+            subscriptions: asked when somebody looks: by type, how many names it wants and whether it wants all.
+        """
+        record = StreamRecord(proxy, variant, subscriptions, self, self.clock())
+        self._open[record] = None
+        self._opened += 1
+        return record
+
+    def close(self, record: StreamRecord) -> None:
+        """Its stream ended."""
+        del self._open[record]
+
+    def ended(self, status: str) -> None:
+        """A call ended with this gRPC status, whether or not it came as far as having a record."""
+        self._ended[status] += 1
+
+    def proxies(self) -> tuple[ProxyStatus, ...]:
+        """Every connected stream, by node id and then by the time it connected."""
+        found = [record.status() for record in self._open]
+        return tuple(sorted(found, key=lambda status: (status.node_id, status.connected_at)))
+
+    def totals(self) -> Totals:
+        """Counts since the server started."""
+        return Totals(
+            open=len(self._open),
+            opened=self._opened,
+            ended=dict(self._ended),
+            pushes=dict(self.pushes),
+            acks=dict(self.acks),
+            nacks=dict(self.nacks),
+            sent_bytes=self.sent_bytes,
+        )
+
+
+def _blamed(nacked: Nacked) -> tuple[Resource, ...]:
+    """Envoy names what it refused ("Error adding/updating cluster(s) NAME: ...") unless decoding failed as a whole."""
+    named = tuple(resource for resource in nacked.resources if _mentions(nacked.error.message, resource.name))
+    return named or nacked.resources
+
+
+def _mentions(text: str, name: str) -> bool:
+    return name in text and re.search(rf"(?<![\w.|-]){re.escape(name)}(?![\w.|-])", text) is not None
+
+
+def _type_state(record: _TypeRecord, subscribed: int, wildcard: bool) -> TypeState:
+    refused = record.refusal
+    return TypeState(
+        sent_nonce=record.sent_nonce,
+        sent_version=record.sent_version,
+        sent_at=_time(record.sent_at) if record.sent_at else None,
+        acked_nonce=record.acked_nonce,
+        acked_version=record.acked_version,
+        acked_at=_time(record.acked_at) if record.acked_at else None,
+        last_error=refused.message if refused else "",
+        refused=refused.names if refused else (),
+        origins=refused.origins if refused else (),
+        subscribed=subscribed,
+        wildcard=wildcard,
+        pushes=record.pushes,
+        acks=record.acks,
+        nacks=record.nacks,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
