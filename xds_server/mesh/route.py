@@ -91,7 +91,7 @@ class HeaderOperations:
     response_remove: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Backend:
     """A service with the traffic rule in force for it: all that its clusters and endpoints are made of. By identity."""
 
