@@ -1,0 +1,50 @@
+"""What changed between two sets of resources; computed once per pair, however many streams go from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from xds_server.xds.resource_set import EMPTY, ResourceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """The way from one set to another.
+
+    Attributes:
+        changed: resources that are new or have another version, in their new form.
+        removed: names that are gone.
+    """
+
+    changed: ResourceSet = EMPTY
+    removed: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.removed)
+
+
+_NOTHING = Diff()
+_KNOWN: WeakKeyDictionary[ResourceSet, WeakKeyDictionary[ResourceSet, Diff]] = WeakKeyDictionary()
+"""By new set, then old set. A Diff holds neither of them, so both entries go with the sets."""
+
+
+def diff(old: ResourceSet, new: ResourceSet) -> Diff:
+    """What somebody who holds `old` lacks of `new`, by version; the same Diff for the same two sets."""
+    if old is new:
+        return _NOTHING
+    known = _KNOWN.setdefault(new, WeakKeyDictionary())
+    found = known.get(old)
+    if found is None:
+        found = known[old] = _compare(old, new)
+    return found
+
+
+def _compare(old: ResourceSet, new: ResourceSet) -> Diff:
+    before = old.by_name
+    changed = {}
+    for name, resource in new.by_name.items():
+        held = before.get(name)
+        if held is not resource and (held is None or held.version != resource.version):
+            changed[name] = resource
+    return Diff(ResourceSet(changed) if changed else EMPTY, old.names - new.names)

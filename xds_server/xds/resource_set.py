@@ -1,0 +1,117 @@
+"""Resources of one type as one immutable value, shared by every stream that holds the same.
+
+A stream that has taken a whole snapshot holds five of these and no version of its own: what two streams have in common
+is one object. Whatever is derived from a set (a selection, a variant, its hash) is remembered by the set itself, so
+that a thousand streams in one state cost one computation, and their responses carry the very same tuple.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from xds_server.xds.resource import Resource
+from xds_server.xds.snapshot import Snapshot
+
+_Key = TypeVar("_Key")
+
+_REMEMBERED = 64
+"""Derived sets kept per set: far more than the states that streams of one view are in at once."""
+
+
+class ResourceSet:
+    """Resources of one type by name, in the order of names; compares by identity."""
+
+    def __init__(self, by_name: Mapping[str, Resource]) -> None:
+        self.by_name = by_name
+        self._selections: dict[frozenset[str], ResourceSet] = {}
+        self._variants: dict[frozenset[tuple[str, int]], ResourceSet] = {}
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.by_name
+
+    def get(self, name: str) -> Resource | None:
+        """The resource of this name, if it is here."""
+        return self.by_name.get(name)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names."""
+        return frozenset(self.by_name)
+
+    @cached_property
+    def resources(self) -> tuple[Resource, ...]:
+        """All resources, by name; always the same tuple."""
+        return tuple(self.by_name.values())
+
+    @cached_property
+    def version(self) -> str:
+        """Hash over names and versions: equal sets have equal versions, on every machine and after every restart."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, resource in self.by_name.items():
+            digest.update(f"{name}\0{resource.version}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _needs(self) -> dict[str, frozenset[str]]:
+        needs: dict[str, set[str]] = {}
+        for resource in self.by_name.values():
+            for url, name in resource.refs:
+                needs.setdefault(url, set()).add(name)
+        return {url: frozenset(names) for url, names in needs.items()}
+
+    def needs(self, url: str) -> frozenset[str]:
+        """Names of type `url` that resources here refer to."""
+        return self._needs.get(url, frozenset())
+
+    def selection(self, names: frozenset[str]) -> ResourceSet:
+        """Those of `names` that are here; the same set for the same names, and this very set if that is all of it."""
+        found = self._selections.get(names)
+        if found is None:
+            chosen = {name: self.by_name[name] for name in sorted(names & self.names)}
+            found = self if len(chosen) == len(self) else ResourceSet(chosen) if chosen else EMPTY
+            _remember(self._selections, names, found)
+        return found
+
+    def variant(self, replaced: Mapping[str, Resource | None]) -> ResourceSet:
+        """This set with some resources exchanged or added, and those that are None left out."""
+        if all(self.by_name.get(name) is resource for name, resource in replaced.items()):
+            return self
+        # The variant keeps the resources alive whose identities are its key; None never dies.
+        key = frozenset((name, id(resource)) for name, resource in replaced.items())
+        found = self._variants.get(key)
+        if found is None:
+            merged = {**self.by_name, **replaced}
+            found = ResourceSet({name: resource for name in sorted(merged) if (resource := merged[name]) is not None})
+            _remember(self._variants, key, found)
+        return found
+
+    def without(self, names: Iterable[str]) -> ResourceSet:
+        """This set without `names`."""
+        return self.variant(dict.fromkeys(names))
+
+
+def _remember(memory: dict[_Key, ResourceSet], key: _Key, value: ResourceSet) -> None:
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[key] = value
+
+
+EMPTY = ResourceSet({})
+
+_OF_SNAPSHOT: WeakKeyDictionary[Snapshot, dict[str, ResourceSet]] = WeakKeyDictionary()
+
+
+def resource_set(snapshot: Snapshot, url: str) -> ResourceSet:
+    """All resources of one type in `snapshot`; the same object each time, for as long as the snapshot lives."""
+    sets = _OF_SNAPSHOT.setdefault(snapshot, {})
+    if url not in sets:
+        of_type = snapshot.of_type(url)
+        sets[url] = ResourceSet(of_type) if of_type else EMPTY
+    return sets[url]

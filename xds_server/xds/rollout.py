@@ -1,0 +1,152 @@
+"""What a stream's peer should hold of each type next, so that no request is dropped on the way to a new snapshot.
+
+Pure functions of the new snapshot and of what the peer holds. The rule is make before break:
+
+1. clusters come first, with those that leave still among them while a route or listener the peer may hold names them;
+2. their endpoints come right behind (`sotw.py` and `delta.py` see to that): Envoy acks a cluster once it is warm;
+3. listeners and routes that name a cluster wait until the peer has acked that cluster;
+4. clusters leave once routes and listeners that no longer name them are acked.
+
+Nothing waits for what cannot come: not for a type that the stream did not ask for, nor, with a route that the peer
+does not have in any form, for clusters that it has refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from xds_server.xds.absent import absent
+from xds_server.xds.channel import NO_NAMES, Channel, Outstanding
+from xds_server.xds.diff import diff
+from xds_server.xds.resource import Resource
+from xds_server.xds.resource_set import ResourceSet, resource_set
+from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.subscription import Subscription
+from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
+
+Channels = Mapping[str, Channel]
+"""By type URL; the types that a stream has asked for."""
+
+_NAMED_BY = {ENDPOINT: (CLUSTER,), ROUTE: (LISTENER,), SECRET: (CLUSTER, LISTENER)}
+"""A peer asks for resources of the first type because one of the others names them."""
+
+_GATED = frozenset({LISTENER, ROUTE})
+"""Types that name clusters, and so wait for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The next state of one type.
+
+    Attributes:
+        resources: what the peer should hold after the next response.
+        waiting: names that exist but must not be sent yet; they are not in `resources` and are not removed either.
+        refused: earlier responses whose content would only be repeated; what they held is left as the peer acked it.
+    """
+
+    resources: ResourceSet
+    waiting: frozenset[str] = NO_NAMES
+    refused: tuple[Outstanding, ...] = ()
+
+
+def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> Target:
+    """What the peer should hold of type `url` next; `gate` off sends everything at once, whatever it refers to."""
+    channel = channels[url]
+    wanted = wanted_now(snapshot, url, channel.subscription)
+    wanted = wanted.variant(_stand_ins(wanted, channel, channels))
+    if gate and url == CLUSTER:
+        wanted = wanted.variant(_still_in_use(wanted, snapshot, channels))
+    held_back: dict[str, Resource | None] = {}
+    if gate and url in _GATED:
+        held_back = _held_back(wanted, snapshot, channel, channels)
+    refused = tuple(response for response in channel.refused if response.repeats(wanted))
+    for response in refused:
+        if not response.whole:
+            held_back |= {name: channel.acked.get(name) for name in response.names}
+    waiting = frozenset(name for name, resource in held_back.items() if resource is None) & wanted.names
+    return Target(wanted.variant(held_back), waiting, refused)
+
+
+def wanted_now(snapshot: Snapshot, url: str, subscription: Subscription) -> ResourceSet:
+    """What of `snapshot` the stream asked for, with no regard to what can be sent yet."""
+    everything = resource_set(snapshot, url)
+    return everything if subscription.wildcard else everything.selection(subscription.names)
+
+
+def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dict[str, Resource | None]:
+    """What to hold under names that were asked for and do not exist (any more).
+
+    Nothing in a snapshot refers to what it does not hold, so a peer that follows the referring type will unsubscribe:
+    at once from the endpoints of a removed cluster, after minutes from the routes of a removed listener, which drains.
+    Until then it keeps what it has. Whoever has nothing gets the empty resource, if the type has one.
+    """
+    missing = channel.subscription.names - wanted.names
+    unsubscribes = any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
+    return {name: (unsubscribes and channel.sent.get(name)) or absent(channel.url, name) for name in missing}
+
+
+def _may_hold(channel: Channel) -> Iterator[ResourceSet]:
+    """Sets whose members the peer may have in force now or in a moment."""
+    yield channel.acked
+    yield channel.sent
+    for response in channel.refused:
+        yield response.payload
+
+
+def _still_in_use(wanted: ResourceSet, snapshot: Snapshot, channels: Channels) -> dict[str, Resource | None]:
+    """Clusters that are gone from the snapshot, yet named by routes or listeners that the peer may still hold."""
+    held = channels[CLUSTER].sent
+    leaving = diff(held, wanted).removed
+    if not leaving:
+        return {}
+    in_use = _clusters_of_listeners(channels) | _clusters_of_routes(snapshot, channels)
+    return {name: held.get(name) for name in leaving & in_use}
+
+
+def _clusters_of_listeners(channels: Channels) -> frozenset[str]:
+    listeners = channels.get(LISTENER)
+    return NO_NAMES if listeners is None else _needs(listeners, CLUSTER)
+
+
+def _clusters_of_routes(snapshot: Snapshot, channels: Channels) -> frozenset[str]:
+    """Clusters that held routes name, other than the routes of listeners that drain: these are never replaced."""
+    routes, listeners = channels.get(ROUTE), channels.get(LISTENER)
+    if routes is None:
+        return NO_NAMES
+    if listeners is None:
+        return _needs(routes, CLUSTER)
+    live = resource_set(snapshot, ROUTE).names | _needs(listeners, ROUTE)
+    return frozenset().union(*(resources.selection(live).needs(CLUSTER) for resources in _may_hold(routes)))
+
+
+def _needs(channel: Channel, url: str) -> frozenset[str]:
+    return frozenset().union(*(resources.needs(url) for resources in _may_hold(channel)))
+
+
+def _held_back(
+    wanted: ResourceSet, snapshot: Snapshot, channel: Channel, channels: Channels
+) -> dict[str, Resource | None]:
+    """Listeners or routes that must stay as they are, since they name clusters that the peer does not have yet."""
+    clusters = channels.get(CLUSTER)
+    changed = diff(channel.sent, wanted).changed
+    if clusters is None or not changed:
+        return {}
+    pending = _pending(wanted_now(snapshot, CLUSTER, clusters.subscription), clusters)
+    if pending.isdisjoint(changed.needs(CLUSTER)):
+        return {}
+    return {
+        resource.name: channel.sent.get(resource.name)
+        for resource in changed.resources
+        if (clusters.outstanding or resource.name in channel.sent) and _names_any(resource, pending)
+    }
+
+
+def _pending(wanted: ResourceSet, clusters: Channel) -> frozenset[str]:
+    """Clusters that are on their way, or refused: wanted, and not certain to be with the peer."""
+    lacking = (diff(held, wanted).changed.names - held.names for held in (clusters.acked, clusters.sent))
+    return frozenset().union(*lacking)
+
+
+def _names_any(resource: Resource, clusters: frozenset[str]) -> bool:
+    return any(url == CLUSTER and name in clusters for url, name in resource.refs)

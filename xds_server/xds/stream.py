@@ -1,0 +1,200 @@
+"""What both protocol variants share: who speaks, whose turn it is, and what is due.
+
+Every change of state of a stream goes through `receive` or `offer`, and each ends with the same question: which types
+have no response outstanding, and what would bring their peer to the target of `rollout.py`? So a snapshot that arrives
+while a response is outstanding waits, and only the newest is sent.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from xds_server.errors import ProtocolViolation
+from xds_server.xds import rollout
+from xds_server.xds.channel import NO_NAMES, Channel, Outstanding, TypeStatus
+from xds_server.xds.diff import diff
+from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, Nacked, SotwRequest, SotwResponse
+from xds_server.xds.resource_set import ResourceSet
+from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.type_url import CLUSTER, ENDPOINT, PUSH_ORDER
+
+Request = TypeVar("Request", bound=SotwRequest | DeltaRequest)
+Response = TypeVar("Response", bound=SotwResponse | DeltaResponse)
+
+Tombstones = Mapping[str, frozenset[str]]
+"""By type URL, names that a node may hold without saying so when it reconnects: see `Stream.tombstones`."""
+
+NO_TOMBSTONES: Tombstones = {}
+
+
+class Stream(abc.ABC, Generic[Request, Response]):
+    """One stream of either variant, for all types that it carries; synchronous, does no I/O.
+
+    Args:
+        nonce_prefix: what every nonce starts with; the rest counts up from 1.
+        gate: hold routes back until their clusters are acked, and clusters until no route names them.
+        types: the types that the service carries; None for the aggregated service. With exactly one, requests may
+            leave their type out.
+        tombstones: those of the same node's last stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        nonce_prefix: str = "",
+        gate: bool = True,
+        types: Collection[str] | None = None,
+        tombstones: Tombstones = NO_TOMBSTONES,
+    ) -> None:
+        self._nonce_prefix = nonce_prefix
+        self._nonces = 0
+        self._gate = gate
+        self._types = types
+        self._tombstones = tombstones
+        self._node_id = ""
+        self._snapshot: Snapshot | None = None
+        self._channels: dict[str, Channel] = {}
+
+    def receive(self, request: Request) -> list[Response | Acked | Nacked]:
+        """Take in one request; gives back what it meant for the last response, then all that is due now, in order.
+
+        Raises:
+            ProtocolViolation: the stream must be closed with the status that it names.
+        """
+        url = self._admitted(request)
+        if url is None:
+            return []
+        channel = self._channels.get(url)
+        if channel is None:
+            channel = self._channels[url] = Channel(url, unknown=self._tombstones.get(url, NO_NAMES))
+            self._open(channel, request)
+            channel.unknown = channel.subscription.covered(channel.unknown)
+            return [*self._due()]
+        settled = self._settled(channel, request)
+        self._follow(channel, request)
+        return [*settled, *self._due()]
+
+    def offer(self, snapshot: Snapshot) -> list[Response]:
+        """Take in a newer snapshot, or the first; gives back what is due now, in order."""
+        self._snapshot = snapshot
+        return [*self._due()]
+
+    def status(self) -> dict[str, TypeStatus]:
+        """What is known about each type that the peer has asked for, by type URL."""
+        return {url: channel.status() for url, channel in self._channels.items()}
+
+    @property
+    def tombstones(self) -> Tombstones:
+        """Names to hand to the node's next stream, in case this one ends now.
+
+        After a response that the node refused in part, or whose answer was lost, the node may hold resources that it
+        does not list in `initial_resource_versions`. Its next stream must send or remove them: a resource deleted in
+        between would otherwise be served for ever.
+        """
+        left = {url: _uncertain(channel) for url, channel in self._channels.items()}
+        return {url: names for url, names in {**self._tombstones, **left}.items() if names}
+
+    def _admitted(self, request: Request) -> str | None:
+        """Type URL of a request to act on, None for one to ignore."""
+        url = request.type_url or self._only_type()
+        first = not self._node_id
+        if request.node is not None and request.node.id:
+            self._node_id = self._node_id or request.node.id
+            if request.node.id != self._node_id:
+                raise ProtocolViolation("PERMISSION_DENIED", f"node id changed from {self._node_id!r} mid-stream")
+        if not self._node_id:
+            raise ProtocolViolation("INVALID_ARGUMENT", "the first request of a stream must carry a node with an id")
+        if first and not url:
+            raise ProtocolViolation("INVALID_ARGUMENT", "the first request of a stream must carry a type_url")
+        if url and self._types is not None and url not in self._types:
+            raise ProtocolViolation("INVALID_ARGUMENT", f"this service does not carry {url}")
+        # Envoy itself sends an empty type_url when it is sent a type that it did not ask for.
+        return url if url in PUSH_ORDER else None
+
+    def _only_type(self) -> str:
+        types = self._types or ()
+        return next(iter(types)) if len(types) == 1 else ""
+
+    def _settled(self, channel: Channel, request: Request) -> list[Acked | Nacked]:
+        """Apply an ACK or NACK; an error_detail alone makes the difference (xDS spec), never the version."""
+        response = channel.outstanding
+        if response is None or request.nonce != response.nonce:
+            return []
+        if request.error is None:
+            channel.ack(response)
+            return [Acked(channel.url, response.nonce)]
+        channel.nack(response, request.error)
+        return [Nacked(channel.url, response.nonce, request.error, response.content.resources)]
+
+    @abc.abstractmethod
+    def _open(self, channel: Channel, request: Request) -> None:
+        """Apply the first request of a type; its nonce, if any, is another stream's."""
+
+    @abc.abstractmethod
+    def _follow(self, channel: Channel, request: Request) -> None:
+        """Apply what a later request says about the subscription."""
+
+    @abc.abstractmethod
+    def _resolve(self, channel: Channel, wanted: ResourceSet) -> None:
+        """Compare what the first request claimed to hold with what it should hold."""
+
+    @abc.abstractmethod
+    def _response(
+        self, channel: Channel, target: ResourceSet, payload: ResourceSet, removed: frozenset[str]
+    ) -> tuple[Outstanding, Response] | None:
+        """How to tell the peer that it lacks `payload` and must drop `removed`; None if that needs no words."""
+
+    def _next_nonce(self) -> str:
+        self._nonces += 1
+        return f"{self._nonce_prefix}{self._nonces}"
+
+    def _due(self) -> Iterator[Response]:
+        for url in PUSH_ORDER:
+            channel = self._channels.get(url)
+            if self._snapshot is not None and channel is not None and channel.outstanding is None:
+                yield from self._advance(channel, self._snapshot)
+
+    def _advance(self, channel: Channel, snapshot: Snapshot) -> Iterator[Response]:
+        if channel.claim is not None:
+            self._resolve(channel, rollout.wanted_now(snapshot, channel.url, channel.subscription))
+            channel.claim = None
+        target = rollout.target(snapshot, channel.url, self._channels, gate=self._gate)
+        channel.refused = target.refused
+        change = diff(channel.sent, target.resources)
+        mentioned = _mentioned(channel, target)
+        payload = change.changed
+        if not mentioned <= payload.names:
+            payload = target.resources.selection(payload.names | mentioned)
+        removed = change.removed | (mentioned - target.resources.names)
+        said = self._response(channel, target.resources, payload, removed)
+        if said is None:
+            return
+        outstanding, response = said
+        channel.send(outstanding, target.resources)
+        if channel.url == CLUSTER:
+            self._follow_with_endpoints(payload)
+        yield response
+
+    def _follow_with_endpoints(self, clusters: ResourceSet) -> None:
+        """Owe the peer the endpoints of clusters just sent: Envoy does not ask, and warms them for 15 s without."""
+        endpoints = self._channels.get(ENDPOINT)
+        if endpoints is not None:
+            endpoints.due |= endpoints.subscription.covered(clusters.needs(ENDPOINT))
+
+
+def _mentioned(channel: Channel, target: rollout.Target) -> frozenset[str]:
+    """Names that the next response must settle even where nothing about them changed."""
+    unknown = channel.unknown
+    for response in target.refused:
+        unknown -= response.names
+    return (channel.due | unknown) - target.waiting
+
+
+def _uncertain(channel: Channel) -> frozenset[str]:
+    """Names under which the peer may hold something unawares; only a wildcard leaves it with what it did not name."""
+    if not channel.subscription.wildcard:
+        return NO_NAMES
+    outstanding = channel.outstanding
+    return channel.unknown if outstanding is None else channel.unknown | outstanding.names
