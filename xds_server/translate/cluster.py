@@ -16,7 +16,7 @@ from envoy_data_plane.google import protobuf
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Port, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
-from xds_server.mesh.traffic import ConnectionPool, LoadBalancing, TrafficPolicy, TrafficRule
+from xds_server.mesh.traffic import ConnectionPool, LoadBalancer, LoadBalancing, TrafficPolicy, TrafficRule
 from xds_server.mesh.view import InboundPort
 from xds_server.mesh.workload import Interception
 from xds_server.translate import names, pack
@@ -28,7 +28,7 @@ from xds_server.translate.connection_pool import (
 )
 from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
 from xds_server.translate.encode import any_of
-from xds_server.translate.endpoint import address, endpoints_of, is_eds, load_assignment, port_subsets
+from xds_server.translate.endpoint import address, is_looked_up, load_assignment, port_subsets
 from xds_server.translate.load_balancer import (
     common_lb_config,
     lb_policy,
@@ -48,6 +48,10 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _INBOUND_SOURCE = "127.0.0.6"
 """What the sidecar calls its application from, so that the capture rules let it through (Istio's address)."""
 _DEFAULT_POOL = ConnectionPool()
+_CLUSTER_PROVIDED = LoadBalancer(LoadBalancing.PASSTHROUGH)
+"""What Envoy demands where the cluster itself knows its only endpoint."""
+_DiscoveryType = cluster_v3.ClusterDiscoveryType
+_LookupFamily = cluster_v3.ClusterDnsLookupFamily
 
 
 def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
@@ -69,9 +73,9 @@ def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
     message = cluster_v3.Cluster(
         name=name,
         alt_stat_name=names.alt_stat_name(name),
-        type=cluster_v3.ClusterDiscoveryType.ORIGINAL_DST if addressed else cluster_v3.ClusterDiscoveryType.STATIC,
+        type=_DiscoveryType.ORIGINAL_DST if addressed else _DiscoveryType.STATIC,
         load_assignment=None if addressed else _fixed(name, port.default_endpoint),
-        lb_policy=_provided() if addressed else cluster_v3.ClusterLbPolicy.ROUND_ROBIN,
+        lb_policy=lb_policy(_CLUSTER_PROVIDED if addressed else LoadBalancer()),
         connect_timeout=_DEFAULT_POOL.connect_timeout,
         circuit_breakers=circuit_breakers(_DEFAULT_POOL),
         upstream_bind_config=_inbound_source() if addressed else None,
@@ -98,27 +102,26 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     service = backend.service
     policy = backend.traffic.policy_for(port.number, subset)
     name = names.outbound_cluster(port.number, subset, service.host)
-    kind = _discovery(backend, subset, policy)
-    eds = is_eds(backend, port, subset)
-    looked_up = kind in _BY_DNS
-    original = kind is cluster_v3.ClusterDiscoveryType.ORIGINAL_DST
-    balancer = policy.load_balancer
+    looked_up = is_looked_up(backend, port, subset)
+    inline = load_assignment(backend, port, subset, caller) if looked_up else None
+    kind = _discovery(service, policy, inline)
+    balancer = _CLUSTER_PROVIDED if kind in {None, _DiscoveryType.ORIGINAL_DST} else policy.load_balancer
     message = cluster_v3.Cluster(
         name=name,
         alt_stat_name=names.alt_stat_name(name),
         type=kind,
         cluster_type=dynamic_dns_cluster_type() if kind is None else None,
-        eds_cluster_config=_eds(name) if eds else None,
-        load_assignment=load_assignment(backend, port, subset, caller) if looked_up else None,
-        dns_lookup_family=_ONLY_IPV4 if looked_up else cluster_v3.ClusterDnsLookupFamily.AUTO,
+        eds_cluster_config=_eds(name) if kind is _DiscoveryType.EDS else None,
+        load_assignment=inline,
+        dns_lookup_family=_LookupFamily.V4_ONLY if looked_up else _LookupFamily.AUTO,
         typed_dns_resolver_config=_dns_resolver() if looked_up else None,
-        original_dst_lb_config=_port_override(port) if original else None,
+        original_dst_lb_config=_port_override(port) if service.resolution is Resolution.NONE else None,
         connect_timeout=policy.connection_pool.connect_timeout,
-        lb_policy=_provided() if original or kind is None else lb_policy(balancer),
+        lb_policy=lb_policy(balancer),
         ring_hash_lb_config=ring_hash_config(balancer),
         maglev_lb_config=maglev_config(balancer),
-        least_request_lb_config=None if original or kind is None else least_request_config(balancer),
-        round_robin_lb_config=None if original or kind is None else round_robin_config(balancer),
+        least_request_lb_config=least_request_config(balancer),
+        round_robin_lb_config=round_robin_config(balancer),
         common_lb_config=common_lb_config(policy),
         circuit_breakers=circuit_breakers(policy.connection_pool, policy.retry_budget),
         outlier_detection=outlier_detection(policy.outlier_detection) if policy.outlier_detection else None,
@@ -127,28 +130,28 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         transport_socket=proxy_protocol_socket(policy.proxy_protocol),
         metadata=_outbound_metadata(service, backend.traffic, subset),
     )
-    refs = [(type_url.ENDPOINT, name)] if eds else []
+    refs = [(type_url.ENDPOINT, name)] if kind is _DiscoveryType.EDS else []
     return pack.resource(type_url.CLUSTER, name, message, refs, service.origins + backend.traffic.origins)
 
 
-_BY_DNS = (cluster_v3.ClusterDiscoveryType.STRICT_DNS, cluster_v3.ClusterDiscoveryType.LOGICAL_DNS)
-_ONLY_IPV4 = cluster_v3.ClusterDnsLookupFamily.V4_ONLY
 _DISCOVERY = {
-    Resolution.NONE: cluster_v3.ClusterDiscoveryType.ORIGINAL_DST,
-    Resolution.STATIC: cluster_v3.ClusterDiscoveryType.EDS,
-    Resolution.DNS: cluster_v3.ClusterDiscoveryType.STRICT_DNS,
-    Resolution.DNS_ROUND_ROBIN: cluster_v3.ClusterDiscoveryType.LOGICAL_DNS,
+    Resolution.NONE: _DiscoveryType.ORIGINAL_DST,
+    Resolution.STATIC: _DiscoveryType.EDS,
+    Resolution.DNS: _DiscoveryType.STRICT_DNS,
+    Resolution.DNS_ROUND_ROBIN: _DiscoveryType.LOGICAL_DNS,
     Resolution.DYNAMIC_DNS: None,
 }
 
 
-def _discovery(backend: Backend, subset: str, policy: TrafficPolicy) -> cluster_v3.ClusterDiscoveryType | None:
+def _discovery(
+    service: Service, policy: TrafficPolicy, inline: endpoint_v3.ClusterLoadAssignment | None
+) -> _DiscoveryType | None:
     """How Envoy finds the endpoints; None for the dynamic forward proxy, which is an extension and no type."""
     if policy.load_balancer.policy is LoadBalancing.PASSTHROUGH:
-        return cluster_v3.ClusterDiscoveryType.ORIGINAL_DST
-    kind = _DISCOVERY[backend.service.resolution]
-    if kind is cluster_v3.ClusterDiscoveryType.LOGICAL_DNS and not endpoints_of(backend, subset):
-        return cluster_v3.ClusterDiscoveryType.STRICT_DNS  # Envoy refuses a LOGICAL_DNS cluster without an endpoint
+        return _DiscoveryType.ORIGINAL_DST
+    kind = _DISCOVERY[service.resolution]
+    if kind is _DiscoveryType.LOGICAL_DNS and inline is not None and not inline.endpoints:
+        return _DiscoveryType.STRICT_DNS  # Envoy refuses a LOGICAL_DNS cluster without an endpoint
     return kind
 
 
@@ -180,18 +183,13 @@ def _port_override(port: Port) -> cluster_v3.ClusterOriginalDstLbConfig | None:
     return cluster_v3.ClusterOriginalDstLbConfig(upstream_port_override=port.target_port)
 
 
-def _provided() -> cluster_v3.ClusterLbPolicy:
-    """What Envoy demands where the cluster itself knows its only endpoint."""
-    return cluster_v3.ClusterLbPolicy.CLUSTER_PROVIDED
-
-
 def _outbound_http_options(policy: TrafficPolicy, port: Port) -> http_v3.HttpProtocolOptions | None:
     codes = policy.outlier_detection.http_error_codes if policy.outlier_detection else ()
     return http_protocol_options(policy.connection_pool, port.protocol, error_matcher(codes) if codes else None)
 
 
 def _protocol_options(options: http_v3.HttpProtocolOptions | None) -> dict[str, protobuf.Any]:
-    return {_HTTP_OPTIONS: any_of(options)} if options else {}
+    return {} if options is None else {_HTTP_OPTIONS: any_of(options)}
 
 
 def _outbound_metadata(service: Service, traffic: TrafficRule, subset: str) -> core_v3.Metadata:
@@ -230,7 +228,7 @@ def _fixed(name: str, endpoint: str) -> endpoint_v3.ClusterLoadAssignment:
 def _black_hole() -> cluster_v3.Cluster:
     return cluster_v3.Cluster(
         name=names.BLACK_HOLE_CLUSTER,
-        type=cluster_v3.ClusterDiscoveryType.STATIC,
+        type=_DiscoveryType.STATIC,
         connect_timeout=_DEFAULT_POOL.connect_timeout,
     )
 
@@ -240,8 +238,8 @@ def _passthrough(name: str) -> cluster_v3.Cluster:
     inbound = name == names.INBOUND_PASSTHROUGH_CLUSTER
     return cluster_v3.Cluster(
         name=name,
-        type=cluster_v3.ClusterDiscoveryType.ORIGINAL_DST,
-        lb_policy=_provided(),
+        type=_DiscoveryType.ORIGINAL_DST,
+        lb_policy=lb_policy(_CLUSTER_PROVIDED),
         connect_timeout=_DEFAULT_POOL.connect_timeout,
         circuit_breakers=circuit_breakers(_DEFAULT_POOL),
         upstream_bind_config=_inbound_source() if inbound else None,
@@ -253,7 +251,7 @@ def _dynamic_dns() -> cluster_v3.Cluster:
     return cluster_v3.Cluster(
         name=names.DYNAMIC_DNS_CLUSTER,
         cluster_type=dynamic_dns_cluster_type(),
-        lb_policy=_provided(),
+        lb_policy=lb_policy(_CLUSTER_PROVIDED),
         connect_timeout=_DEFAULT_POOL.connect_timeout,
         circuit_breakers=circuit_breakers(_DEFAULT_POOL),
         typed_extension_protocol_options=_as_the_client_spoke(),

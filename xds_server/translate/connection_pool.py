@@ -52,16 +52,15 @@ def http_protocol_options(
         explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=_http2_options(pool))
     elif pool.use_client_protocol or protocol is Protocol.AUTO:
         downstream = downstream_protocol()
-    elif common or error_matcher:
+    elif common is not None or error_matcher is not None:
         explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=core_v3.Http1ProtocolOptions())
     else:
         return None
-    detection = http_v3.HttpProtocolOptionsOutlierDetection(error_matcher=error_matcher) if error_matcher else None
     return http_v3.HttpProtocolOptions(
         common_http_protocol_options=common,
         explicit_http_config=explicit,
         use_downstream_protocol_config=downstream,
-        outlier_detection=detection,
+        outlier_detection=_detection(error_matcher),
     )
 
 
@@ -71,6 +70,12 @@ def downstream_protocol() -> http_v3.HttpProtocolOptionsUseDownstreamHttpConfig:
         http_protocol_options=core_v3.Http1ProtocolOptions(),
         http2_protocol_options=core_v3.Http2ProtocolOptions(),
     )
+
+
+def _detection(
+    error_matcher: matcher_v3.MatchPredicate | None,
+) -> http_v3.HttpProtocolOptionsOutlierDetection | None:
+    return None if error_matcher is None else http_v3.HttpProtocolOptionsOutlierDetection(error_matcher=error_matcher)
 
 
 def _speaks_http2(pool: ConnectionPool, protocol: Protocol) -> bool:

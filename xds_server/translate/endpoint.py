@@ -27,7 +27,7 @@ def load_assignments(backend: Backend, caller: Caller = Caller()) -> tuple[Resou
     return tuple(
         _resource(backend, port, subset, caller)
         for port, subset in port_subsets(backend)
-        if is_eds(backend, port, subset)
+        if backend.service.resolution is Resolution.STATIC and not _passes_through(backend, port, subset)
     )
 
 
@@ -38,10 +38,10 @@ def port_subsets(backend: Backend) -> tuple[tuple[Port, str], ...]:
     return tuple((port, subset) for port in ports for subset in subsets)
 
 
-def is_eds(backend: Backend, port: Port, subset: str) -> bool:
-    """Whether the endpoints of that cluster are sent apart from it, so that they change without it."""
-    balancing = backend.traffic.policy_for(port.number, subset).load_balancer.policy
-    return backend.service.resolution is Resolution.STATIC and balancing is not LoadBalancing.PASSTHROUGH
+def is_looked_up(backend: Backend, port: Port, subset: str) -> bool:
+    """Whether that cluster carries its endpoints within it, as names for Envoy to look up."""
+    by_name = backend.service.resolution in {Resolution.DNS, Resolution.DNS_ROUND_ROBIN}
+    return by_name and not _passes_through(backend, port, subset)
 
 
 def load_assignment(
@@ -49,18 +49,11 @@ def load_assignment(
 ) -> endpoint_v3.ClusterLoadAssignment:
     """Endpoints of one port of one subset, grouped as `caller` is to use them."""
     policy = backend.traffic.policy_for(port.number, subset)
-    grouped = groups(endpoints_of(backend, subset), policy, caller)
+    grouped = groups(_endpoints_of(backend, subset), policy, caller)
     return endpoint_v3.ClusterLoadAssignment(
         cluster_name=names.outbound_cluster(port.number, subset, backend.service.host),
         endpoints=[_locality_endpoints(group, port) for group in grouped],
     )
-
-
-def endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
-    """Endpoints that carry the subset's labels, sorted; a LOGICAL_DNS service has its first one only (Istio)."""
-    found = backend.traffic.subset(subset)
-    chosen = sorted(e for e in backend.service.endpoints if found is None or labels_match(found.labels, e.labels))
-    return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
 
 
 def address(host: str, port: int) -> core_v3.Address:
@@ -74,6 +67,19 @@ def _resource(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     message = load_assignment(backend, port, subset, caller)
     origins = backend.service.origins + backend.traffic.origins
     return pack.resource(type_url.ENDPOINT, message.cluster_name, message, origins=origins)
+
+
+def _passes_through(backend: Backend, port: Port, subset: str) -> bool:
+    """Whether the author wants traffic to go where it was addressed, whatever the endpoints."""
+    balancer = backend.traffic.policy_for(port.number, subset).load_balancer
+    return balancer.policy is LoadBalancing.PASSTHROUGH
+
+
+def _endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
+    """Endpoints that carry the subset's labels, sorted; a LOGICAL_DNS service has its first one only (Istio)."""
+    found = backend.traffic.subset(subset)
+    chosen = sorted(e for e in backend.service.endpoints if found is None or labels_match(found.labels, e.labels))
+    return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
 
 
 def _locality_endpoints(group: Group, port: Port) -> endpoint_v3.LocalityLbEndpoints:

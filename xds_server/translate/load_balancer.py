@@ -67,7 +67,6 @@ def common_lb_config(policy: TrafficPolicy) -> cluster_v3.ClusterCommonLbConfig:
 def _slow_start(slow_start: SlowStart) -> cluster_v3.ClusterSlowStartConfig:
     return cluster_v3.ClusterSlowStartConfig(
         slow_start_window=slow_start.window,
-        # Envoy refuses an aggression without a runtime key; nothing sets that key, so the default holds.
-        aggression=core_v3.RuntimeDouble(default_value=slow_start.aggression, runtime_key="slow_start.aggression"),
+        aggression=core_v3.RuntimeDouble(default_value=slow_start.aggression),
         min_weight_percent=type_v3.Percent(value=slow_start.minimum_percent),
     )

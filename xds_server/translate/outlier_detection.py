@@ -38,7 +38,7 @@ def outlier_detection(detection: OutlierDetection) -> cluster_v3.OutlierDetectio
 
 
 def error_matcher(codes: tuple[str, ...]) -> matcher_v3.MatchPredicate:
-    """Which answers count as errors, instead of every 5xx. A code is "503", or "4xx" for the whole class."""
+    """Which answers count as errors, instead of every 5xx: status codes such as "503"."""
     rules = [_status(code) for code in sorted(set(codes))]
     if len(rules) == 1:
         return rules[0]  # Envoy wants two rules or more in a set
@@ -53,7 +53,6 @@ def _enforcing(count: int | None) -> int | None:
 
 
 def _status(code: str) -> matcher_v3.MatchPredicate:
-    hundreds, is_class, _ = code.lower().partition("xx")
-    wanted = type_matcher_v3.StringMatcher(prefix=hundreds) if is_class else type_matcher_v3.StringMatcher(exact=code)
+    wanted = type_matcher_v3.StringMatcher(exact=code)
     header = route_v3.HeaderMatcher(name=":status", string_match=wanted)
     return matcher_v3.MatchPredicate(http_response_headers_match=matcher_v3.HttpHeadersMatch(headers=[header]))
