@@ -1,0 +1,61 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.debug.test_app import sources
+from xds_server.debug.metrics import Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample by its name and labels, read by Prometheus' own parser."""
+
+    def all_of() -> Iterator[tuple[tuple[str, tuple[tuple[str, str], ...]], float]]:
+        for family in text_string_to_metric_families(metrics.exposition().decode()):
+            for sample in family.samples:
+                yield (sample.name, tuple(sorted(sample.labels.items()))), sample.value
+
+    return dict(all_of())
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("xds_server_build_info", {"version": "0.1.0"}, 1),
+        ("xds_server_generation", {}, 4),
+        ("xds_server_documents", {"kind": "VirtualService"}, 1),
+        ("xds_server_problems", {"severity": "error"}, 1),
+        ("xds_server_problems", {"severity": "warning"}, 0),
+        ("xds_server_connected_streams", {"variant": "delta"}, 1),
+        ("xds_server_subscribed_streams", {"type": "CDS"}, 1),
+        ("xds_server_subscribed_streams", {"type": "SDS"}, 0),
+        ("xds_server_pushes_total", {"type": "CDS"}, 7),
+        ("xds_server_acks_total", {"type": "CDS"}, 6),
+        ("xds_server_acks_total", {"type": "other"}, 1),
+        ("xds_server_nacks_total", {"type": "EDS"}, 1),
+        ("xds_server_resources", {"type": "LDS"}, 1),
+    ],
+)
+def test_each_fact_is_a_sample(name: str, labels: dict[str, str], value: float) -> None:
+    assert samples(Metrics(sources()))[name, tuple(sorted(labels.items()))] == value
+
+
+def test_latency_is_counted_in_its_bucket() -> None:
+    metrics = Metrics(sources())
+    metrics.observe_edit_to_ack(0.25)
+
+    found = samples(metrics)
+    assert found["xds_server_edit_to_ack_seconds_bucket", (("le", "0.2"),)] == 0
+    assert found["xds_server_edit_to_ack_seconds_bucket", (("le", "0.3"),)] == 1
+    assert found["xds_server_edit_to_ack_seconds_count", ()] == 1
+
+
+def test_two_servers_in_one_process_count_apart() -> None:
+    first, second = Metrics(sources()), Metrics(sources())
+    first.observe_edit_to_ack(1)
+
+    assert samples(second)["xds_server_edit_to_ack_seconds_count", ()] == 0

@@ -1,0 +1,109 @@
+"""The debug endpoints as one ASGI application: read-only, JSON but for `/` and `/metrics`, never a traceback.
+
+The sources are asked on the event loop, where what they tell of changes. What takes long (a dump of a thousand
+clusters) is then made of frozen values in a worker thread, because the streams live on the same loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from xds_server.debug import pages
+from xds_server.debug.config_dump import config_dump
+from xds_server.debug.configz import config_objects
+from xds_server.debug.metrics import CONTENT_TYPE, Metrics
+from xds_server.debug.sources import Sources
+from xds_server.debug.syncz import sync_status
+from xds_server.problem import Severity
+
+
+def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
+    """The application; `pages.ENDPOINTS` says what each endpoint is for. GET and HEAD only."""
+    endpoints = _Endpoints(sources, metrics)
+    answers: dict[str, Callable[[Request], Awaitable[Response]]] = {
+        "/": endpoints.index,
+        "/ready": endpoints.ready,
+        "/healthz": endpoints.healthz,
+        "/metrics": endpoints.metrics,
+        "/debug/syncz": endpoints.syncz,
+        "/debug/config_dump": endpoints.config_dump,
+        "/debug/configz": endpoints.configz,
+        "/debug/problems": endpoints.problems,
+        "/debug/list": endpoints.list,
+    }
+    return Starlette(
+        routes=[Route(path, answer, methods=["GET"]) for path, answer in answers.items()],
+        exception_handlers={HTTPException: _refusal, Exception: _failure},
+    )
+
+
+class _Endpoints:
+    """One method per path."""
+
+    def __init__(self, sources: Sources, metrics: Metrics) -> None:
+        self._sources = sources
+        self._metrics = metrics
+
+    async def index(self, _request: Request) -> Response:
+        sources = self._sources
+        return HTMLResponse(
+            pages.index(
+                version=sources.version,
+                generation=sources.generation(),
+                proxies=len(sources.proxies()),
+                errors=sum(problem.severity is Severity.ERROR for problem in sources.problems()),
+            )
+        )
+
+    async def ready(self, _request: Request) -> Response:
+        generation = self._sources.generation()
+        if not generation:
+            return JSONResponse({"ready": False, "reason": "the policies are not loaded yet"}, status_code=503)
+        return JSONResponse({"ready": True, "generation": generation})
+
+    async def healthz(self, _request: Request) -> Response:
+        return JSONResponse({"healthy": True})
+
+    async def metrics(self, _request: Request) -> Response:
+        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
+
+    async def syncz(self, request: Request) -> Response:
+        return JSONResponse(sync_status(self._sources.proxies(), request.query_params.get("namespace")))
+
+    async def config_dump(self, request: Request) -> Response:
+        node_id = request.query_params.get("proxyID")
+        if not node_id:
+            raise HTTPException(400, "say which proxy: /debug/config_dump?proxyID=NODE_ID; /debug/syncz lists them")
+        snapshot = self._sources.snapshot_of(node_id)
+        if snapshot is None:
+            raise HTTPException(404, f"no proxy with the node id {node_id!r} is connected; /debug/syncz lists them")
+        return JSONResponse(await run_in_threadpool(config_dump, snapshot, self._sources.resource_json))
+
+    async def configz(self, request: Request) -> Response:
+        documents, kind = self._sources.documents(), request.query_params.get("kind")
+        return JSONResponse(await run_in_threadpool(config_objects, documents, kind))
+
+    async def problems(self, _request: Request) -> Response:
+        return JSONResponse([asdict(problem) for problem in self._sources.problems()])
+
+    async def list(self, _request: Request) -> Response:
+        return JSONResponse([asdict(endpoint) for endpoint in pages.ENDPOINTS])
+
+
+async def _refusal(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+async def _failure(_request: Request, _error: Exception) -> Response:
+    """Our own defect: uvicorn logs the traceback, the caller gets one sentence."""
+    return JSONResponse({"error": "internal error; the server's log says more"}, status_code=500)

@@ -1,0 +1,53 @@
+"""What the debug endpoints show, as questions: app.py answers them, nothing here knows how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from xds_server.policy.document import Document
+from xds_server.problem import Problem
+from xds_server.xds.proxy_status import ProxyStatus
+from xds_server.xds.resource import Resource
+from xds_server.xds.snapshot import Snapshot
+
+
+class StreamTotals(Protocol):
+    """Counts over all streams since the server started; mappings are by type URL."""
+
+    @property
+    def pushes(self) -> Mapping[str, int]:
+        """Responses sent."""
+
+    @property
+    def acks(self) -> Mapping[str, int]:
+        """Responses that the peer took whole."""
+
+    @property
+    def nacks(self) -> Mapping[str, int]:
+        """Responses that the peer refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Every callable is cheap and called on the event loop, but for `resource_json`: that one in a worker thread.
+
+    Attributes:
+        generation: number of the generation in force; 0 until the first load is done.
+        documents: the policy documents in force.
+        problems: what is wrong with, or worth knowing about, the policies.
+        proxies: one status per connected stream.
+        totals: see StreamTotals.
+        snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
+        resource_json: a resource as proto-JSON, secrets redacted.
+    """
+
+    version: str
+    generation: Callable[[], int]
+    documents: Callable[[], Sequence[Document]]
+    problems: Callable[[], Sequence[Problem]]
+    proxies: Callable[[], Sequence[ProxyStatus]]
+    totals: Callable[[], StreamTotals]
+    snapshot_of: Callable[[str], Snapshot | None]
+    resource_json: Callable[[Resource], Mapping[str, object]]
