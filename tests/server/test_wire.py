@@ -100,11 +100,6 @@ def test_version_of_other_clients_is_text() -> None:
     assert request.node.user_agent == "gRPC Python/1.85"
 
 
-def test_single_type_service_fills_in_its_type() -> None:
-    assert wire.sotw_request(b"", type_url.CLUSTER).type_url == type_url.CLUSTER
-    assert wire.delta_request(b"", type_url.CLUSTER).type_url == type_url.CLUSTER
-
-
 @pytest.mark.parametrize("parse", [wire.sotw_request, wire.delta_request])
 @pytest.mark.parametrize(
     "data",

@@ -56,19 +56,15 @@ METHODS = tuple(
 """Every method served: Envoy's real names."""
 
 
-def sotw_request(data: bytes, default_type: str = "") -> SotwRequest:
+def sotw_request(data: bytes) -> SotwRequest:
     """Parse a DiscoveryRequest.
-
-    Args:
-        data: what the peer sent.
-        default_type: the type of a single-type service, where a request need not name it.
 
     Raises:
         ProtocolViolation: it is no DiscoveryRequest (INVALID_ARGUMENT).
     """
     message = _parse(discovery_pb2.DiscoveryRequest, data)
     return SotwRequest(
-        type_url=message.type_url or default_type,
+        type_url=message.type_url,
         names=tuple(message.resource_names),
         version=message.version_info,
         nonce=message.response_nonce,
@@ -77,11 +73,15 @@ def sotw_request(data: bytes, default_type: str = "") -> SotwRequest:
     )
 
 
-def delta_request(data: bytes, default_type: str = "") -> DeltaRequest:
-    """Parse a DeltaDiscoveryRequest; arguments and errors as for `sotw_request`."""
+def delta_request(data: bytes) -> DeltaRequest:
+    """Parse a DeltaDiscoveryRequest.
+
+    Raises:
+        ProtocolViolation: it is no DeltaDiscoveryRequest (INVALID_ARGUMENT).
+    """
     message = _parse(discovery_pb2.DeltaDiscoveryRequest, data)
     return DeltaRequest(
-        type_url=message.type_url or default_type,
+        type_url=message.type_url,
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_versions=dict(message.initial_resource_versions),
