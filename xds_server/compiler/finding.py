@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from xds_server.policy.document import Document, Path
+from xds_server.policy.document import Document
+from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
 T_co = TypeVar("T_co", covariant=True)
@@ -39,6 +40,12 @@ class Place:
         """A place below this one."""
         return Place(self.document, (*self.path, *path))
 
+    @property
+    def field(self) -> str:
+        """The path as an author would write it: "spec.http[0].route"."""
+        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+        return text.removeprefix(".")
+
     def error(self, code: str, message: str, fix: str = "") -> Problem:
         """A finding because of which the place is not in force."""
         return self._problem(Severity.ERROR, code, message, fix)
@@ -65,7 +72,7 @@ class Place:
             kind=origin.kind,
             namespace=origin.namespace,
             name=origin.name,
-            field=_dotted(self.path),
+            field=self.field,
             severity=severity,
             code=code,
             message=message,
@@ -77,8 +84,3 @@ def nearest(name: str, known: Iterable[str], what: str) -> str:
     """The fix for a name nobody knows: the nearest known ones, or how to define it."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"define {what} {name}, or correct the name"
-
-
-def _dotted(path: Path) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")

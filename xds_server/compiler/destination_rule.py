@@ -1,0 +1,266 @@
+"""What DestinationRules mean: which of them speak for a service, and the one TrafficRule they make together.
+
+A caller's own namespace is asked first, then the service's, then the root namespace; the first that has a rule for the
+host decides, a rule for the exact host before any wildcard. All rules there for that host are merged section by
+section, which is better on purpose than Istio, where all but the oldest policy are silently lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.traffic_policy import Sections, traffic_policy
+from xds_server.compiler.workload_entry import sorted_labels
+from xds_server.memo import Memo
+from xds_server.mesh.host import Names, covers, is_wildcard, normal
+from xds_server.mesh.route import Backend
+from xds_server.mesh.service import Service, labels_match
+from xds_server.mesh.traffic import PortPolicies, Subset, TrafficRule
+from xds_server.policy.destination_rule import DestinationRuleSpec, PortTrafficPolicy, TrafficPolicy
+from xds_server.policy.document import Document
+from xds_server.policy.model import istio_name
+from xds_server.problem import Problem
+
+SECTIONS = tuple(Sections.__dataclass_fields__)
+PORT_SECTIONS = ("load_balancer", "connection_pool", "outlier_detection", "tls")
+"""What the settings of a port may hold."""
+
+
+class Rules:
+    """The DestinationRules that one namespace may see, by what they are for. Compared by identity."""
+
+    def __init__(self, documents: Sequence[Document], targets: Sequence[str]) -> None:
+        """`targets`: for each document the host or wildcard it is for, "" for a host that no service has."""
+        exact: dict[tuple[str, str], list[Document]] = {}
+        for document, target in zip(documents, targets, strict=True):
+            exact.setdefault((document.namespace, target), []).append(document)
+        self.by_target = {key: tuple(found) for key, found in exact.items()}
+        self.without_host = tuple(document for document, t in zip(documents, targets, strict=True) if not t)
+        self._wildcards: dict[str, list[str]] = {}
+        for namespace, target in sorted(self.by_target, key=lambda key: -len(key[1])):
+            if is_wildcard(target):
+                self._wildcards.setdefault(namespace, []).append(target)
+
+    def documents_for(self, service: Service, namespaces: Iterable[str]) -> tuple[Document, ...]:
+        """The documents in force for a service when `namespaces` are asked in this order, in order of precedence."""
+        for namespace in namespaces:
+            if found := self.by_target.get((namespace, service.host)):
+                return found
+            for pattern in self._wildcards.get(namespace, ()):
+                if covers(pattern, service.host, service.namespace):
+                    return self.by_target[namespace, pattern]
+        return ()
+
+
+def target(document: Document, names: Names) -> str:
+    """What a rule is for: a service host, a wildcard, or "" when no service has its host.
+
+    A rule for some workloads only cannot speak for a namespace, so it is for nothing here.
+    """
+    spec = _spec(document)
+    if spec.workload_selector is not None:
+        return ""
+    host = normal(spec.host)
+    return host if is_wildcard(host) else names.resolve(host, document.namespace) or ""
+
+
+def backends(
+    services: Iterable[Service], rules: Rules, client: str, root: str, memo: Memo
+) -> Outcome[dict[str, Backend]]:
+    """Every service with the rule that callers of namespace `client` ("" for none in particular) meet, by host.
+
+    A caller in the root namespace has no say of its own: the service's namespace is asked before it (Istio's rule).
+    """
+    own = (client,) if client and client != root else ()
+    calls = [(service, rules.documents_for(service, (*own, service.namespace, root))) for service in services]
+    merged = memo.each(_traffic_rule, ((documents,) for _, documents in calls))
+    made = memo.each(Backend, ((service, merged[documents,].value) for service, documents in calls))
+    traps = memo.each(_subset_traps, (call for call in calls if call[1]))
+    problems = [p for outcome in merged.values() if outcome.problems for p in outcome.problems]
+    problems += [p for found in traps.values() if found for p in found]
+    return Outcome({backend.service.host: backend for backend in made.values()}, tuple(problems))
+
+
+def unknown_host(document: Document, names: Names) -> tuple[Problem, ...]:
+    """The finding about a rule whose host no service has; nothing for one that stands apart for other reasons."""
+    spec = _spec(document)
+    if spec.workload_selector is not None:
+        return ()
+    fix = nearest(normal(spec.host), names.namespace_of, "a ServiceEntry for")
+    message = f"no service is called {spec.host}: the rule is in force for nothing"
+    return (Place(document).at("host").warning("unknown-host", message, fix),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The sections written at one level, each with the place that won."""
+
+    sections: Sections
+    places: dict[str, Place]
+    problems: tuple[Problem, ...] = ()
+
+
+def _traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
+    """All rules for one host, merged; `documents` in order of precedence."""
+    top = [
+        (policy, Place(document).at("trafficPolicy"))
+        for document in documents
+        if (policy := _spec(document).traffic_policy) is not None
+    ]
+    level = _layer(top, SECTIONS)
+    ports = _port_layers(top)
+    subsets = [
+        _subset(document, index, level.sections, {number: layer.sections for number, layer in ports.items()})
+        for document in documents
+        for index in range(len(_spec(document).subsets))
+    ]
+    unique, repeated = _first_of_each(documents, [outcome.value for outcome in subsets])
+    layers = (level, *ports.values())
+    problems = [
+        *(problem for layer in layers for problem in (*layer.problems, *_inert_failover(layer))),
+        *_dropped_tls(level, ports),
+        *(problem for outcome in subsets for problem in outcome.problems),
+        *repeated,
+    ]
+    policies = _port_policies(level.sections, {number: layer.sections for number, layer in ports.items()})
+    origins = tuple(document.origin for document in documents)
+    return Outcome(TrafficRule(policies, unique, origins), tuple(problems))
+
+
+def _layer(written: Iterable[tuple[TrafficPolicy | PortTrafficPolicy, Place]], names: Iterable[str]) -> _Layer:
+    """Each section from the first policy that has it; one that another has won already is reported."""
+    values: dict[str, object] = {}
+    places: dict[str, Place] = {}
+    problems = []
+    for policy, place in written:
+        for name in names:
+            value = getattr(policy, name, None)
+            if value is None:
+                continue
+            here = place.at(istio_name(name))
+            if name in values:
+                problems.append(_given_twice(here, places[name]))
+            else:
+                values[name], places[name] = value, here
+    return _Layer(Sections(**values), places, tuple(problems))  # type: ignore[arg-type]  # names are Sections' own fields
+
+
+def _given_twice(loser: Place, winner: Place) -> Problem:
+    section = loser.path[-1]
+    message = f"{section} for this host is decided by {winner}; this one is not in force"
+    fix = "keep one; the order is creationTimestamp, then namespace, then name"
+    return loser.warning("duplicate-section", message, fix)
+
+
+def _port_layers(policies: Iterable[tuple[TrafficPolicy, Place]]) -> dict[int, _Layer]:
+    """The settings of each port, whole from the first policy that has the port."""
+    found: dict[int, _Layer] = {}
+    for policy, place in policies:
+        for index, setting in enumerate(policy.port_level_settings):
+            here = place.at("portLevelSettings", index)
+            number = setting.port.number
+            if number in found:
+                winner = next(iter(found[number].places.values()))
+                found[number] = replace(
+                    found[number], problems=(*found[number].problems, _given_twice(here.at("port"), winner))
+                )
+            else:
+                found[number] = _layer([(setting, here)], PORT_SECTIONS)
+    return found
+
+
+def _port_policies(level: Sections, ports: dict[int, Sections]) -> PortPolicies:
+    """The settings of a port replace all that is written around them."""
+    by_port = tuple((number, traffic_policy(sections)) for number, sections in sorted(ports.items()))
+    return PortPolicies(traffic_policy(level), by_port)
+
+
+def _subset(document: Document, index: int, level: Sections, ports: dict[int, Sections]) -> Outcome[Subset]:
+    """A subset's sections lie over the service's, port by port; its own port settings lie over that."""
+    written = _spec(document).subsets[index]
+    place = Place(document).at("subsets", index, "trafficPolicy")
+    policies = [(written.traffic_policy, place)] if written.traffic_policy else []
+    own = _layer(policies, SECTIONS)
+    own_ports = _port_layers(policies)
+    by_port = {
+        number: _with_port(_over(own.sections, ports.get(number, level)), own_ports.get(number))
+        for number in (*ports, *own_ports)
+    }
+    whole = replace(own, sections=_over(own.sections, level))
+    subset = Subset(written.name, sorted_labels(written.labels), _port_policies(whole.sections, by_port))
+    return Outcome(subset, (*own.problems, *_inert_failover(whole)))
+
+
+def _over(upper: Sections, lower: Sections) -> Sections:
+    return replace(lower, **{name: value for name in SECTIONS if (value := getattr(upper, name)) is not None})
+
+
+def _with_port(around: Sections, port: _Layer | None) -> Sections:
+    """Load balancer, pools, outlier detection and TLS become the port's, written or not (Istio's rule)."""
+    if port is None:
+        return around
+    return replace(around, **{name: getattr(port.sections, name) for name in PORT_SECTIONS})
+
+
+def _first_of_each(
+    documents: Iterable[Document], subsets: Iterable[Subset]
+) -> tuple[tuple[Subset, ...], list[Problem]]:
+    """Subsets by name; one that an earlier document has defined already is reported."""
+    places = [Place(document).at("subsets", i) for document in documents for i in range(len(_spec(document).subsets))]
+    found: dict[str, tuple[Subset, Place]] = {}
+    problems = []
+    for subset, place in zip(subsets, places, strict=True):
+        if subset.name in found:
+            message = f"subset {subset.name} is defined by {found[subset.name][1]}; this one is not in force"
+            problems.append(place.at("name").warning("duplicate-subset", message, "keep one, or rename it"))
+        else:
+            found[subset.name] = subset, place
+    return tuple(subset for subset, _ in found.values()), problems
+
+
+def _inert_failover(layer: _Layer) -> list[Problem]:
+    place = layer.places.get("load_balancer")
+    if place is None or not layer.sections.fails_over_in_vain:
+        return []
+    message = "failover does nothing without outlierDetection, which finds out that endpoints fail"
+    fix = "add outlierDetection: {} or one with your own limits"
+    return [place.at("localityLbSetting", "failover").warning("inert-failover", message, fix)]
+
+
+def _dropped_tls(level: _Layer, ports: dict[int, _Layer]) -> list[Problem]:
+    """Settings of a port replace all around them: the tls too, which few expect."""
+    if level.sections.tls is None:
+        return []
+    return [
+        next(iter(layer.places.values())).warning(
+            "port-drops-tls",
+            f"the settings of port {number} replace the policy around them, its tls included",
+            "repeat tls in the settings of this port",
+        )
+        for number, layer in ports.items()
+        if layer.sections.tls is None
+    ]
+
+
+def _subset_traps(service: Service, documents: tuple[Document, ...]) -> tuple[Problem, ...]:
+    if not service.endpoints:
+        return ()
+    return tuple(
+        Place(document)
+        .at("subsets", index, "labels")
+        .warning(
+            "subset-selects-nothing",
+            f"no endpoint of {service.host} carries the labels of subset {subset.name}: its requests are answered 503",
+            "correct the labels, here or at the endpoints",
+        )
+        for document in documents
+        for index, subset in enumerate(_spec(document).subsets)
+        if not any(labels_match(sorted_labels(subset.labels), endpoint.labels) for endpoint in service.endpoints)
+    )
+
+
+def _spec(document: Document) -> DestinationRuleSpec:
+    return cast("DestinationRuleSpec", document.spec)

@@ -1,0 +1,300 @@
+"""What one HTTP rule of a VirtualService means: a Route for each of its matches.
+
+Knows the backends that the rule's destination names resolved to, and nothing of other rules or VirtualServices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from xds_server.compiler.finding import Place, nearest
+from xds_server.compiler.retry import retry, retry_traps
+from xds_server.compiler.route_match import MESH, match, string_match
+from xds_server.mesh.host import Names
+from xds_server.mesh.route import (
+    Backend,
+    Cors,
+    Destination,
+    DirectResponse,
+    Fault,
+    HeaderOperations,
+    Match,
+    MatchKind,
+    Mirror,
+    Redirect,
+    Rewrite,
+    Route,
+    StringMatch,
+    WeightedDestination,
+)
+from xds_server.policy import virtual_service as policy
+from xds_server.problem import Problem
+
+AUTHORITY = frozenset({":authority", "host"})
+"""Request headers that are the authority; changing them is a rewrite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A route with the place it comes from, for findings that need other routes to be seen."""
+
+    route: Route
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a VirtualService's destination names mean in one namespace: name as written to backend."""
+
+    backends: Mapping[str, Backend | None]
+    names: Names
+
+
+def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
+    """Every destination host that the rules name, mirrors included, each once, in order."""
+    return tuple(dict.fromkeys(destination.host for rule in rules for destination, _ in _destinations(rule)))
+
+
+def bound_routes(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Bound]:
+    """The rule's routes for sidecars, one per match; none when no match is for them or the rule delegates."""
+    if rule.delegate is not None:
+        return []
+    action = _action(rule, place, known)
+    if not rule.match:
+        return [Bound(replace(action, match=Match(), name=rule.name), place)]
+    return [
+        Bound(replace(action, match=match(request), name=_name(rule.name, request.name)), place.at("match", index))
+        for index, request in enumerate(rule.match)
+        if not request.gateways or MESH in request.gateways
+    ]
+
+
+def rule_problems(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Problem]:
+    """Everything about one rule that files alone show to be other than its author meant."""
+    return [
+        *(
+            found
+            for destination, path in _destinations(rule)
+            for found in _unknown(destination, place.at(*path), known)
+        ),
+        *_rewrite_traps(rule, place),
+        *_fault_traps(rule, place),
+        *_source_traps(rule, place),
+        *retry_traps(rule, place),
+    ]
+
+
+def _action(rule: policy.HTTPRoute, place: Place, known: Known) -> Route:
+    destinations = _weighted(rule.route, known)
+    alone = rule.route[0] if len(rule.route) == 1 else None
+    return Route(
+        match=Match(),
+        destinations=destinations,
+        redirect=_redirect(rule.redirect) if rule.redirect else None,
+        direct_response=_direct_response(rule.direct_response) if rule.direct_response else None,
+        rewrite=_rewrite(rule, alone),
+        timeout=rule.timeout or None,
+        retry=retry(rule.retries, destinations),
+        fault=_fault(rule.fault) if rule.fault else None,
+        mirrors=_mirrors(rule, known),
+        cors=_cors(rule.cors_policy) if rule.cors_policy else None,
+        headers=_headers(rule.headers),
+        origin=place.document.origin,
+    )
+
+
+def _name(rule: str, request: str) -> str:
+    return f"{rule}.{request}" if request else rule
+
+
+def _destinations(rule: policy.HTTPRoute) -> Iterable[tuple[policy.Destination, tuple[str | int, ...]]]:
+    for index, route in enumerate(rule.route):
+        yield route.destination, ("route", index, "destination")
+    if rule.mirror is not None:
+        yield rule.mirror, ("mirror",)
+    for index, mirror in enumerate(rule.mirrors):
+        yield mirror.destination, ("mirrors", index, "destination")
+
+
+def _destination(written: policy.Destination, known: Known) -> Destination:
+    backend = known.backends.get(written.host)
+    return Destination(
+        host=backend.service.host if backend else written.host,
+        port=written.port.number if written.port else None,
+        subset=written.subset or "",
+        backend=backend,
+    )
+
+
+def _weighted(routes: tuple[policy.HTTPRouteDestination, ...], known: Known) -> tuple[WeightedDestination, ...]:
+    """The destinations that get requests: of several, those with a weight. One alone gets all, whatever its weight."""
+    several = len(routes) > 1
+    return tuple(
+        WeightedDestination(_destination(route.destination, known), route.weight, _headers(route.headers))
+        for route in routes
+        if route.weight or not several
+    )
+
+
+def _redirect(written: policy.HTTPRedirect) -> Redirect:
+    return Redirect(
+        uri=written.uri,
+        prefix_rewrite=written.prefix_rewrite,
+        authority=written.authority,
+        scheme=written.scheme,
+        port=written.port,
+        derive_port=str(written.derive_port or policy.RedirectPortSelection.FROM_PROTOCOL_DEFAULT),
+        code=written.redirect_code or 301,
+    )
+
+
+def _direct_response(written: policy.HTTPDirectResponse) -> DirectResponse:
+    if written.body is None:
+        return DirectResponse(written.status)
+    text = written.body.string
+    return DirectResponse(written.status, written.body.bytes if text is None else text.encode())
+
+
+def _rewrite(rule: policy.HTTPRoute, alone: policy.HTTPRouteDestination | None) -> Rewrite | None:
+    """Path and authority. Istio's order for the authority: rewrite, the rule's headers, its only destination's."""
+    written = rule.rewrite or policy.HTTPRewrite.model_construct()
+    authority = written.authority or _authority(rule.headers) or _authority(alone.headers if alone else None)
+    regex = written.uri_regex_rewrite
+    found = Rewrite(written.uri, authority, (regex.match, regex.rewrite) if regex else None)
+    return None if found == Rewrite() else found
+
+
+def _authority(headers: policy.Headers | None) -> str:
+    request = headers.request if headers else None
+    if request is None:
+        return ""
+    changes = [*request.set.items(), *request.add.items()]
+    return next((value for name, value in changes if name.lower() in AUTHORITY), "")
+
+
+def _fault(written: policy.HTTPFaultInjection) -> Fault:
+    """Istio's defaults: with no percentage written, no request is affected."""
+    delay, abort = written.delay, written.abort
+    grpc = abort.grpc_status if abort else None
+    return Fault(
+        delay=delay.fixed_delay if delay else None,
+        delay_percent=_delay_percent(delay) if delay else 0.0,
+        abort_http_status=abort.http_status if abort else None,
+        abort_grpc_status=policy.GRPC_STATUSES.index(grpc) if grpc is not None else None,
+        abort_percent=abort.percentage.value if abort and abort.percentage else 0.0,
+    )
+
+
+def _delay_percent(delay: policy.Delay) -> float:
+    return delay.percentage.value if delay.percentage else float(delay.percent)
+
+
+def _mirrors(rule: policy.HTTPRoute, known: Known) -> tuple[Mirror, ...]:
+    """Where copies go; a mirror of 0 % is none."""
+    found = [Mirror(_destination(rule.mirror, known), _mirror_percent(rule))] if rule.mirror else []
+    found += [
+        Mirror(_destination(mirror.destination, known), mirror.percentage.value if mirror.percentage else 100.0)
+        for mirror in rule.mirrors
+    ]
+    return tuple(mirror for mirror in found if mirror.percent)
+
+
+def _mirror_percent(rule: policy.HTTPRoute) -> float:
+    if rule.mirror_percentage is not None:
+        return rule.mirror_percentage.value
+    return 100.0 if rule.mirror_percent is None else float(rule.mirror_percent)
+
+
+def _cors(written: policy.CorsPolicy) -> Cors:
+    origins = tuple(string_match(origin) for origin in written.allow_origins)
+    legacy = tuple(StringMatch(MatchKind.EXACT, origin) for origin in written.allow_origin)
+    return Cors(
+        allow_origins=origins or legacy,
+        allow_methods=written.allow_methods,
+        allow_headers=written.allow_headers,
+        expose_headers=written.expose_headers,
+        max_age=written.max_age,
+        allow_credentials=written.allow_credentials,
+        forward_not_matching_preflights=written.unmatched_preflights is not policy.UnmatchedPreflights.IGNORE,
+    )
+
+
+def _headers(written: policy.Headers | None) -> HeaderOperations:
+    if written is None:
+        return HeaderOperations()
+    empty = policy.HeaderOperations.model_construct()
+    request, response = written.request or empty, written.response or empty
+    return HeaderOperations(
+        request_set=_sorted(request.set),
+        request_add=_sorted(request.add),
+        request_remove=tuple(sorted(request.remove)),
+        response_set=_sorted(response.set),
+        response_add=_sorted(response.add),
+        response_remove=tuple(sorted(response.remove)),
+    )
+
+
+def _sorted(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in headers.items() if name.lower() not in AUTHORITY))
+
+
+def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
+    backend = known.backends.get(written.host)
+    if backend is None:
+        fix = nearest(written.host, known.names.namespace_of, "a ServiceEntry for")
+        message = f"no service is called {written.host}: requests sent there are answered 503"
+        return [place.at("host").warning("unknown-host", message, fix)]
+    found = []
+    ports = backend.service.port_by_number
+    if written.port is not None and written.port.number not in ports:
+        numbers = ", ".join(str(number) for number in ports) or "none"
+        message = f"{written.host} has no port {written.port.number}: requests sent there are answered 503"
+        found.append(place.at("port", "number").warning("unknown-port", message, f"its ports: {numbers}"))
+    if written.subset and backend.traffic.subset(written.subset) is None:
+        fix = nearest(written.subset, (subset.name for subset in backend.traffic.subsets), "a DestinationRule subset")
+        message = f"{written.host} has no subset {written.subset}: requests sent there are answered 503"
+        found.append(place.at("subset").warning("unknown-subset", message, fix))
+    return found
+
+
+def _rewrite_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
+    if rule.rewrite is None or not rule.rewrite.uri.endswith("/"):
+        return []
+    prefixes = [request.uri.prefix for request in rule.match if request.uri is not None and request.uri.prefix]
+    return [
+        place.at("rewrite", "uri").warning(
+            "double-slash",
+            f"only the prefix {prefix} is replaced, so {prefix}/x becomes {rule.rewrite.uri}/x",
+            f"match the prefix {prefix}/ and, in a match of its own, exactly {prefix}",
+        )
+        for prefix in prefixes
+        if not prefix.endswith("/")
+    ]
+
+
+def _fault_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
+    fault = rule.fault
+    if fault is None:
+        return []
+    delay_is_inert = fault.delay and fault.delay.percentage is None and not fault.delay.percent
+    abort_is_inert = fault.abort and fault.abort.percentage is None
+    return [
+        place.at("fault", name).warning(
+            "inert-fault", f"the {name} has no percentage, so no request meets it", "add percentage: {value: 100}"
+        )
+        for name, inert in (("delay", delay_is_inert), ("abort", abort_is_inert))
+        if inert
+    ]
+
+
+def _source_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
+    return [
+        place.at("match", index, "gateways").warning(
+            "source-ignored",
+            "a match that names gateways does not look at sourceLabels or sourceNamespace: it serves every caller",
+            "leave gateways out of this match",
+        )
+        for index, request in enumerate(rule.match)
+        if request.gateways and (request.source_labels or request.source_namespace)
+    ]

@@ -1,0 +1,190 @@
+"""What a ServiceEntry means: one Service per host, with endpoints written inline, chosen by labels or found by DNS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import cast
+
+from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.workload_entry import Pool, endpoint, entry_endpoint, is_address, pools, sorted_labels
+from xds_server.memo import Memo
+from xds_server.mesh.host import normal
+from xds_server.mesh.service import Endpoint, Port, Protocol, Resolution, Service
+from xds_server.policy.document import Document
+from xds_server.policy.service_entry import Location, ServiceEntrySpec
+from xds_server.problem import Problem
+
+BY_NAME = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})
+"""Resolutions under which an endpoint's address may be a DNS name."""
+NO_WORKLOADS = Pool()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Claim:
+    """A service as one document defines it. Compared by identity."""
+
+    service: Service
+    document: Document
+
+
+def services(
+    entries: Iterable[Document], workload_entries: tuple[Document, ...], memo: Memo
+) -> Outcome[tuple[Service, ...]]:
+    """Every service, sorted by (host, namespace), each pair once."""
+    pool_of = {namespace: memo(Pool, documents) for namespace, documents in memo(pools, workload_entries).items()}
+    chosen = memo.each(_chosen, ((entry, pool_of.get(entry.namespace, NO_WORKLOADS)) for entry in entries))
+    made = tuple(memo.each(_claims, ((call[0], workloads) for call, workloads in chosen.items())).values())
+    single, shared = memo(_by_host, made)
+    joined = tuple(memo.each(_joined, ((group,) for group in shared)).values())
+    problems = [problem for outcome in (*made, *joined) if outcome.problems for problem in outcome.problems]
+    return Outcome(memo(_in_order, single, joined), tuple(problems))
+
+
+def export_to(document: Document, written: Iterable[str]) -> tuple[str, ...]:
+    """Namespaces that may see a document's objects: ("*",) when nothing is written, "." resolved, () for "~"."""
+    names = {document.namespace if name == "." else name for name in written} or {"*"}
+    return ("*",) if "*" in names else tuple(sorted(names - {"~"}))
+
+
+def _chosen(document: Document, pool: Pool) -> tuple[Document, ...]:
+    selector = _spec(document).workload_selector
+    return pool.choose(selector.labels) if selector else ()
+
+
+def _claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple[Claim, ...]]:
+    """The services of one document, served by the WorkloadEntries that it chose."""
+    spec = _spec(document)
+    ports = _ports(document)
+    resolution = Resolution(spec.resolution)
+    inline = tuple(endpoint(entry, entry.labels, namespace=document.namespace) for entry in spec.endpoints)
+    selected = [(workload, entry_endpoint(workload)) for workload in workloads]
+    usable = [(workload, found) for workload, found in selected if _usable(found, resolution)]
+    endpoints = (*inline, *(found for _, found in usable))
+    selector = sorted_labels(spec.workload_selector.labels) if spec.workload_selector else ()
+    made = (
+        Service(
+            host=normal(host),
+            namespace=document.namespace,
+            ports=ports.value,
+            resolution=resolution,
+            endpoints=endpoints or _itself(normal(host), document),
+            addresses=tuple(spec.addresses),
+            selector=selector,
+            export_to=export_to(document, spec.export_to),
+            external=spec.location is Location.MESH_EXTERNAL,
+            subject_alt_names=tuple(spec.subject_alt_names),
+            origins=(document.origin, *(workload.origin for workload, _ in usable)),
+        )
+        for host in spec.hosts
+    )
+    skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
+    claims = tuple(Claim(service, document) for service in made)
+    return Outcome(claims, (*ports.problems, *skipped, *_selects_nothing(document, workloads)))
+
+
+def _ports(document: Document) -> Outcome[tuple[Port, ...]]:
+    """TCP ports. UDP ones are dropped and said to be: Envoy's sidecar carries none."""
+    found, problems = [], []
+    for index, port in enumerate(_spec(document).ports):
+        protocol = Protocol(port.protocol)
+        if protocol is Protocol.UDP:
+            place = Place(document).at("ports", index, "protocol")
+            message = f"port {port.number} is UDP, which sidecars do not carry: it is not served"
+            problems.append(place.warning("udp-port", message, "let UDP pass outside the mesh, or remove the port"))
+        else:
+            found.append(Port(port.number, port.name, protocol, port.target_port))
+    return Outcome(tuple(found), tuple(problems))
+
+
+def _usable(found: Endpoint, resolution: Resolution) -> bool:
+    return bool(found.address) and (resolution in BY_NAME or is_address(found.address))
+
+
+def _itself(host: str, document: Document) -> tuple[Endpoint, ...]:
+    """A DNS service without endpoints is found under its own name; one with a selector waits for workloads."""
+    spec = _spec(document)
+    if Resolution(spec.resolution) not in BY_NAME or spec.workload_selector:
+        return ()
+    return (Endpoint(address=host, namespace=document.namespace),)
+
+
+def _skipped(workload: Document, found: Endpoint, entry: Document) -> Problem:
+    place = Place(workload).at("address")
+    if not found.address:
+        return place.warning("no-address", f"has no address, so {entry.origin} cannot send to it", "give it an address")
+    return place.warning(
+        "name-under-static",
+        f"{found.address} is a name, but {entry.origin} has resolution {_spec(entry).resolution}: it is skipped",
+        "give an IP address, or set resolution: DNS in the ServiceEntry",
+    )
+
+
+def _selects_nothing(document: Document, workloads: tuple[Document, ...]) -> list[Problem]:
+    if _spec(document).workload_selector is None or workloads:
+        return []
+    message = f"no WorkloadEntry of namespace {document.namespace} carries these labels: the service has no endpoint"
+    fix = "correct the labels, or add a WorkloadEntry that carries them"
+    return [Place(document).at("workloadSelector").warning("selects-nothing", message, fix)]
+
+
+def _by_host(
+    made: tuple[Outcome[tuple[Claim, ...]], ...],
+) -> tuple[tuple[Service, ...], tuple[tuple[Claim, ...], ...]]:
+    """Services that have their (host, namespace) alone, and the groups that share one."""
+    groups: dict[tuple[str, str], list[Claim]] = {}
+    for outcome in made:
+        for claim in outcome.value:
+            groups.setdefault((claim.service.host, claim.service.namespace), []).append(claim)
+    single = tuple(group[0].service for group in groups.values() if len(group) == 1)
+    return single, tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _in_order(single: tuple[Service, ...], joined: tuple[Outcome[Service], ...]) -> tuple[Service, ...]:
+    services = (*single, *(outcome.value for outcome in joined))
+    return tuple(sorted(services, key=lambda service: (service.host, service.namespace)))
+
+
+def _joined(claims: tuple[Claim, ...]) -> Outcome[Service]:
+    """One service out of several for one host and namespace: endpoints and ports joined, all else from the first.
+
+    Istio joins the endpoints and silently keeps the first of what clashes.
+    """
+    first, *others = claims
+    service = first.service
+    for claim in others:
+        service = _with(service, claim.service)
+    problems = tuple(
+        Place(claim.document)
+        .at("hosts")
+        .warning(
+            "duplicate-service",
+            f"{service.host} is defined by {first.document.origin} too: endpoints are joined, all else is from there",
+            "write the service once",
+        )
+        for claim in others
+    )
+    return Outcome(service, problems)
+
+
+def _with(service: Service, other: Service) -> Service:
+    known = {port.number for port in service.ports}
+    ports = tuple(sorted((*service.ports, *(port for port in other.ports if port.number not in known))))
+    endpoints = tuple(replace(found, ports=_renamed(found, other, ports)) for found in other.endpoints)
+    return replace(
+        service,
+        ports=ports,
+        endpoints=tuple(dict.fromkeys((*service.endpoints, *endpoints))),
+        addresses=tuple(dict.fromkeys((*service.addresses, *other.addresses))),
+        origins=tuple(dict.fromkeys((*service.origins, *other.origins))),
+    )
+
+
+def _renamed(found: Endpoint, other: Service, ports: tuple[Port, ...]) -> tuple[tuple[str, int], ...]:
+    """Where an endpoint of `other` listens, under the names that the joined service gives the same port numbers."""
+    numbers = {port.number: found.port_for(port) for port in other.ports}
+    return tuple(sorted((port.name, numbers[port.number]) for port in ports if port.number in numbers))
+
+
+def _spec(document: Document) -> ServiceEntrySpec:
+    return cast("ServiceEntrySpec", document.spec)

@@ -1,0 +1,110 @@
+"""What a WorkloadEntry means: one endpoint, with the labels that ServiceEntries choose it by.
+
+The same shape stands inline in ServiceEntry.endpoints; both become endpoints here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from xds_server.mesh.service import Endpoint, Labels, Locality
+from xds_server.policy.document import Document
+from xds_server.policy.workload_entry import WorkloadEntrySpec
+
+DRAINING = "xds-server.io/draining"
+"""Label or annotation of a WorkloadEntry: "true" takes no new requests and lets open ones finish."""
+TLS_MODE = "security.istio.io/tlsMode"
+LOCALITY_LABELS = ("topology.istio.io/locality", "istio-locality")
+
+
+class Pool:
+    """The WorkloadEntries of one namespace, found by their labels. Compared by identity."""
+
+    def __init__(self, documents: Iterable[Document] = ()) -> None:
+        self._labels: dict[Document, Mapping[str, str]] = {}
+        self._by_pair: dict[tuple[str, str], list[Document]] = {}
+        for document in documents:
+            labels = labels_of(document)
+            self._labels[document] = labels
+            for pair in labels.items():
+                self._by_pair.setdefault(pair, []).append(document)
+
+    def choose(self, selector: Mapping[str, str]) -> tuple[Document, ...]:
+        """Those that carry every pair of `selector`, in order of precedence; none for an empty selector."""
+        pairs = sorted(selector.items(), key=lambda pair: len(self._by_pair.get(pair, ())))
+        candidates = self._by_pair.get(pairs[0], []) if pairs else []
+        return tuple(d for d in candidates if all(self._labels[d].get(key) == value for key, value in pairs[1:]))
+
+
+def pools(documents: tuple[Document, ...]) -> dict[str, tuple[Document, ...]]:
+    """WorkloadEntries by namespace."""
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.namespace, []).append(document)
+    return {namespace: tuple(members) for namespace, members in found.items()}
+
+
+def labels_of(document: Document) -> dict[str, str]:
+    """Labels of a WorkloadEntry: those of its spec, overridden by those of its metadata (Istio's order)."""
+    return {**_spec(document).labels, **document.labels}
+
+
+def entry_endpoint(document: Document) -> Endpoint:
+    """The endpoint that a WorkloadEntry document is."""
+    draining = "true" in (labels_of(document).get(DRAINING), document.annotations.get(DRAINING))
+    return endpoint(
+        _spec(document),
+        labels_of(document),
+        namespace=document.namespace,
+        workload=document.name,
+        draining=draining,
+    )
+
+
+def endpoint(
+    entry: WorkloadEntrySpec, labels: Mapping[str, str], *, namespace: str, workload: str = "", draining: bool = False
+) -> Endpoint:
+    """The endpoint that `entry` is when it carries `labels`, its own included."""
+    return Endpoint(
+        address=entry.address,
+        ports=tuple(sorted(entry.ports.items())),
+        labels=sorted_labels(labels),
+        locality=_locality(entry, labels),
+        weight=entry.weight or 1,
+        namespace=namespace,
+        workload=workload,
+        service_account=entry.service_account,
+        network=entry.network,
+        draining=draining or labels.get(DRAINING) == "true",
+        tls_mode=labels.get(TLS_MODE) or ("istio" if entry.service_account else "disabled"),
+    )
+
+
+def sorted_labels(labels: Mapping[str, str]) -> Labels:
+    """Labels as the mesh keeps them."""
+    return tuple(sorted(labels.items()))
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` needs no name resolution: an IP address or a unix socket."""
+    if text.startswith("unix://"):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _locality(entry: WorkloadEntrySpec, labels: Mapping[str, str]) -> Locality:
+    if entry.locality:
+        return Locality.parse(entry.locality)
+    written = next((labels[key] for key in LOCALITY_LABELS if labels.get(key)), "")
+    # A label value cannot hold a slash, so Istio lets dots stand for them.
+    return Locality.parse(written if "/" in written else written.replace(".", "/"))
+
+
+def _spec(document: Document) -> WorkloadEntrySpec:
+    return cast("WorkloadEntrySpec", document.spec)
