@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from xds_server.policy.model import Mistake, PolicyEnum, PolicyModel
+from xds_server.policy.model import Finding, PolicyEnum, PolicyModel
 from xds_server.policy.values import (
     Bool,
     DnsLabel,
@@ -55,14 +55,14 @@ class MagLev(PolicyModel):
 
     table_size: Long = 0
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Envoy takes primes below its limit only."""
         if not self.table_size:
-            yield Mistake("maglev needs a tableSize", "write tableSize: 65537")
+            yield Finding("maglev needs a tableSize", "write tableSize: 65537")
         elif self.table_size >= _LARGEST_TABLE:
-            yield Mistake(f"must be less than {_LARGEST_TABLE}", "write 65537", at=("tableSize",))
+            yield Finding(f"must be less than {_LARGEST_TABLE}", "write 65537", at=("tableSize",))
         elif not _is_prime(self.table_size):
-            yield Mistake(f"{self.table_size} is not a prime number", "write 65537", at=("tableSize",))
+            yield Finding(f"{self.table_size} is not a prime number", "write 65537", at=("tableSize",))
 
 
 def _is_prime(number: int) -> bool:
@@ -84,10 +84,10 @@ class HTTPCookie(PolicyModel):
     ttl: DurationOrZero | None = None
     attributes: tuple[CookieAttribute, ...] = ()
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Attribute names are unique."""
         for index, name in duplicates(attribute.name for attribute in self.attributes):
-            yield Mistake(f"the attribute {name} is given twice", "keep one", at=("attributes", index, "name"))
+            yield Finding(f"the attribute {name} is given twice", "keep one", at=("attributes", index, "name"))
 
 
 class ConsistentHashLB(PolicyModel):
@@ -101,16 +101,16 @@ class ConsistentHashLB(PolicyModel):
     maglev: MagLev | None = None
     minimum_ring_size: Long = 0
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """One key, one algorithm."""
         keys = ("http_header_name", "http_cookie", "use_source_ip", "http_query_parameter_name")
         yield from only_one(self, *keys)
         if not any(getattr(self, key) for key in keys):
             fix = "set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName"
-            yield Mistake("does not say what to hash", fix)
+            yield Finding("does not say what to hash", fix)
         yield from only_one(self, "ring_hash", "maglev")
         if self.minimum_ring_size and (self.ring_hash or self.maglev):
-            yield Mistake("is set beside ringHash or maglev", "write it under ringHash", at=("minimumRingSize",))
+            yield Finding("is set beside ringHash or maglev", "write it under ringHash", at=("minimumRingSize",))
 
 
 class Distribute(PolicyModel):
@@ -119,20 +119,20 @@ class Distribute(PolicyModel):
     from_: str = ""
     to: dict[str, Annotated[Int, Field(ge=1, le=100)]] = Field(default_factory=dict)
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """The percentages are the whole."""
         if (total := sum(self.to.values())) != 100:
-            yield Mistake(f"the percentages add up to {total}", "make them 100", at=("to",))
+            yield Finding(f"the percentages add up to {total}", "make them 100", at=("to",))
         yield from _overlaps(list(self.to), ("to",))
 
 
-def _overlaps(localities: Sequence[str], at: tuple[str | int, ...]) -> Iterable[Mistake]:
+def _overlaps(localities: Sequence[str], at: tuple[str | int, ...]) -> Iterable[Finding]:
     for index, locality in enumerate(localities):
         if "*" in locality.removesuffix("*") or (locality.endswith("*") and locality[-2:] not in {"*", "/*"}):
-            yield Mistake(f'"{locality}" has a * other than as its last part', 'write "region/zone/*"', at=at)
+            yield Finding(f'"{locality}" has a * other than as its last part', 'write "region/zone/*"', at=at)
         for earlier in localities[:index]:
             if _contains(earlier, locality) or _contains(locality, earlier):
-                yield Mistake(f'"{locality}" and "{earlier}" overlap', "name each locality once", at=at)
+                yield Finding(f'"{locality}" and "{earlier}" overlap', "name each locality once", at=at)
 
 
 def _contains(wide: str, narrow: str) -> bool:
@@ -146,13 +146,13 @@ class Failover(PolicyModel):
     from_: str = ""
     to: str = ""
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Two different regions, without zones."""
         if self.from_ == self.to:
-            yield Mistake("a region cannot stand in for itself", "name another region", at=("to",))
+            yield Finding("a region cannot stand in for itself", "name another region", at=("to",))
         for name, region in (("from", self.from_), ("to", self.to)):
             if "/" in region or "*" in region:
-                yield Mistake(f'"{region}" is not a region', f"write {region.split('/')[0]}", at=(name,))
+                yield Finding(f'"{region}" is not a region', f"write {region.split('/')[0]}", at=(name,))
 
 
 class LocalityLoadBalancerSetting(PolicyModel):
@@ -163,10 +163,10 @@ class LocalityLoadBalancerSetting(PolicyModel):
     failover_priority: tuple[str, ...] = ()
     enabled: Bool | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Shares and failover exclude each other, and so do failover and topology priorities."""
         if self.distribute and self.failover:
-            yield Mistake("only one of distribute, failover may be set", "keep one of them", at=("failover",))
+            yield Finding("only one of distribute, failover may be set", "keep one of them", at=("failover",))
         if self.failover:
             yield from _topology_labels(self.failover_priority, "failover is set, which already orders the regions")
         yield from _overlaps([share.from_ for share in self.distribute], ("distribute",))
@@ -180,15 +180,15 @@ class ZoneAwareLoadBalancerSetting(PolicyModel):
     failover_priority: tuple[str, ...] = ()
     min_cluster_size: Annotated[Long, Field(ge=1)] | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Zones order themselves."""
         yield from _topology_labels(self.failover_priority, "region and zone are handled already")
 
 
-def _topology_labels(priorities: Sequence[str], reason: str) -> Iterable[Mistake]:
+def _topology_labels(priorities: Sequence[str], reason: str) -> Iterable[Finding]:
     for index, label in enumerate(priorities):
         if label in TOPOLOGY_LABELS:
-            yield Mistake(f"{label} cannot stand here: {reason}", "leave it out", at=("failoverPriority", index))
+            yield Finding(f"{label} cannot stand here: {reason}", "leave it out", at=("failoverPriority", index))
 
 
 class WarmupConfiguration(PolicyModel):
@@ -209,7 +209,7 @@ class LoadBalancerSettings(PolicyModel):
     warmup_duration_secs: Duration | None = None
     warmup: WarmupConfiguration | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Proto's oneofs, and Istio's."""
         yield from only_one(self, "simple", "consistent_hash")
         yield from only_one(self, "locality_lb_setting", "zone_aware_lb_setting")
@@ -262,11 +262,11 @@ class HTTPSettings(PolicyModel):
     max_concurrent_streams: Int = 0
     http2_keep_alive: ConnectionKeepalive | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Two ways to choose the protocol exclude each other."""
         if self.use_client_protocol and self.h2_upgrade_policy is H2UpgradePolicy.UPGRADE:
             message = "useClientProtocol cannot be true when h2UpgradePolicy is UPGRADE"
-            yield Mistake(message, "keep one of them", at=("useClientProtocol",))
+            yield Finding(message, "keep one of them", at=("useClientProtocol",))
 
 
 class ConnectionPoolSettings(PolicyModel):
@@ -275,10 +275,10 @@ class ConnectionPoolSettings(PolicyModel):
     tcp: TCPSettings | None = None
     http: HTTPSettings | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """An empty block replaces what would hold otherwise, which nobody means."""
         if self.tcp is None and self.http is None:
-            yield Mistake("limits nothing", "set tcp, http or both, or leave it out")
+            yield Finding("limits nothing", "set tcp, http or both, or leave it out")
 
 
 class OutlierDetection(PolicyModel):
@@ -295,12 +295,12 @@ class OutlierDetection(PolicyModel):
     min_health_percent: PercentInt = 0
     outlier_detection_http_error_codes: tuple[Annotated[Int, Field(ge=100, le=599)], ...] = ()
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Local failures are counted apart only when they are split off."""
         if self.consecutive_local_origin_failures and not self.split_external_local_origin_errors:
             fix = "set splitExternalLocalOriginErrors: true"
             message = "has no effect, splitExternalLocalOriginErrors is false"
-            yield Mistake(message, fix, at=("consecutiveLocalOriginFailures",))
+            yield Finding(message, fix, at=("consecutiveLocalOriginFailures",))
 
 
 class ClientTLSMode(PolicyEnum):
@@ -325,7 +325,7 @@ class ClientTLSSettings(PolicyModel):
     insecure_skip_verify: Bool | None = None
     ca_crl: str = ""
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Certificates from one place only, and nothing verified that is not to be verified."""
         if self.mode not in {ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL}:
             return
@@ -335,13 +335,13 @@ class ClientTLSSettings(PolicyModel):
             for name in ("client_certificate", "private_key", "ca_certificates", "ca_crl"):
                 if getattr(self, name):
                     spelled = str(type(self).model_fields[name].alias)
-                    yield Mistake("cannot be set beside credentialName", "keep one of them", at=(spelled,))
+                    yield Finding("cannot be set beside credentialName", "keep one of them", at=(spelled,))
         elif self.mode is ClientTLSMode.MUTUAL:
             for spelled, path in (("clientCertificate", self.client_certificate), ("privateKey", self.private_key)):
                 if not path:
-                    yield Mistake(f"mode MUTUAL needs a {spelled}", "name the file, or use credentialName")
+                    yield Finding(f"mode MUTUAL needs a {spelled}", "name the file, or use credentialName")
 
-    def _verified(self) -> Iterable[Mistake]:
+    def _verified(self) -> Iterable[Finding]:
         checks: list[tuple[str, object]] = [
             ("caCertificates", self.ca_certificates),
             ("subjectAltNames", self.subject_alt_names),
@@ -350,7 +350,7 @@ class ClientTLSSettings(PolicyModel):
             checks.append(("credentialName", self.credential_name))
         for name, value in checks:
             if value:
-                yield Mistake("has no effect with insecureSkipVerify", "remove insecureSkipVerify", at=(name,))
+                yield Finding("has no effect with insecureSkipVerify", "remove insecureSkipVerify", at=(name,))
 
 
 class PortTrafficPolicy(PolicyModel):
@@ -362,10 +362,10 @@ class PortTrafficPolicy(PolicyModel):
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """A port without settings would drop those around it."""
         if not (self.load_balancer or self.connection_pool or self.outlier_detection or self.tls):
-            yield Mistake("says nothing about the port", "set loadBalancer, connectionPool, outlierDetection or tls")
+            yield Finding("says nothing about the port", "set loadBalancer, connectionPool, outlierDetection or tls")
 
 
 class TunnelSettings(PolicyModel):
@@ -375,12 +375,12 @@ class TunnelSettings(PolicyModel):
     target_host: str
     target_port: PortNumber
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's."""
         if self.protocol not in {"", "CONNECT", "POST"}:
-            yield Mistake(f'"{self.protocol}" is not a tunnel', "write CONNECT or POST", at=("protocol",))
+            yield Finding(f'"{self.protocol}" is not a tunnel', "write CONNECT or POST", at=("protocol",))
         if not is_host_name(self.target_host) and not is_ip_address(self.target_host):
-            yield Mistake(f'"{self.target_host}" is neither a host name nor an IP address', at=("targetHost",))
+            yield Finding(f'"{self.target_host}" is neither a host name nor an IP address', at=("targetHost",))
 
 
 class ProxyProtocolVersion(PolicyEnum):
@@ -416,14 +416,14 @@ class TrafficPolicy(PolicyModel):
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Not empty, and no two transports at once."""
         if not any(getattr(self, name) for name in type(self).model_fields):
-            yield Mistake("says nothing", "set loadBalancer, connectionPool, outlierDetection or tls, or leave it out")
+            yield Finding("says nothing", "set loadBalancer, connectionPool, outlierDetection or tls, or leave it out")
         yield from only_one(self, "tunnel", "proxy_protocol")
         for index, port in duplicates(setting.port.number for setting in self.port_level_settings):
             at = ("portLevelSettings", index, "port", "number")
-            yield Mistake(f"port {port} has settings already", "join them", at=at)
+            yield Finding(f"port {port} has settings already", "join them", at=at)
 
 
 class Subset(PolicyModel):
@@ -449,10 +449,10 @@ class DestinationRuleSpec(PolicyModel):
     export_to: ExportTo = ()
     workload_selector: TypedWorkloadSelector | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Subset names are unique; a rule for some workloads is their namespace's own."""
         for index, name in duplicates(subset.name for subset in self.subsets):
-            yield Mistake(f"the subset {name} is defined twice", "keep one", at=("subsets", index, "name"))
+            yield Finding(f"the subset {name} is defined twice", "keep one", at=("subsets", index, "name"))
         if self.workload_selector is not None and set(self.export_to) - {"."}:
             fix = 'write exportTo: ["."], or leave it out'
-            yield Mistake("a rule with a workloadSelector is seen in its own namespace only", fix, at=("exportTo",))
+            yield Finding("a rule with a workloadSelector is seen in its own namespace only", fix, at=("exportTo",))

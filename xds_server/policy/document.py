@@ -1,44 +1,40 @@
 """One policy document as read: metadata, source positions, and the model of its kind.
 
-Knows no YAML: it takes plain values with positions kept beside them.
+Knows no YAML: it takes plain values with positions kept beside them. `parse_document` says everything that can be said
+of one document alone; what it says of others is the compiler's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from xds_server.problem import Origin, Problem
+from xds_server.policy.kinds import Kind, find_kind
+from xds_server.policy.legacy import rewritten
+from xds_server.policy.metadata import Metadata, read_metadata
+from xds_server.policy.model import Finding, Path, PolicyModel
+from xds_server.policy.not_applied import not_applied
+from xds_server.policy.position import Positions
+from xds_server.policy.wording import findings, istio_path
+from xds_server.problem import Origin, Problem, Severity
 
-Path = tuple[str | int, ...]
-"""Keys and list indices from the top of a document to a value."""
+__all__ = [
+    "Document",
+    "Path",
+    "PolicySet",
+    "Positions",
+    "RawDocument",
+    "dotted",
+    "identify",
+    "parse_document",
+    "precedence",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Where each key and value of one document stands.
-
-    Attributes:
-        line, column: 1-based place of the value itself; for a mapping entry, of its key.
-        children: by mapping key or list index.
-    """
-
-    line: int
-    column: int
-    children: dict[str | int, Positions] = field(default_factory=dict)
-
-    def at(self, path: Sequence[str | int]) -> tuple[int, int]:
-        """(line, column) of the deepest part of `path` that is written; the rest was left out by the author."""
-        here = self
-        for part in path:
-            found = here.children.get(part)
-            if found is None:
-                break
-            here = found
-        return here.line, here.column
+_TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +86,149 @@ class PolicySet:
 
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+def precedence(document: Document) -> tuple[bool, datetime, str, str]:
+    """Sort key of documents that speak of one thing: creationTimestamp where given, then namespace, then name.
+
+    A document with a timestamp comes before those without. Which file holds it never matters.
+    """
+    return (
+        document.created is None,
+        document.created or datetime.max.replace(tzinfo=UTC),
+        document.namespace,
+        document.name,
+    )
+
+
+def identify(raw: RawDocument, default_namespace: str) -> tuple[str, str, str] | None:
+    """(kind, namespace, name) of a document that may be wrong elsewhere; None when it does not say."""
+    if not isinstance(raw.value, Mapping) or not isinstance(metadata := raw.value.get("metadata"), Mapping):
+        return None
+    kind, name = raw.value.get("kind"), metadata.get("name")
+    namespace = metadata.get("namespace") or default_namespace
+    if isinstance(kind, str) and isinstance(name, str) and isinstance(namespace, str) and kind and name:
+        return kind, namespace, name
+    return None
+
+
+def parse_document(raw: RawDocument, default_namespace: str) -> tuple[Document | None, tuple[Problem, ...]]:
+    """The document, and everything that is to be said of it alone, in the order of its lines.
+
+    Returns:
+        No document when one of the problems is an error, or when it is no policy of Istio's (a warning says so).
+        A document carries the same problems.
+    """
+    if raw.value is None:
+        return None, ()
+    if not isinstance(raw.value, Mapping):
+        return None, _problems(raw, default_namespace, [Finding("a document must be a mapping of fields")])
+    api_version, kind = raw.value.get("apiVersion"), raw.value.get("kind")
+    if not isinstance(api_version, str) or not isinstance(kind, str):
+        return None, _problems(raw, default_namespace, [_unnamed(raw.value)])
+    found = find_kind(api_version, kind)
+    if isinstance(found, Finding):
+        return None, _problems(raw, default_namespace, [found])
+    return _parsed(raw, raw.value, default_namespace, found)
+
+
+def _unnamed(value: Mapping[str, object]) -> Finding:
+    if not any(key in value for key in ("apiVersion", "kind", "spec")):
+        message = "ignored: without apiVersion and kind it is not an Istio policy"
+        return Finding(message, code="not-a-policy", severity=Severity.WARNING)
+    missing = "kind" if isinstance(value.get("apiVersion"), str) else "apiVersion"
+    return Finding(f"a document needs {missing}", f"write {missing}: ...", (missing,), "missing-field")
+
+
+def _parsed(
+    raw: RawDocument, value: Mapping[str, object], default_namespace: str, kind: Kind
+) -> tuple[Document | None, tuple[Problem, ...]]:
+    metadata = read_metadata(value.get("metadata"), default_namespace)
+    today = rewritten(kind.name, value.get("spec"), raw.positions.with_istio_names())
+    model, of_spec = _spec(kind, today.spec)
+    below = [replace(each, at=("spec", *istio_path(kind.model, each.at))) for each in (*today.findings, *of_spec)]
+    placed = RawDocument(raw.file, raw.value, today.positions)
+    problems = _problems(placed, default_namespace, [*_top_level(value), *metadata.findings, *below])
+    if model is None or any(problem.severity is Severity.ERROR for problem in problems):
+        return None, problems
+    origin = Origin(raw.file, raw.positions.line, kind.name, metadata.namespace, metadata.name)
+    document = Document(
+        api_version=str(value["apiVersion"]),
+        kind=kind.name,
+        namespace=metadata.namespace,
+        name=metadata.name,
+        spec=model,
+        origin=origin,
+        positions=today.positions,
+        created=metadata.created,
+        labels=metadata.labels,
+        annotations=metadata.annotations,
+        problems=problems,
+    )
+    return document, problems
+
+
+def _top_level(value: Mapping[str, object]) -> Iterator[Finding]:
+    for key in value:
+        if key not in _TOP_LEVEL:
+            near = difflib.get_close_matches(str(key), _TOP_LEVEL, n=1)
+            fix = f"did you mean {near[0]}?" if near else "it may belong under spec"
+            yield Finding(f"there is no field {key} here", fix, (str(key),), "unknown-field")
+
+
+def _spec(kind: Kind, spec: object) -> tuple[PolicyModel | None, list[Finding]]:
+    if spec is None:
+        return None, [Finding("spec is required", "write spec: {...}", code="missing-field")]
+    beside = [*not_applied(kind.name, spec), *_empty_values(spec)]
+    try:
+        return kind.model.model_validate(spec), beside
+    except ValidationError as error:
+        wrong = list(findings(error, kind.model))
+        refused = {finding.at for finding in wrong}
+        return None, wrong + [finding for finding in beside if finding.at not in refused]
+
+
+def _empty_values(value: object, path: Path = ()) -> Iterator[Finding]:
+    """A key with nothing after it is taken as left out, as proto-JSON's null is."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if item is None:
+            fix = "give it a value, or remove it"
+            yield Finding(
+                "has nothing after it and is taken as left out", fix, (*path, key), "empty-value", Severity.WARNING
+            )
+        elif isinstance(item, dict | list):
+            yield from _empty_values(item, (*path, key))
+
+
+def _problems(raw: RawDocument, default_namespace: str, found: Iterable[Finding]) -> tuple[Problem, ...]:
+    kind, namespace, name = identify(raw, default_namespace) or ("", "", "")
+    placed = sorted(((raw.positions.at(finding.at), finding) for finding in found), key=lambda pair: pair[0])
+    return tuple(
+        Problem(
+            file=raw.file,
+            line=line,
+            column=column,
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            field=dotted(finding.at),
+            severity=finding.severity,
+            code=finding.code,
+            message=finding.message,
+            fix=finding.fix,
+        )
+        for (line, column), finding in placed
+    )
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `spec.http[0].timeout`; a key with a dot in it stands in quotes."""
+    text = "".join(_step(part) for part in path)
+    return text.removeprefix(".")
+
+
+def _step(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f'["{part}"]' if "." in part else f".{part}"

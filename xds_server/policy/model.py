@@ -1,44 +1,55 @@
 """What every policy model has in common: Istio's spelling, frozen, nothing unknown, and rules that speak to the author.
 
 A rule that a single value breaks raises `refusal(...)` from its validator. A rule between fields is yielded by
-`PolicyModel.mistakes`, so that one reading names them all. `policy.document` turns both into problems.
+`PolicyModel.mistakes`, so that one reading names them all. `policy.wording` reads both, `policy.document` turns them
+into problems.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from xds_server.problem import Severity
+
 REFUSED = "refused"
-"""The pydantic error type that carries mistakes in its context, under the key "mistakes"."""
+"""The pydantic error type that carries findings in its context, under the key "findings"."""
+
+Path = tuple[str | int, ...]
+"""Keys and list indices from the top of a value to a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that is wrong with a value, in the author's words.
+class Finding:
+    """One thing to tell the author of a document, before anybody asked on which line it stands.
 
     Attributes:
-        message: what is wrong.
+        message: what is wrong, or to be known.
         fix: what to write instead, or "".
-        at: keys below the value that is checked, in Istio's spelling: where the mistake stands.
+        at: where, below the value that is looked at, in Istio's spelling.
         code: stable kebab-case word, see `problem.Problem`.
     """
 
     message: str
     fix: str = ""
-    at: tuple[str | int, ...] = ()
+    at: Path = ()
     code: str = "invalid-value"
+    severity: Severity = Severity.ERROR
+
+    def below(self, path: Path) -> Finding:
+        """The same finding, seen from the top of a value that has this one at `path`."""
+        return replace(self, at=(*path, *self.at))
 
 
-def refusal(*mistakes: Mistake) -> PydanticCustomError:
-    """The exception for a pydantic validator to raise; it keeps every mistake apart."""
-    return PydanticCustomError(REFUSED, "see context", {"mistakes": mistakes})
+def refusal(*findings: Finding) -> PydanticCustomError:
+    """The exception for a pydantic validator to raise; it keeps every finding apart."""
+    return PydanticCustomError(REFUSED, "see context", {"findings": findings})
 
 
 def istio_name(name: str) -> str:
@@ -58,7 +69,7 @@ class PolicyModel(BaseModel):
         hide_input_in_errors=True,
     )
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """The rules between this model's fields that its author broke."""
         return ()
 

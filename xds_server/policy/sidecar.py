@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from xds_server.policy.destination_rule import ConnectionPoolSettings
-from xds_server.policy.model import Mistake, PolicyEnum, PolicyModel, refusal
+from xds_server.policy.model import Finding, PolicyEnum, PolicyModel, refusal
 from xds_server.policy.server_tls import ServerTLSMode, ServerTLSSettings
 from xds_server.policy.values import (
     DnsLabel,
@@ -43,10 +43,10 @@ class SidecarPort(PolicyModel):
     name: DnsLabel | None = None
     target_port: PortNumber | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio refuses the old targetPort."""
         if self.target_port is not None:
-            yield Mistake("targetPort does nothing in a Sidecar", "use defaultEndpoint", at=("targetPort",))
+            yield Finding("targetPort does nothing in a Sidecar", "use defaultEndpoint", at=("targetPort",))
 
 
 class IstioIngressListener(PolicyModel):
@@ -64,15 +64,15 @@ class IstioIngressListener(PolicyModel):
     tls: ServerTLSSettings | None = None
     connection_pool: ConnectionPoolSettings | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's."""
         if not self.port.number:
-            yield Mistake("an ingress listener needs a port number", "write 1 to 65535", at=("port", "number"))
+            yield Finding("an ingress listener needs a port number", "write 1 to 65535", at=("port", "number"))
         yield from self._endpoint_mistakes()
         if self.tls is not None:
             yield from self._tls_mistakes(self.tls)
 
-    def _endpoint_mistakes(self) -> Iterable[Mistake]:
+    def _endpoint_mistakes(self) -> Iterable[Finding]:
         at = ("defaultEndpoint",)
         if self.default_endpoint.startswith("unix://"):
             yield from unix_path_mistakes(self.default_endpoint, at)
@@ -81,19 +81,19 @@ class IstioIngressListener(PolicyModel):
             good_port = port.isdecimal() and 1 <= int(port) <= 65535
             if host not in _ENDPOINT_HOSTS or not good_port:
                 fix = "write 127.0.0.1:8080, 0.0.0.0:8080, [::1]:8080, [::]:8080 or unix:///path"
-                yield Mistake(f'"{self.default_endpoint}" is not an endpoint of the application', fix, at=at)
+                yield Finding(f'"{self.default_endpoint}" is not an endpoint of the application', fix, at=at)
 
-    def _tls_mistakes(self, tls: ServerTLSSettings) -> Iterable[Mistake]:
+    def _tls_mistakes(self, tls: ServerTLSSettings) -> Iterable[Finding]:
         names = ("subject_alt_names", "https_redirect", "credential_name", "credential_names", "tls_certificates")
         for name in names:
             if getattr(tls, name):
                 spelled = str(ServerTLSSettings.model_fields[name].alias)
-                yield Mistake(f"{spelled} cannot be used in a Sidecar", at=("tls", spelled))
+                yield Finding(f"{spelled} cannot be used in a Sidecar", at=("tls", spelled))
         if tls.mode in {ServerTLSMode.ISTIO_MUTUAL, ServerTLSMode.AUTO_PASSTHROUGH}:
             fix = "write SIMPLE, MUTUAL or OPTIONAL_MUTUAL"
-            yield Mistake(f"mode {tls.mode} cannot be used in a Sidecar", fix, at=("tls", "mode"))
+            yield Finding(f"mode {tls.mode} cannot be used in a Sidecar", fix, at=("tls", "mode"))
         if self.port.protocol not in {"HTTPS", "TLS"}:
-            yield Mistake("tls needs a port of protocol HTTPS or TLS", at=("tls",))
+            yield Finding("tls needs a port of protocol HTTPS or TLS", at=("tls",))
 
 
 def _egress_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,16 +103,16 @@ def _egress_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _egress_host_mistakes(text: str, index: int) -> Iterable[Mistake]:
+def _egress_host_mistakes(text: str, index: int) -> Iterable[Finding]:
     namespace, slash, host = text.partition("/")
     if not slash:
-        yield Mistake(f'"{text}" does not name a namespace', f"write */{text} or ./{text}", at=(index,))
+        yield Finding(f'"{text}" does not name a namespace', f"write */{text} or ./{text}", at=(index,))
         return
     bare = namespace.removeprefix("~")
     if bare not in {"*", "."} and not is_dns_label(bare) and namespace != "~":
-        yield Mistake(f'"{namespace}" is not a namespace', "write a name, * or .", at=(index,))
+        yield Finding(f'"{namespace}" is not a namespace', "write a name, * or .", at=(index,))
     if host != "*" and not is_host_name(host, wildcard=True):
-        yield Mistake(f'"{host}" is not a host name', "write a DNS name, *.suffix or *", at=(index,))
+        yield Finding(f'"{host}" is not a host name', "write a DNS name, *.suffix or *", at=(index,))
 
 
 class IstioEgressListener(PolicyModel):
@@ -123,13 +123,13 @@ class IstioEgressListener(PolicyModel):
     capture_mode: CaptureMode = CaptureMode.DEFAULT
     hosts: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_egress_hosts)]
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """A unix socket goes with port number 0."""
         if self.bind.startswith("unix://"):
             yield from unix_path_mistakes(self.bind, ("bind",))
         if self.port is not None and not self.port.number and not self.bind.startswith("unix://"):
             fix = "write a port number, or bind: unix:///path"
-            yield Mistake("port 0 is for unix sockets only", fix, at=("port", "number"))
+            yield Finding("port 0 is for unix sockets only", fix, at=("port", "number"))
 
 
 class OutboundTrafficPolicyMode(PolicyEnum):
@@ -145,14 +145,14 @@ class OutboundTrafficPolicy(PolicyModel):
     mode: OutboundTrafficPolicyMode = OutboundTrafficPolicyMode.REGISTRY_ONLY
     egress_proxy: Destination | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """A proxy for unknown destinations needs them to be allowed."""
         if self.egress_proxy is None:
             return
         if self.mode is not OutboundTrafficPolicyMode.ALLOW_ANY:
-            yield Mistake("egressProxy needs mode ALLOW_ANY", "write mode: ALLOW_ANY", at=("egressProxy",))
+            yield Finding("egressProxy needs mode ALLOW_ANY", "write mode: ALLOW_ANY", at=("egressProxy",))
         if self.egress_proxy.port is None:
-            yield Mistake("egressProxy needs a port", "write port: {number: ...}", at=("egressProxy",))
+            yield Finding("egressProxy needs a port", "write port: {number: ...}", at=("egressProxy",))
 
 
 class SidecarSpec(PolicyModel):
@@ -164,16 +164,16 @@ class SidecarSpec(PolicyModel):
     inbound_connection_pool: ConnectionPoolSettings | None = None
     outbound_traffic_policy: OutboundTrafficPolicy | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's ValidateSidecar."""
         if not (self.ingress or self.egress or self.outbound_traffic_policy or self.inbound_connection_pool):
-            yield Mistake("says nothing", "write ingress, egress, inboundConnectionPool or outboundTrafficPolicy")
+            yield Finding("says nothing", "write ingress, egress, inboundConnectionPool or outboundTrafficPolicy")
         for index, number in duplicates(listener.port.number for listener in self.ingress):
-            yield Mistake(f"port {number} is listed twice", "keep one", at=("ingress", index, "port", "number"))
+            yield Finding(f"port {number} is listed twice", "keep one", at=("ingress", index, "port", "number"))
         numbers = [listener.port.number if listener.port else -1 - index for index, listener in enumerate(self.egress)]
         for index, number in duplicates(number or f"unix {index}" for index, number in enumerate(numbers)):
-            yield Mistake(f"port {number} is listed twice", "keep one", at=("egress", index, "port", "number"))
+            yield Finding(f"port {number} is listed twice", "keep one", at=("egress", index, "port", "number"))
         for index, listener in enumerate(self.egress[:-1]):
             if listener.port is None:
                 message = "a listener without port takes everything, later ones would never act"
-                yield Mistake(message, "make it the last", at=("egress", index))
+                yield Finding(message, "make it the last", at=("egress", index))

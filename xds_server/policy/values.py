@@ -17,7 +17,7 @@ from typing import Annotated
 import re2
 from pydantic import AfterValidator, Field, PlainValidator, StrictBool, StrictFloat, StrictInt
 
-from xds_server.policy.model import Mistake, PolicyModel, refusal
+from xds_server.policy.model import Finding, PolicyModel, refusal
 
 Bool = StrictBool
 Int = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
@@ -45,11 +45,11 @@ def parse_duration(text: str) -> timedelta:
     if text == "0":
         return timedelta()
     if not _DURATION.fullmatch(text):
-        raise refusal(Mistake(f'"{text}" is not a duration', _duration_fix(text)))
+        raise refusal(Finding(f'"{text}" is not a duration', _duration_fix(text)))
     try:
         return timedelta(microseconds=sum(float(n) * _MICROSECONDS[unit] for n, unit in _DURATION_PART.findall(text)))
     except OverflowError:
-        raise refusal(Mistake(f'"{text}" is longer than any duration can be')) from None
+        raise refusal(Finding(f'"{text}" is longer than any duration can be')) from None
 
 
 def _duration_fix(text: str) -> str:
@@ -64,18 +64,18 @@ def _duration(value: object) -> timedelta:
     if isinstance(value, str):
         return parse_duration(value)
     fix = _duration_fix(str(value)) if type(value) in {int, float} else _duration_fix("")
-    raise refusal(Mistake("must be a duration with its unit", fix))
+    raise refusal(Finding("must be a duration with its unit", fix))
 
 
 def _at_least_a_millisecond(value: timedelta) -> timedelta:
     if value < _MILLISECOND:
-        raise refusal(Mistake("must be 1ms or longer"))
+        raise refusal(Finding("must be 1ms or longer"))
     return _in_milliseconds(value)
 
 
 def _in_milliseconds(value: timedelta) -> timedelta:
     if value % _MILLISECOND:
-        raise refusal(Mistake("must be whole milliseconds", f"write {round(value / _MILLISECOND)}ms"))
+        raise refusal(Finding("must be whole milliseconds", f"write {round(value / _MILLISECOND)}ms"))
     return value
 
 
@@ -99,7 +99,7 @@ def _regex_error(pattern: str) -> str:
 
 def _regex(value: str) -> str:
     if reason := _regex_error(value):
-        raise refusal(Mistake(f"is not an RE2 regular expression: {reason}", "see github.com/google/re2/wiki/Syntax"))
+        raise refusal(Finding(f"is not an RE2 regular expression: {reason}", "see github.com/google/re2/wiki/Syntax"))
     return value
 
 
@@ -114,7 +114,7 @@ class StringMatch(PolicyModel):
     prefix: str | None = None
     regex: Regex | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """At most one of the three."""
         yield from only_one(self, "exact", "prefix", "regex")
 
@@ -135,18 +135,18 @@ class Percent(PolicyModel):
 
     value: PercentDouble = 0.0
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Envoy counts in millionths."""
         if 0 < self.value < 0.0001:
-            yield Mistake("must be 0, or 0.0001 to 100", "write 0.0001", at=("value",))
+            yield Finding("must be 0, or 0.0001 to 100", "write 0.0001", at=("value",))
 
 
-def only_one(model: PolicyModel, *names: str) -> Iterable[Mistake]:
+def only_one(model: PolicyModel, *names: str) -> Iterable[Finding]:
     """The mistake that more than one of these fields (in Python's spelling) is written, as proto's oneof forbids."""
     written = [name for name in names if name in model.model_fields_set and getattr(model, name) is not None]
     if len(written) > 1:
         spelled = [str(type(model).model_fields[name].alias) for name in written]
-        yield Mistake(f"only one of {', '.join(spelled)} may be set", "keep one of them", at=(spelled[-1],))
+        yield Finding(f"only one of {', '.join(spelled)} may be set", "keep one of them", at=(spelled[-1],))
 
 
 _LABEL = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
@@ -187,7 +187,7 @@ def is_host_name(text: str, *, wildcard: bool = False) -> bool:
 
 def _host(value: str) -> str:
     if not is_host_name(value, wildcard=True) and not is_ip_address(value):
-        raise refusal(Mistake(f'"{value}" is not a host name', _host_fix(value)))
+        raise refusal(Finding(f'"{value}" is not a host name', _host_fix(value)))
     return value
 
 
@@ -205,7 +205,7 @@ Host = Annotated[str, AfterValidator(_host)]
 
 def _destination_host(value: str) -> str:
     if value == "*":
-        raise refusal(Mistake("traffic cannot be sent to every host", "name one service"))
+        raise refusal(Finding("traffic cannot be sent to every host", "name one service"))
     return _host(value)
 
 
@@ -215,7 +215,7 @@ DestinationHost = Annotated[str, AfterValidator(_destination_host)]
 
 def _dns_label(value: str) -> str:
     if not is_dns_label(value):
-        raise refusal(Mistake(f'"{value}" is not a name', "use letters, digits and dashes, at most 63"))
+        raise refusal(Finding(f'"{value}" is not a name', "use letters, digits and dashes, at most 63"))
     return value
 
 
@@ -224,7 +224,7 @@ DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 
 def _address(value: str) -> str:
     if not is_ip_address(value):
-        raise refusal(Mistake(f'"{value}" is not an IP address'))
+        raise refusal(Finding(f'"{value}" is not an IP address'))
     return value
 
 
@@ -235,7 +235,7 @@ def _subnet(value: str) -> str:
     try:
         ipaddress.ip_interface(value)
     except ValueError:
-        raise refusal(Mistake(f'"{value}" is neither an IP address nor a CIDR range')) from None
+        raise refusal(Finding(f'"{value}" is neither an IP address nor a CIDR range')) from None
     return value
 
 
@@ -250,13 +250,13 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _label_mistakes(key: str, value: str) -> Iterable[Mistake]:
+def _label_mistakes(key: str, value: str) -> Iterable[Finding]:
     name = _LABEL_KEY.fullmatch(key)
     if name is None or len(name[1]) > 63:
-        yield Mistake(f'"{key}" is not a label name', "use letters, digits, - _ . and at most one /", at=(key,))
+        yield Finding(f'"{key}" is not a label name', "use letters, digits, - _ . and at most one /", at=(key,))
     if len(value) > 63 or _LABEL_VALUE.fullmatch(value) is None:
         wildcard = "a wildcard is not allowed in a label: " if "*" in value else ""
-        yield Mistake(f'{wildcard}"{value}" is not a label value', "use letters, digits, - _ .", at=(key,))
+        yield Finding(f'{wildcard}"{value}" is not a label value', "use letters, digits, - _ .", at=(key,))
 
 
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
@@ -288,7 +288,7 @@ _PROTOCOL_BY_NAME = {name.lower(): name for name in _PROTOCOLS}
 
 def _protocol(value: str) -> str:
     if value and value.lower() not in _PROTOCOL_BY_NAME:
-        raise refusal(Mistake(f'"{value}" is not a protocol', f"write one of {', '.join(_PROTOCOLS)}"))
+        raise refusal(Finding(f'"{value}" is not a protocol', f"write one of {', '.join(_PROTOCOLS)}"))
     return _PROTOCOL_BY_NAME.get(value.lower(), "")
 
 
@@ -307,13 +307,13 @@ def _service_export_to(value: tuple[str, ...]) -> tuple[str, ...]:
 def _exported(value: tuple[str, ...], *, nobody: bool) -> tuple[str, ...]:
     words = {".", "*", "~"} if nobody else {".", "*"}
     found = [
-        Mistake(f'"{entry}" is neither a namespace nor {" nor ".join(sorted(words))}', at=(index,))
+        Finding(f'"{entry}" is neither a namespace nor {" nor ".join(sorted(words))}', at=(index,))
         for index, entry in enumerate(value)
         if entry not in words and not is_dns_label(entry)
     ]
-    found += [Mistake(f'"{entry}" is listed twice', at=(i,)) for i, entry in enumerate(value) if entry in value[:i]]
+    found += [Finding(f'"{entry}" is listed twice', at=(i,)) for i, entry in enumerate(value) if entry in value[:i]]
     found += [
-        Mistake(f'"{alone}" says it all', "keep it alone, or leave it out", at=(value.index(alone),))
+        Finding(f'"{alone}" says it all', "keep it alone, or leave it out", at=(value.index(alone),))
         for alone in ("*", "~")
         if alone in value and len(set(value)) > 1
     ]
@@ -328,26 +328,26 @@ ServiceExportTo = Annotated[tuple[str, ...], AfterValidator(_service_export_to)]
 """As ExportTo, and "~" for nobody."""
 
 
-def unix_path_mistakes(address: str, at: tuple[str | int, ...]) -> Iterable[Mistake]:
+def unix_path_mistakes(address: str, at: tuple[str | int, ...]) -> Iterable[Finding]:
     """What is wrong with "unix://" and the path behind it; an "@" starts an abstract socket."""
     path = address.removeprefix("unix://")
     if path.startswith("@"):
         return
     if not path.startswith("/"):
-        yield Mistake("a unix socket needs an absolute path", "write unix:///path/to/socket", at=at)
+        yield Finding("a unix socket needs an absolute path", "write unix:///path/to/socket", at=at)
     elif path.endswith("/"):
-        yield Mistake("a unix socket may not be a directory", f"write unix://{path.rstrip('/')}", at=at)
+        yield Finding("a unix socket may not be a directory", f"write unix://{path.rstrip('/')}", at=at)
 
 
 def _bytes(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
-        raise refusal(Mistake("must be base64 text"))
+        raise refusal(Finding("must be base64 text"))
     try:
         return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
     except binascii.Error:
-        raise refusal(Mistake("is not base64", "write plain text under string instead")) from None
+        raise refusal(Finding("is not base64", "write plain text under string instead")) from None
 
 
 Base64 = Annotated[bytes, PlainValidator(_bytes)]

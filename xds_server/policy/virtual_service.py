@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from xds_server.policy.model import Mistake, PolicyEnum, PolicyModel, refusal
+from xds_server.policy.model import Finding, PolicyEnum, PolicyModel, refusal
 from xds_server.policy.values import (
     Base64,
     Bool,
@@ -79,10 +79,10 @@ _REDIRECT_CODES = (301, 302, 303, 307, 308)
 _LARGEST_BODY = 2**20
 
 
-def _match_header_mistakes(name: str) -> Iterable[Mistake]:
+def _match_header_mistakes(name: str) -> Iterable[Finding]:
     if name in PSEUDO_HEADERS or name.startswith(CLAIM_PREFIX) or HEADER_NAME.fullmatch(name):
         return
-    yield Mistake(f'"{name}" is not a header name', at=(name,))
+    yield Finding(f'"{name}" is not a header name', at=(name,))
 
 
 def _matched_headers(value: dict[str, StringMatch]) -> dict[str, StringMatch]:
@@ -128,22 +128,22 @@ class HeaderOperations(PolicyModel):
     add: dict[str, str] = Field(default_factory=dict)
     remove: tuple[str, ...] = ()
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Names must be non-empty and values must be what Envoy can parse."""
         for where, headers in (("set", self.set), ("add", self.add)):
             for name, value in headers.items():
                 if not name:
-                    yield Mistake("a header needs a name", at=(where, name))
+                    yield Finding("a header needs a name", at=(where, name))
                 if reason := _header_value_error(value):
-                    yield Mistake(f"the value of {name} {reason}", "write %% for a percent sign", at=(where, name))
+                    yield Finding(f"the value of {name} {reason}", "write %% for a percent sign", at=(where, name))
 
-    def reserved(self, *, authority: bool) -> Iterable[Mistake]:
+    def reserved(self, *, authority: bool) -> Iterable[Finding]:
         """Pseudo headers and Host, which Envoy does not let anybody change; with `authority`, set and add may."""
         for where, names in (("set", list(self.set)), ("add", list(self.add)), ("remove", list(self.remove))):
             for index, name in enumerate(names):
                 allowed = authority and where != "remove" and _is_authority(name)
                 if (name.startswith(":") or name.lower() == "host") and not allowed:
-                    yield Mistake(f"{name} cannot be changed here", at=(where, index if where == "remove" else name))
+                    yield Finding(f"{name} cannot be changed here", at=(where, index if where == "remove" else name))
 
 
 class Headers(PolicyModel):
@@ -152,12 +152,12 @@ class Headers(PolicyModel):
     request: HeaderOperations | None = None
     response: HeaderOperations | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Only a request's authority may be changed, of the headers that HTTP itself owns."""
         for name, operations in (("request", self.request), ("response", self.response)):
             if operations is not None:
                 for found in operations.reserved(authority=name == "request"):
-                    yield Mistake(found.message, found.fix, at=(name, *found.at))
+                    yield Finding(found.message, found.fix, at=(name, *found.at))
 
 
 class HTTPMatchRequest(PolicyModel):
@@ -178,12 +178,12 @@ class HTTPMatchRequest(PolicyModel):
     source_namespace: DnsLabel | None = None
     stat_prefix: str = ""
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Presence can be asked of headers and query parameters only."""
         for name in ("uri", "scheme", "method", "authority"):
             match: StringMatch | None = getattr(self, name)
             if match is not None and match.is_present_match:
-                yield Mistake(f"{name} does not say what to match", "write exact, prefix or regex", at=(name,))
+                yield Finding(f"{name} does not say what to match", "write exact, prefix or regex", at=(name,))
 
 
 class HTTPRouteDestination(PolicyModel):
@@ -201,9 +201,9 @@ class RouteDestination(PolicyModel):
     weight: Int = 0
 
 
-def _weight_mistakes(routes: Sequence[HTTPRouteDestination | RouteDestination]) -> Iterable[Mistake]:
+def _weight_mistakes(routes: Sequence[HTTPRouteDestination | RouteDestination]) -> Iterable[Finding]:
     if len(routes) > 1 and not any(route.weight for route in routes):
-        yield Mistake("the weights of several destinations add up to 0", "give each a weight", at=("route",))
+        yield Finding("the weights of several destinations add up to 0", "give each a weight", at=("route",))
 
 
 class RedirectPortSelection(PolicyEnum):
@@ -224,18 +224,18 @@ class HTTPRedirect(PolicyModel):
     redirect_code: Int = 0
     prefix_rewrite: str = ""
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's, and the codes: Envoy refuses a whole route table for another one."""
         yield from only_one(self, "port", "derive_port")
         if self.uri and self.prefix_rewrite:
-            yield Mistake("only one of uri, prefixRewrite may be set", "keep one of them", at=("prefixRewrite",))
+            yield Finding("only one of uri, prefixRewrite may be set", "keep one of them", at=("prefixRewrite",))
         if not (self.uri or self.prefix_rewrite or self.authority or self.scheme or self.port or self.derive_port):
-            yield Mistake("the redirect changes nothing", "set uri, prefixRewrite, authority, scheme or port")
+            yield Finding("the redirect changes nothing", "set uri, prefixRewrite, authority, scheme or port")
         if self.redirect_code and self.redirect_code not in _REDIRECT_CODES:
             codes = ", ".join(str(code) for code in _REDIRECT_CODES)
-            yield Mistake(f"{self.redirect_code} is not a redirect", f"write one of {codes}", at=("redirectCode",))
+            yield Finding(f"{self.redirect_code} is not a redirect", f"write one of {codes}", at=("redirectCode",))
         if self.scheme not in {"", "http", "https"}:
-            yield Mistake(f'"{self.scheme}" is not a scheme', "write http or https", at=("scheme",))
+            yield Finding(f'"{self.scheme}" is not a scheme', "write http or https", at=("scheme",))
 
 
 class HTTPBody(PolicyModel):
@@ -244,11 +244,11 @@ class HTTPBody(PolicyModel):
     string: str | None = None
     bytes: Base64 | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """One form, of at most 1 MiB (Istio's limit)."""
         yield from only_one(self, "string", "bytes")
         if len((self.string or "").encode()) > _LARGEST_BODY or len(self.bytes or b"") > _LARGEST_BODY:
-            yield Mistake("a response body may have at most 1 MiB")
+            yield Finding("a response body may have at most 1 MiB")
 
 
 class HTTPDirectResponse(PolicyModel):
@@ -264,10 +264,10 @@ class RegexRewrite(PolicyModel):
     match: Regex = ""
     rewrite: str = ""
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Both are needed."""
         if not self.match or not self.rewrite:
-            yield Mistake("needs both match and rewrite")
+            yield Finding("needs both match and rewrite")
 
 
 class HTTPRewrite(PolicyModel):
@@ -277,12 +277,12 @@ class HTTPRewrite(PolicyModel):
     authority: str = ""
     uri_regex_rewrite: RegexRewrite | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """At least one, and one way for the path."""
         if self.uri and self.uri_regex_rewrite:
-            yield Mistake("only one of uri, uriRegexRewrite may be set", "keep one of them", at=("uriRegexRewrite",))
+            yield Finding("only one of uri, uriRegexRewrite may be set", "keep one of them", at=("uriRegexRewrite",))
         if not (self.uri or self.authority or self.uri_regex_rewrite):
-            yield Mistake("the rewrite changes nothing", "set uri, uriRegexRewrite or authority")
+            yield Finding("the rewrite changes nothing", "set uri, uriRegexRewrite or authority")
 
 
 class HTTPRetry(PolicyModel):
@@ -295,16 +295,16 @@ class HTTPRetry(PolicyModel):
     retry_ignore_previous_hosts: Bool | None = None
     backoff: Duration | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Settings without attempts would never act; an unknown condition would never match."""
         settings = (("perTryTimeout", self.per_try_timeout), ("retryOn", self.retry_on))
         for name, value in (*settings, ("retryRemoteLocalities", self.retry_remote_localities)):
             if value and not self.attempts:
-                yield Mistake(f"{name} has no effect, attempts is 0", "set attempts, for example to 2", at=(name,))
+                yield Finding(f"{name} has no effect, attempts is 0", "set attempts, for example to 2", at=(name,))
         for condition in filter(None, (part.strip() for part in self.retry_on.split(","))):
             if condition not in RETRY_CONDITIONS and not _is_status_code(condition):
                 fix = f"write of these: {', '.join(RETRY_CONDITIONS)}, or status codes"
-                yield Mistake(f'"{condition}" is not a retry condition', fix, at=("retryOn",))
+                yield Finding(f'"{condition}" is not a retry condition', fix, at=("retryOn",))
 
 
 def _is_status_code(text: str) -> bool:
@@ -331,21 +331,21 @@ class CorsPolicy(PolicyModel):
     allow_credentials: Bool | None = None
     unmatched_preflights: UnmatchedPreflights = UnmatchedPreflights.UNSPECIFIED
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's rules for each list."""
         for index, origin in enumerate(self.allow_origins):
             if not (origin.exact or origin.prefix or origin.regex):
-                yield Mistake("the origin is empty", 'write {exact: "https://example.com"}', at=("allowOrigins", index))
+                yield Finding("the origin is empty", 'write {exact: "https://example.com"}', at=("allowOrigins", index))
         for index, method in enumerate(self.allow_methods):
             if method not in _CORS_METHODS:
                 fix = f"write one of {', '.join(_CORS_METHODS)}"
-                yield Mistake(f'"{method}" is not a method', fix, at=("allowMethods", index))
+                yield Finding(f'"{method}" is not a method', fix, at=("allowMethods", index))
         for where, names in (("allowHeaders", self.allow_headers), ("exposeHeaders", self.expose_headers)):
             for index, name in enumerate(names):
                 if not HEADER_NAME.fullmatch(name):
-                    yield Mistake(f'"{name}" is not a header name', at=(where, index))
+                    yield Finding(f'"{name}" is not a header name', at=(where, index))
         if self.max_age is not None and self.max_age.microseconds:
-            yield Mistake("must be whole seconds", at=("maxAge",))
+            yield Finding("must be whole seconds", at=("maxAge",))
 
 
 class Delay(PolicyModel):
@@ -356,12 +356,12 @@ class Delay(PolicyModel):
     exponential_delay: Duration | None = None
     percentage: Percent | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio has no exponential delay behind the field."""
         if self.exponential_delay is not None:
-            yield Mistake("exponentialDelay does nothing in Istio", "use fixedDelay", at=("exponentialDelay",))
+            yield Finding("exponentialDelay does nothing in Istio", "use fixedDelay", at=("exponentialDelay",))
         elif self.fixed_delay is None:
-            yield Mistake("does not say how long to wait", "set fixedDelay")
+            yield Finding("does not say how long to wait", "set fixedDelay")
 
 
 class Abort(PolicyModel):
@@ -372,16 +372,16 @@ class Abort(PolicyModel):
     http2_error: str | None = None
     percentage: Percent | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """One kind of error, and one that Envoy can make."""
         yield from only_one(self, "http_status", "grpc_status", "http2_error")
         if self.http2_error is not None:
-            yield Mistake("http2Error does nothing in Istio", "use httpStatus or grpcStatus", at=("http2Error",))
+            yield Finding("http2Error does nothing in Istio", "use httpStatus or grpcStatus", at=("http2Error",))
         if self.grpc_status is not None and self.grpc_status not in GRPC_STATUSES:
             fix = f"write one of {', '.join(GRPC_STATUSES)}"
-            yield Mistake(f'"{self.grpc_status}" is not a gRPC status', fix, at=("grpcStatus",))
+            yield Finding(f'"{self.grpc_status}" is not a gRPC status', fix, at=("grpcStatus",))
         if self.http_status is None and self.grpc_status is None and self.http2_error is None:
-            yield Mistake("does not say which error to answer", "set httpStatus or grpcStatus")
+            yield Finding("does not say which error to answer", "set httpStatus or grpcStatus")
 
 
 class HTTPFaultInjection(PolicyModel):
@@ -390,10 +390,10 @@ class HTTPFaultInjection(PolicyModel):
     delay: Delay | None = None
     abort: Abort | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """One of them at least."""
         if self.delay is None and self.abort is None:
-            yield Mistake("injects nothing", "set delay, abort or both")
+            yield Finding("injects nothing", "set delay, abort or both")
 
 
 class HTTPMirrorPolicy(PolicyModel):
@@ -426,7 +426,7 @@ class HTTPRoute(PolicyModel):
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """One action a rule, and nothing beside it that the action makes void."""
         yield from self._action_mistakes()
         yield from self._mirror_mistakes()
@@ -435,13 +435,13 @@ class HTTPRoute(PolicyModel):
         prefix_rewrite = self.redirect is not None and self.redirect.prefix_rewrite
         if prefix_rewrite and any(match.uri is not None and match.uri.prefix is None for match in self.match):
             fix = "match the uri by prefix, or use uri"
-            yield Mistake("prefixRewrite needs prefix matches", fix, at=("redirect", "prefixRewrite"))
+            yield Finding("prefixRewrite needs prefix matches", fix, at=("redirect", "prefixRewrite"))
 
-    def _action_mistakes(self) -> Iterable[Mistake]:
+    def _action_mistakes(self) -> Iterable[Finding]:
         names = ("route", "redirect", "direct_response", "delegate")
         actions = [name for name in names if getattr(self, name)]
         if not actions:
-            yield Mistake("the rule has no action", "give it a route, a redirect, a directResponse or a delegate")
+            yield Finding("the rule has no action", "give it a route, a redirect, a directResponse or a delegate")
         for action in actions[1:]:
             yield self._conflict(actions[0], action)
         if actions and actions[0] in {"redirect", "direct_response"}:
@@ -449,26 +449,26 @@ class HTTPRoute(PolicyModel):
                 if getattr(self, name) is not None:
                     yield self._conflict(actions[0], name)
 
-    def _conflict(self, first: str, second: str) -> Mistake:
+    def _conflict(self, first: str, second: str) -> Finding:
         spelled = [str(type(self).model_fields[name].alias) for name in (first, second)]
         message = f"a rule cannot have both {spelled[0]} and {spelled[1]}"
-        return Mistake(message, "keep one of them, or make two rules", at=(spelled[1],))
+        return Finding(message, "keep one of them, or make two rules", at=(spelled[1],))
 
-    def _mirror_mistakes(self) -> Iterable[Mistake]:
+    def _mirror_mistakes(self) -> Iterable[Finding]:
         if self.mirror is not None and self.mirrors:
             yield self._conflict("mirror", "mirrors")
         for name in ("mirror", "mirrors"):
             if getattr(self, name) and (self.redirect or self.direct_response):
-                yield Mistake(f"{name} needs a route: nothing is sent that could be copied", at=(name,))
+                yield Finding(f"{name} needs a route: nothing is sent that could be copied", at=(name,))
 
-    def _authority_mistakes(self) -> Iterable[Mistake]:
+    def _authority_mistakes(self) -> Iterable[Finding]:
         operations = self.headers.request if self.headers is not None else None
         if operations is None:
             return
         names = [("headers", "request", "set", name) for name in operations.set if _is_authority(name)]
         names += [("headers", "request", "add", name) for name in operations.add if _is_authority(name)]
         if len(names) + bool(self.rewrite and self.rewrite.authority) > 1:
-            yield Mistake("the authority is changed more than once in this rule", "keep one", at=names[-1])
+            yield Finding("the authority is changed more than once in this rule", "keep one", at=names[-1])
 
 
 class L4MatchAttributes(PolicyModel):
@@ -499,10 +499,10 @@ class TLSRoute(PolicyModel):
     match: Annotated[tuple[TLSMatchAttributes, ...], Field(min_length=1)]
     route: tuple[RouteDestination, ...] = ()
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """A destination is needed, and weights that mean something."""
         if not self.route:
-            yield Mistake("the rule has no route", "name a destination")
+            yield Finding("the rule has no route", "name a destination")
         yield from _weight_mistakes(self.route)
 
 
@@ -512,10 +512,10 @@ class TCPRoute(PolicyModel):
     match: tuple[L4MatchAttributes, ...] = ()
     route: tuple[RouteDestination, ...] = ()
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """A destination is needed, and weights that mean something."""
         if not self.route:
-            yield Mistake("the rule has no route", "name a destination")
+            yield Finding("the rule has no route", "name a destination")
         yield from _weight_mistakes(self.route)
 
 
@@ -534,34 +534,34 @@ class VirtualServiceSpec(PolicyModel):
         """Whether sidecars obey it."""
         return not self.gateways or "mesh" in self.gateways
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """Istio's rules between the lists."""
         if not (self.http or self.tls or self.tcp):
-            yield Mistake("has no rules", "write http, tls or tcp")
+            yield Finding("has no rules", "write http, tls or tcp")
         if not self.hosts:
             yield from self._delegate_mistakes()
         yield from self._host_mistakes()
         yield from self._claim_mistakes()
         yield from self._sni_mistakes()
 
-    def _delegate_mistakes(self) -> Iterable[Mistake]:
+    def _delegate_mistakes(self) -> Iterable[Finding]:
         for name in ("gateways", "tls", "tcp"):
             if getattr(self, name):
-                yield Mistake(f"without hosts it can only be delegated to, and has no {name}", "name hosts", at=(name,))
+                yield Finding(f"without hosts it can only be delegated to, and has no {name}", "name hosts", at=(name,))
         for index, rule in enumerate(self.http):
             if rule.delegate is not None:
-                yield Mistake("a delegate cannot delegate again", "name hosts", at=("http", index, "delegate"))
+                yield Finding("a delegate cannot delegate again", "name hosts", at=("http", index, "delegate"))
 
-    def _host_mistakes(self) -> Iterable[Mistake]:
+    def _host_mistakes(self) -> Iterable[Finding]:
         if "*" in self.hosts and set(self.gateways) <= {"mesh"}:
             fix = "name the services, or *.suffix"
-            yield Mistake("* is not allowed in the mesh", fix, at=("hosts", self.hosts.index("*")))
+            yield Finding("* is not allowed in the mesh", fix, at=("hosts", self.hosts.index("*")))
         for index, host in enumerate(self.hosts):
             for earlier in self.hosts[:index]:
                 if _covers(earlier, host) or _covers(host, earlier):
-                    yield Mistake(f"{host} and {earlier} mean the same host twice", "keep one", at=("hosts", index))
+                    yield Finding(f"{host} and {earlier} mean the same host twice", "keep one", at=("hosts", index))
 
-    def _claim_mistakes(self) -> Iterable[Mistake]:
+    def _claim_mistakes(self) -> Iterable[Finding]:
         if set(self.gateways) - {"mesh"}:
             return
         for rule_index, rule in enumerate(self.http):
@@ -569,15 +569,15 @@ class VirtualServiceSpec(PolicyModel):
                 for where, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
                     for name in (name for name in headers if name.startswith(CLAIM_PREFIX)):
                         at = ("http", rule_index, "match", match_index, where, name)
-                        yield Mistake("claims can be matched at gateways only", "name a gateway in gateways", at=at)
+                        yield Finding("claims can be matched at gateways only", "name a gateway in gateways", at=at)
 
-    def _sni_mistakes(self) -> Iterable[Mistake]:
+    def _sni_mistakes(self) -> Iterable[Finding]:
         for rule_index, rule in enumerate(self.tls):
             for match_index, match in enumerate(rule.match):
                 for index, name in enumerate(match.sni_hosts):
                     if not any(_covers(host, name) for host in self.hosts):
                         at = ("tls", rule_index, "match", match_index, "sniHosts", index)
-                        yield Mistake(f"{name} is not among the hosts", f"add {name} to hosts", at=at)
+                        yield Finding(f"{name} is not among the hosts", f"add {name} to hosts", at=at)
 
 
 def _covers(pattern: str, host: str) -> bool:

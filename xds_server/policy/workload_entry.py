@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from xds_server.policy.model import Mistake, PolicyModel, refusal
+from xds_server.policy.model import Finding, PolicyModel, refusal
 from xds_server.policy.values import (
     Int,
     Labels,
@@ -20,7 +20,7 @@ from xds_server.policy.values import (
 
 
 def _port_names(value: dict[str, int]) -> dict[str, int]:
-    if found := [Mistake(f'"{name}" is not a port name', at=(name,)) for name in value if not is_dns_label(name)]:
+    if found := [Finding(f'"{name}" is not a port name', at=(name,)) for name in value if not is_dns_label(name)]:
         raise refusal(*found)
     return value
 
@@ -48,14 +48,14 @@ class WorkloadEntrySpec(PolicyModel):
         """Whether the address is a unix socket."""
         return self.address.startswith("unix://")
 
-    def mistakes(self) -> Iterable[Mistake]:
+    def mistakes(self) -> Iterable[Finding]:
         """An address that can be reached."""
         if self.is_unix:
             yield from unix_path_mistakes(self.address, ("address",))
             if self.ports:
-                yield Mistake("a unix socket has no ports", "remove ports", at=("ports",))
+                yield Finding("a unix socket has no ports", "remove ports", at=("ports",))
         elif not self.address and not self.network:
-            yield Mistake("an address is required", "write an IP address, a DNS name or unix:///path")
+            yield Finding("an address is required", "write an IP address, a DNS name or unix:///path")
         elif self.address and not is_ip_address(self.address) and not is_host_name(self.address):
             fix = "write it without scheme and port; ports go under ports"
-            yield Mistake(f'"{self.address}" is neither an IP address nor a DNS name', fix, at=("address",))
+            yield Finding(f'"{self.address}" is neither an IP address nor a DNS name', fix, at=("address",))

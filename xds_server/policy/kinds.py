@@ -1,0 +1,97 @@
+"""Which kinds of documents we read: one table, and what is said of every other kind."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from xds_server.policy.destination_rule import DestinationRuleSpec
+from xds_server.policy.model import Finding, PolicyModel
+from xds_server.policy.service_entry import ServiceEntrySpec
+from xds_server.policy.sidecar import SidecarSpec
+from xds_server.policy.virtual_service import VirtualServiceSpec
+from xds_server.policy.workload_entry import WorkloadEntrySpec
+from xds_server.problem import Severity
+
+NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind that we serve. Its versions share one schema, as in Istio; the first is the one to write today."""
+
+    name: str
+    model: type[PolicyModel]
+    versions: tuple[str, ...]
+
+
+_NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+
+KINDS: dict[tuple[str, str], Kind] = {
+    (NETWORKING, "VirtualService"): Kind("VirtualService", VirtualServiceSpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "DestinationRule"): Kind("DestinationRule", DestinationRuleSpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "ServiceEntry"): Kind("ServiceEntry", ServiceEntrySpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "WorkloadEntry"): Kind("WorkloadEntry", WorkloadEntrySpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
+}
+"""By (API group, kind)."""
+
+NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
+    {
+        (NETWORKING, "Gateway"),
+        (NETWORKING, "WorkloadGroup"),
+        (NETWORKING, "EnvoyFilter"),
+        (NETWORKING, "ProxyConfig"),
+        (SECURITY, "PeerAuthentication"),
+        (SECURITY, "RequestAuthentication"),
+        (SECURITY, "AuthorizationPolicy"),
+        (TELEMETRY, "Telemetry"),
+        (EXTENSIONS, "WasmPlugin"),
+        (EXTENSIONS, "TrafficExtension"),
+    }
+)
+"""Istio's other kinds: refused, because a policy that is silently left out may be the one that closes a door."""
+
+_GROUP_BY_KIND = {kind: group for group, kind in (*KINDS, *NOT_SERVED)}
+_GROUPS = frozenset(_GROUP_BY_KIND.values())
+
+
+def find_kind(api_version: str, kind: str) -> Kind | Finding:
+    """The kind that a document names, or what is to be said when we have none."""
+    group, _, version = api_version.rpartition("/")
+    found = KINDS.get((group, kind))
+    if found is not None:
+        return found if version in found.versions else _unknown_version(api_version, group, found)
+    if (group, kind) in NOT_SERVED:
+        message = f"kind {kind} is not supported yet"
+        return Finding(message, "remove the document until it is", ("kind",), "unsupported-kind")
+    if group in _GROUPS:
+        return _unknown_kind(group, kind)
+    return _foreign(api_version, group, kind)
+
+
+def _unknown_version(api_version: str, group: str, kind: Kind) -> Finding:
+    fix = f"write {group}/{kind.versions[0]}"
+    return Finding(f'there is no apiVersion "{api_version}"', fix, ("apiVersion",), "unknown-kind")
+
+
+def _unknown_kind(group: str, kind: str) -> Finding:
+    if kind in _GROUP_BY_KIND:
+        fix = f"write {_GROUP_BY_KIND[kind]}/v1"
+        return Finding(f"{group} has no kind {kind}", fix, ("apiVersion",), "unknown-kind")
+    near = difflib.get_close_matches(kind, _GROUP_BY_KIND, n=1)
+    fix = f"write {near[0]}" if near else f"kinds are {', '.join(sorted(_GROUP_BY_KIND))}"
+    return Finding(f'there is no kind "{kind}"', fix, ("kind",), "unknown-kind")
+
+
+def _foreign(api_version: str, group: str, kind: str) -> Finding:
+    meant = _GROUP_BY_KIND.get(kind)
+    if meant is not None and (not group or difflib.get_close_matches(group, [meant], cutoff=0.7)):
+        return Finding(
+            f'{kind} has no apiVersion "{api_version}"', f"write {meant}/v1", ("apiVersion",), "unknown-kind"
+        )
+    message = f"ignored: {api_version} {kind} is not an Istio policy"
+    return Finding(message, "", ("kind",), "not-a-policy", Severity.WARNING)

@@ -1,0 +1,77 @@
+"""Fields that a document may hold and that nothing obeys yet: one table. A row goes when its feature comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from xds_server.policy.model import Finding
+from xds_server.policy.pattern import keys_within, occurrences, pattern_parts
+from xds_server.problem import Severity
+
+
+def _written(value: object) -> bool:
+    return value is not None
+
+
+def _names_a_gateway(value: object) -> bool:
+    return bool(value) and value != ["mesh"]
+
+
+def _is(*words: object) -> Callable[[object], bool]:
+    return lambda value: value in words
+
+
+def _is_not(*words: object) -> Callable[[object], bool]:
+    return lambda value: value is not None and value not in words
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplied:
+    """One row of the table.
+
+    Attributes:
+        kind: Istio kind.
+        fields: patterns below spec.
+        met: which values are not obeyed.
+    """
+
+    kind: str
+    fields: tuple[str, ...]
+    met: Callable[[object], bool] = _written
+
+
+_POLICIES = ("trafficPolicy", "subsets[].trafficPolicy")
+_SECTIONS = (*_POLICIES, *(f"{policy}.portLevelSettings[]" for policy in _POLICIES))
+
+
+def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
+    return tuple(f"{place}.{field}" for place in places)
+
+
+NOT_APPLIED: tuple[NotApplied, ...] = (
+    NotApplied("VirtualService", ("tls", "tcp", "http[].delegate")),
+    NotApplied("VirtualService", ("gateways",), _names_a_gateway),
+    NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
+    NotApplied("DestinationRule", _in_each(_SECTIONS, "tls.mode"), _is_not("DISABLE", 0)),
+    NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
+    NotApplied("ServiceEntry", ("subjectAltNames",)),
+    NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),
+    NotApplied("ServiceEntry", ("endpoints[].network",)),
+    NotApplied("WorkloadEntry", ("network",)),
+    NotApplied("Sidecar", ("inboundConnectionPool", "outboundTrafficPolicy.egressProxy")),
+    NotApplied("Sidecar", ("egress[].port", "egress[].bind", "egress[].captureMode")),
+    NotApplied("Sidecar", ("ingress[].tls", "ingress[].connectionPool", "ingress[].captureMode")),
+)
+
+
+def not_applied(kind: str, spec: object) -> Iterable[Finding]:
+    """A warning for each field of this spec that is not obeyed; places are below the spec."""
+    keys = keys_within(spec)
+    for row, pattern in (
+        (row, pattern_parts(field)) for row in NOT_APPLIED if row.kind == kind for field in row.fields
+    ):
+        if pattern[-1] in keys:
+            for path, value in occurrences(spec, pattern):
+                if row.met(value):
+                    yield Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)

@@ -1,0 +1,65 @@
+"""Where each part of a document stands in its file, kept beside the plain value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xds_server.policy.model import Path, istio_name
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where each key and value of one document stands.
+
+    Attributes:
+        line, column: 1-based place of the value itself; for a mapping entry, of its key.
+        children: by mapping key or list index.
+    """
+
+    line: int
+    column: int
+    children: dict[str | int, Positions] = field(default_factory=dict)
+
+    def at(self, path: Sequence[str | int]) -> tuple[int, int]:
+        """(line, column) of the deepest part of `path` that is written; the rest was left out by the author."""
+        here = self
+        for part in path:
+            found = here.children.get(part)
+            if found is None:
+                break
+            here = found
+        return here.line, here.column
+
+    def linked(self, path: Path, new_path: Path) -> Positions:
+        """These positions, where what stands at `path` is found at `new_path` too; this object stays as it is."""
+        here = self
+        for part in path:
+            here = here.children.get(part, here)
+        return _with(self, new_path, here)
+
+    def with_istio_names(self) -> Positions:
+        """These positions, where a field in proto's own spelling is found under Istio's name too."""
+        return _renamed(self) if _has_proto_names(self) else self
+
+
+def _has_proto_names(positions: Positions) -> bool:
+    return any(
+        (isinstance(key, str) and "_" in key) or (child.children and _has_proto_names(child))
+        for key, child in positions.children.items()
+    )
+
+
+def _renamed(positions: Positions) -> Positions:
+    written = {key: _renamed(child) for key, child in positions.children.items()}
+    renamed: dict[str | int, Positions] = {
+        istio_name(key): child for key, child in written.items() if isinstance(key, str)
+    }
+    return Positions(positions.line, positions.column, renamed | written)
+
+
+def _with(positions: Positions, path: Path, found: Positions) -> Positions:
+    if not path:
+        return found
+    child = positions.children.get(path[0], Positions(found.line, found.column))
+    return Positions(positions.line, positions.column, {**positions.children, path[0]: _with(child, path[1:], found)})

@@ -1,0 +1,213 @@
+"""What pydantic found, said in the words of the document's author.
+
+The only module that reads pydantic's errors; not one of its sentences leaves here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel
+
+_KEY = "[key]"  # pydantic's last part of a place that is a mapping's key, not its value
+_SHAPES = {
+    "StringMatch": "write {exact: ...}, {prefix: ...} or {regex: ...}",
+    "Percent": "write {value: ...}",
+    "PortSelector": "write {number: ...}",
+    "Destination": "write {host: ...}",
+}
+
+
+def findings(error: ValidationError, model: type[PolicyModel]) -> Iterator[Finding]:
+    """Every mistake in the document, each with its place in Istio's spelling, below the value that was validated."""
+    for details in error.errors(include_url=False):
+        path = istio_path(model, details["loc"])
+        yield from (finding.below(path) for finding in _said(details, model))
+
+
+def istio_path(model: type[PolicyModel], path: Path) -> Path:
+    """The path with each field in Istio's spelling, however the author wrote it."""
+    spelled: list[str | int] = []
+    for part, annotation in zip(path, _annotations(model, path), strict=False):
+        field = _field(annotation, part)
+        spelled.append(str(field.alias) if field else part)
+    return tuple(part for part in spelled if part != _KEY)
+
+
+def _said(details: ErrorDetails, model: type[PolicyModel]) -> Iterable[Finding]:
+    if details["type"] == REFUSED:
+        found: tuple[Finding, ...] = details["ctx"]["findings"]
+        return found
+    if details["type"] == "extra_forbidden":
+        return [_unknown_field(details["loc"], model)]
+    if details["loc"][-1:] == (_KEY,) or details["type"] == "invalid_key":
+        return [Finding("a key must be text", f'quote it: "{_shown(details["loc"][0])}"')]
+    if details["input"] is None and details["type"] != "missing":
+        return [Finding("has nothing after it", "give it a value, or remove it", code="empty-value")]
+    say = _WORDING.get(details["type"])
+    return [say(details["input"], details.get("ctx", {})) if say else Finding("is not a value that fits here")]
+
+
+def _unknown_field(path: Path, model: type[PolicyModel]) -> Finding:
+    name = str(path[-1])
+    holder = _model(list(_annotations(model, path))[-1])
+    known = _names(holder or model)
+    near = difflib.get_close_matches(name, known, n=1)
+    elsewhere = next((place for place in _places(model) if place.rpartition(".")[2].removesuffix("[]") == name), None)
+    if elsewhere is not None:
+        fix = f"it belongs at spec.{elsewhere.removesuffix('[]')}"
+    elif near:
+        fix = f"did you mean {near[0]}?"
+    else:
+        fix = f"known here: {', '.join(known)}"
+    return Finding(f"there is no field {name} here", fix, code="unknown-field")
+
+
+def _names(model: type[PolicyModel]) -> list[str]:
+    return [str(field.alias) for field in model.model_fields.values()]
+
+
+def _places(model: type[PolicyModel], above: str = "") -> Iterator[str]:
+    """Every field below a model as a pattern, the shallow ones first."""
+    below: list[tuple[type[PolicyModel], str]] = []
+    for field in model.model_fields.values():
+        place = f"{above}{field.alias}{'[]' if _is_list(field.annotation) else ''}"
+        yield place
+        if (inner := _model(field.annotation)) is not None:
+            below.append((inner, f"{place}."))
+    for inner, place in below:
+        yield from _places(inner, place)
+
+
+def _is_list(annotation: object) -> bool:
+    return get_origin(annotation) is tuple or any(_is_list(part) for part in get_args(annotation))
+
+
+def _annotations(model: type[PolicyModel], path: Path) -> Iterator[object]:
+    """What is declared for the mapping or list that each part of a path is a key of."""
+    here: object = model
+    for part in path:
+        yield here
+        here = _below(here, part)
+
+
+def _below(annotation: object, part: str | int) -> object:
+    if (field := _field(annotation, part)) is not None:
+        return field.annotation
+    if get_origin(annotation) in {tuple, dict}:
+        return [inner for inner in get_args(annotation) if inner is not Ellipsis][-1]
+    return next((_below(inner, part) for inner in get_args(annotation)), None)
+
+
+def _field(annotation: object, part: str | int) -> Any:
+    model = annotation if isinstance(annotation, type) and issubclass(annotation, PolicyModel) else None
+    if model is None:
+        options = get_args(annotation) if get_origin(annotation) not in {tuple, dict} else ()
+        return next((found for inner in options if (found := _field(inner, part)) is not None), None)
+    return next((field for name, field in model.model_fields.items() if part in {name, field.alias}), None)
+
+
+def _model(annotation: object) -> type[PolicyModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, PolicyModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model(part)) is not None), None)
+
+
+def _shown(value: object) -> str:
+    """A plain value as the author sees it in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _found(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool):
+        return _shown(value)
+    return f"the number {value}" if isinstance(value, int | float) else f'"{value}"'
+
+
+Context = Mapping[str, Any]
+
+
+def _missing(_: object, __: Context) -> Finding:
+    return Finding("is required", code="missing-field")
+
+
+def _text(value: object, _: Context) -> Finding:
+    if isinstance(value, Mapping | list):
+        return Finding(f"must be text, not {_found(value)}")
+    return Finding(f"must be text, not {_found(value)}", f'quote it: "{_shown(value)}"')
+
+
+def _number(value: object, _: Context) -> Finding:
+    plain = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value)
+    return Finding(f"must be a number, not {_found(value)}", f"write {value} without quotes" if plain else "")
+
+
+def _whole_number(value: object, context: Context) -> Finding:
+    if isinstance(value, float):
+        return Finding(f"must be a whole number, not {value}", f"write {value:.0f}")
+    return _number(value, context)
+
+
+def _boolean(value: object, _: Context) -> Finding:
+    quoted = isinstance(value, str) and value.lower() in {"true", "false"}
+    return Finding(f"must be true or false, not {_found(value)}", f"write {value} without quotes" if quoted else "")
+
+
+def _mapping(value: object, context: Context) -> Finding:
+    fix = _SHAPES.get(context.get("class_name", ""), "")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        fix = "remove the dash in front of it"
+    return Finding(f"must be a mapping of fields, not {_found(value)}", fix)
+
+
+def _list(value: object, _: Context) -> Finding:
+    fix = "put a dash in front of each entry" if isinstance(value, Mapping) else f"write [{_shown(value)}]"
+    return Finding(f"must be a list, not {_found(value)}", fix)
+
+
+def _empty(_: object, __: Context) -> Finding:
+    return Finding("must not be empty")
+
+
+def _choice(value: object, context: Context) -> Finding:
+    words = re.findall(r"'([^']*)'", context["expected"])
+    near = difflib.get_close_matches(str(value).upper(), words, n=1)
+    fix = f"write {near[0]}" if near else f"write one of {', '.join(words)}"
+    return Finding(f"{_found(value)} is none of {', '.join(words)}", fix)
+
+
+def _limit(word: str, key: str) -> Callable[[object, Context], Finding]:
+    return lambda value, context: Finding(f"must be {word.format(context[key])}, not {value}")
+
+
+_WORDING: dict[str, Callable[[object, Context], Finding]] = {
+    "missing": _missing,
+    "string_type": _text,
+    "int_type": _whole_number,
+    "int_from_float": _whole_number,
+    "float_type": _number,
+    "finite_number": _number,
+    "bool_type": _boolean,
+    "model_type": _mapping,
+    "model_attributes_type": _mapping,
+    "dict_type": _mapping,
+    "tuple_type": _list,
+    "too_short": _empty,
+    "string_too_short": _empty,
+    "enum": _choice,
+    "greater_than_equal": _limit("{} or more", "ge"),
+    "less_than_equal": _limit("{} or less", "le"),
+    "greater_than": _limit("more than {}", "gt"),
+    "less_than": _limit("less than {}", "lt"),
+}
+"""By pydantic's error type; everything else has one sentence that is always true."""
