@@ -1,0 +1,79 @@
+"""Connections read as HTTP: the HTTP connection manager, outbound with routes by RDS, inbound with its routes inside.
+
+Routes change often and listeners should not: changing a listener drains its connections, so outbound ones name their
+RouteConfiguration and never hold it. Defaults are Istio's (pilot/pkg/networking/core, buildHTTPConnectionManager).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
+
+from xds_server.translate.encode import any_of
+from xds_server.translate.http_filters import http_filters
+
+HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
+INBOUND_SERVER_NAME = "istio-envoy"
+"""The Server header of what a sidecar answers for its application (Istio's)."""
+
+_CertDetails = hcm_v3.HttpConnectionManagerForwardClientCertDetails
+_EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
+
+
+def outbound_http(stat_prefix: str, route: str, *, dynamic_forward_proxy: bool = False) -> listener_v3.Filter:
+    """The network filter that routes requests by the RouteConfiguration named `route`."""
+    rds = hcm_v3.Rds(config_source=_over_this_stream(), route_config_name=route)
+    return _filter(_manager(stat_prefix, http_filters(dynamic_forward_proxy=dynamic_forward_proxy), rds=rds))
+
+
+def inbound_http(stat_prefix: str, routes: route_v3.RouteConfiguration) -> listener_v3.Filter:
+    """The network filter that hands requests to the application by `routes`."""
+    return _filter(_manager(stat_prefix, http_filters(), inbound_routes=routes))
+
+
+def _manager(
+    stat_prefix: str,
+    filters: list[hcm_v3.HttpFilter],
+    *,
+    rds: hcm_v3.Rds | None = None,
+    inbound_routes: route_v3.RouteConfiguration | None = None,
+) -> hcm_v3.HttpConnectionManager:
+    """The codec stays AUTO: HTTP/1.1 or HTTP/2, as the first bytes say."""
+    inbound = inbound_routes is not None
+    return hcm_v3.HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        rds=rds,
+        route_config=inbound_routes,
+        http_filters=filters,
+        normalize_path=True,
+        path_with_escaped_slashes_action=_EscapedSlashes.KEEP_UNCHANGED,
+        use_remote_address=False,
+        generate_request_id=True,
+        stream_idle_timeout=timedelta(0),
+        upgrade_configs=[hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
+        server_name=INBOUND_SERVER_NAME if inbound else "",
+        # Who called, as far as mesh TLS proved it: Envoy takes the header off plain connections.
+        forward_client_cert_details=_CertDetails.APPEND_FORWARD if inbound else _CertDetails.SANITIZE,
+        set_current_client_cert_details=_caller() if inbound else None,
+    )
+
+
+def _caller() -> hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails:
+    return hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails(subject=True, dns=True, uri=True)
+
+
+def _over_this_stream() -> core_v3.ConfigSource:
+    """RDS on the stream that the listener came on; Envoy waits for it, for as long as it takes."""
+    return core_v3.ConfigSource(
+        ads=core_v3.AggregatedConfigSource(),
+        initial_fetch_timeout=timedelta(0),
+        resource_api_version=core_v3.ApiVersion.V3,
+    )
+
+
+def _filter(manager: hcm_v3.HttpConnectionManager) -> listener_v3.Filter:
+    return listener_v3.Filter(name=HTTP_CONNECTION_MANAGER, typed_config=any_of(manager))

@@ -1,0 +1,44 @@
+"""Which HTTP filters run, and in which order: the one table, with the reason for each place."""
+
+from __future__ import annotations
+
+import betterproto2
+from envoy_data_plane.envoy.extensions.filters.http.cors import v3 as cors_v3
+from envoy_data_plane.envoy.extensions.filters.http.dynamic_forward_proxy import v3 as dynamic_forward_proxy_v3
+from envoy_data_plane.envoy.extensions.filters.http.fault import v3 as fault_v3
+from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
+
+from xds_server.translate.dynamic_dns import dns_cache
+from xds_server.translate.encode import any_of
+
+FAULT = "envoy.filters.http.fault"
+CORS = "envoy.filters.http.cors"
+DYNAMIC_FORWARD_PROXY = "envoy.filters.http.dynamic_forward_proxy"
+ROUTER = "envoy.filters.http.router"
+
+
+def http_filters(*, dynamic_forward_proxy: bool = False) -> list[hcm_v3.HttpFilter]:
+    """The filters of an HTTP connection manager, first to run first.
+
+    `dynamic_forward_proxy` is for the one that sends requests to hosts of which nothing is known.
+    """
+    return [
+        hcm_v3.HttpFilter(name=name, typed_config=any_of(config))
+        for name, config in _ORDER
+        if dynamic_forward_proxy or name != DYNAMIC_FORWARD_PROXY
+    ]
+
+
+_ORDER: tuple[tuple[str, betterproto2.Message], ...] = (
+    # An injected fault stands for a network or server that fails, so it comes before anything answers. Does nothing
+    # without a route's own settings, nor does cors.
+    (FAULT, fault_v3.HttpFault()),
+    # Answers preflights itself, so it must stand before whatever sends the request on.
+    (CORS, cors_v3.Cors()),
+    # Looks the host up in DNS for the cluster that the router is about to use: right before it.
+    (DYNAMIC_FORWARD_PROXY, dynamic_forward_proxy_v3.FilterConfig(dns_cache_config=dns_cache())),
+    # Sends the request; Envoy demands it to be last.
+    (ROUTER, router_v3.Router()),
+)
+"""Istio's order (pilot/pkg/networking/core, buildHTTPConnectionManager), without what only istio-proxy has."""
