@@ -19,6 +19,7 @@ import structlog
 from xds_server.errors import ProtocolViolation
 from xds_server.server import wire
 from xds_server.server.hub import Hub, Peer, Proxy
+from xds_server.server.stall import StallWatch
 from xds_server.server.status import StatusBoard, StreamRecord
 from xds_server.server.tombstones import TombstoneBook
 from xds_server.xds.channel import TypeStatus
@@ -110,6 +111,7 @@ class AdsStream:
     proxy: Proxy
     _machine: Machine
     _record: StreamRecord
+    _writer: asyncio.Task[None]
 
     def __init__(self, service: AdsService, method: wire.Method, call: Any) -> None:
         self._service = service
@@ -119,7 +121,7 @@ class AdsStream:
         self._pending: Snapshot | None = None
         self._refusal: ProtocolViolation | None = None
         self._wake = asyncio.Event()
-        self._stall: asyncio.Timeout | None = None
+        self._stall = StallWatch(service.stall_limit, self._stalled)
 
     async def read(self) -> SotwRequest | DeltaRequest | None:
         """The next request; None when the peer has left.
@@ -168,16 +170,20 @@ class AdsStream:
         """See `hub.Stream`."""
         self._refusal = reason
         self._wake.set()
+        if self._stall.writing:
+            self._writer.cancel()
 
     async def _move(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._write_all())
+                self._writer = tasks.create_task(self._write_all())
                 while (request := await self.read()) is not None:
                     self._take(request)
-                writer.cancel()
+                self._writer.cancel()
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
+        finally:
+            self._stall.close()
 
     def _take(self, request: SotwRequest | DeltaRequest) -> None:
         """Let the machine answer a request."""
@@ -185,7 +191,7 @@ class AdsStream:
             match event:
                 case Acked():
                     self._record.acked(event)
-                    self._progress()
+                    self._stall.alive()
                 case Nacked():
                     self._nacked(event)
                 case _:
@@ -206,12 +212,10 @@ class AdsStream:
             resources=refusal.names,
             origins=[str(origin) for origin in refusal.origins],
         )
-        self._progress()
+        self._stall.alive()
 
-    def _progress(self) -> None:
-        """The peer answered, so it is alive: give a write that waits for it another while."""
-        if self._stall is not None:
-            self._stall.reschedule(asyncio.get_running_loop().time() + self._service.stall_limit)
+    def _stalled(self) -> None:
+        self.refuse(ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading"))
 
     async def _write_all(self) -> None:
         while True:
@@ -233,13 +237,15 @@ class AdsStream:
         body = self._service.bodies.of(response)
         # Before the write: the peer's answer may be read before this task is resumed.
         self._record.sent(response, len(body))
+        self._stall.begin()
         try:
-            async with asyncio.timeout(self._service.stall_limit) as self._stall:
-                await self._call.write(body)
-        except TimeoutError:
-            raise ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading") from None
+            await self._call.write(body)
+        except asyncio.CancelledError:
+            if self._refusal is not None:
+                raise self._refusal from None
+            raise
         finally:
-            self._stall = None
+            self._stall.end()
 
     def _subscriptions(self) -> Mapping[str, tuple[int, bool]]:
         return {url: (len(status.names), status.wildcard) for url, status in self._machine.status().items()}

@@ -101,12 +101,18 @@ class Hub:
         self._generation = 0
         self._streams: dict[Stream, Snapshot | None] = {}
         self._waiting: dict[Stream, None] = {}
+        self._resolving = False
         self._wake = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """Whether a first generation was published. Before that no stream is accepted."""
         return self._generation > 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every stream was offered its snapshot of the latest generation."""
+        return not self._waiting and not self._resolving
 
     def publish(self, generation: int) -> None:
         """Say that this generation is in force: every stream is given its snapshot of it, those that wait first.
@@ -152,9 +158,11 @@ class Hub:
         """Settle these streams. One whose generation is overtaken meanwhile waits again: `publish` put it back."""
         for stream in streams:
             del self._waiting[stream]
+        self._resolving = True
         for stream, snapshot in zip(streams, await self._snapshots(streams), strict=True):
             if stream in self._streams:
                 self._deal(stream, snapshot)
+        self._resolving = False
 
     async def _snapshots(self, streams: Sequence[Stream]) -> Sequence[Snapshot | None]:
         """Their snapshots. A batch that fails is asked for one by one: a bad view costs only its own proxies."""

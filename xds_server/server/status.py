@@ -134,6 +134,7 @@ class StreamRecord:
             record.acked_version = record.sent_version
         record.acked_nonce, record.acked_at, record.refusal = acked.nonce, self.board.clock(), None
         record.acks += 1
+        self.board.last_answer = record.acked_at
         self.board.acks[acked.type_url] += 1
 
     def nacked(self, nacked: Nacked) -> Refusal:
@@ -143,6 +144,11 @@ class StreamRecord:
         record.nacks += 1
         self.board.nacks[nacked.type_url] += 1
         return record.refusal
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the peer has answered all that it was sent."""
+        return all(record.refusal or record.acked_nonce == record.sent_nonce for record in self.types.values())
 
     def status(self) -> ProxyStatus:
         """The stream as the debug endpoints show it."""
@@ -169,6 +175,9 @@ class StatusBoard:
     Args:
         namespace_of: the workload's namespace of a connected proxy.
         clock: seconds since the epoch.
+
+    Attributes:
+        last_answer: when a stream last acknowledged something, by `clock`; 0 before the first.
     """
 
     def __init__(self, *, namespace_of: Callable[[Proxy], str] = lambda _: "", clock: Clock = time.time) -> None:
@@ -178,6 +187,7 @@ class StatusBoard:
         self.acks: Counter[str] = Counter()
         self.nacks: Counter[str] = Counter()
         self.sent_bytes = 0
+        self.last_answer = 0.0
         self._ended: Counter[str] = Counter()
         self._opened = 0
         self._open: dict[StreamRecord, None] = {}
@@ -209,6 +219,11 @@ class StatusBoard:
         """Every connected stream, by node id and then by the time it connected."""
         found = [record.status() for record in self._open]
         return tuple(sorted(found, key=lambda status: (status.node_id, status.connected_at)))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every connected stream has answered all that it was sent."""
+        return all(record.is_settled for record in self._open)
 
     def totals(self) -> Totals:
         """Counts since the server started."""

@@ -1,0 +1,1 @@
+"""Measurements: each program prints a table and says what it measured. Run as `python -m bench.NAME`."""
