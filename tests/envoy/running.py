@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,8 +25,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
-from xds_server.bootstrap import Bootstrap, bootstrap_json
+from xds_server.bootstrap import Api, NodeOptions, bootstrap
+from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception
+from xds_server.settings import Address
 
 T = TypeVar("T")
 
@@ -130,13 +133,12 @@ class Answer:
 class Envoy:
     """One real Envoy in NONE mode: an HTTP proxy port for the caller, an admin port."""
 
-    def __init__(self, binary: Path, directory: Path, bootstrap: Bootstrap) -> None:
-        self.admin_port = bootstrap.admin_port
-        self.proxy_port = bootstrap.http_proxy_port
-        self.node_id = bootstrap.node_id
-        config = directory / f"{bootstrap.name}.json"
-        config.write_text(bootstrap_json(bootstrap))
-        self._log = (directory / f"{bootstrap.name}.log").open("wb")
+    def __init__(self, binary: Path, directory: Path, options: NodeOptions) -> None:
+        self.admin_port = options.admin_port
+        self.proxy_port = options.http_proxy_port
+        config = directory / f"{options.name}.json"
+        config.write_text(json.dumps(bootstrap(options)))
+        self._log = (directory / f"{options.name}.log").open("wb")
         self._process = subprocess.Popen(
             [binary, "-c", config, "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"],
             stdout=self._log,
@@ -175,7 +177,7 @@ class Envoy:
 
     def stats(self, pattern: str) -> dict[str, int]:
         """Counters and gauges whose name matches the regular expression `pattern`."""
-        lines = get(self.admin_port, f"/stats?filter={urllib.request.quote(pattern)}").splitlines()
+        lines = get(self.admin_port, f"/stats?filter={urllib.parse.quote(pattern)}").splitlines()
         return {name: int(value) for name, _, value in (line.rpartition(": ") for line in lines) if value.isdecimal()}
 
     def close(self) -> None:
@@ -263,21 +265,28 @@ class Running:
             backend.close()
 
 
-def envoy(binary: Path, directory: Path, control: Control, name: str, *, labels: dict[str, str] | None = None,
-          locality: str = "", api: str = "delta") -> Envoy:  # fmt: skip
+def envoy(
+    control: Control,
+    binary: Path,
+    directory: Path,
+    name: str,
+    *,
+    labels: dict[str, str] | None = None,
+    locality: str = "",
+    api: Api = Api.DELTA,
+) -> Envoy:
     """Start a NONE mode Envoy under `control`."""
-    bootstrap = Bootstrap(
+    options = NodeOptions(
         name=name,
-        namespace="default",
         labels=labels or {},
         interception=Interception.NONE,
         http_proxy_port=free_port(),
-        xds_addresses=(f"127.0.0.1:{control.xds_port}",),
+        xds=(Address("127.0.0.1", control.xds_port),),
         admin_port=free_port(),
         api=api,
-        locality=locality,
+        locality=Locality.parse(locality),
     )
-    return Envoy(binary, directory, bootstrap)
+    return Envoy(binary, directory, options)
 
 
 @contextlib.contextmanager
@@ -285,7 +294,7 @@ def running(binary: Path, directory: Path) -> Iterator[Running]:
     """A server and a calling Envoy in region/zone "west/a"."""
     control = Control(directory)
     try:
-        caller = envoy(binary, directory, control, "caller", labels={"app": "caller"}, locality="west/a")
+        caller = envoy(control, binary, directory, "caller", labels={"app": "caller"}, locality="west/a")
         try:
             mesh = Running(directory, binary, control, caller.wait())
             yield mesh

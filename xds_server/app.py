@@ -1,0 +1,261 @@
+"""Wires the parts, owns every task and the order in which they end; the only module that knows all layers.
+
+Heavy work (reading, compiling, translating) runs in one worker thread on frozen values; the event loop moves bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from xds_server import __version__
+from xds_server.debug.app import debug_app
+from xds_server.debug.metrics import Metrics
+from xds_server.debug.serve import serve_debug
+from xds_server.debug.sources import Sources
+from xds_server.errors import InconsistentSnapshot
+from xds_server.mesh.service import Locality
+from xds_server.mesh.workload import Workload, workload
+from xds_server.pipeline import Generation, Pipeline
+from xds_server.problem import Problem, Severity
+from xds_server.server.hub import Hub, Proxy
+from xds_server.server.listen import Listener, ListenOptions, listen
+from xds_server.server.status import StatusBoard
+from xds_server.settings import Settings
+from xds_server.store.debounce import Changed, Changes, Debounce
+from xds_server.store.directory import Reading, Rules, read_policies
+from xds_server.store.watcher import Watcher
+from xds_server.translate.to_json import resource_json
+from xds_server.xds.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+_MOST_LOGGED = 20
+"""Problems logged one by one when a change brings many; `check` and /debug/problems tell all."""
+_MEASURE_INTERVAL = 0.1
+"""Seconds between two looks at whether a change has been answered; what is measured is finer."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; gives the exit status.
+
+    Raises:
+        ConfigurationError: an address cannot be listened on.
+    """
+    asyncio.run(Server(settings).serve())
+    return 0
+
+
+class Server:
+    """One control plane."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pipeline = Pipeline()
+        self._worker = ThreadPoolExecutor(1, "pipeline")
+        self._rules = Rules(
+            default_namespace=settings.default_namespace,
+            max_delete_fraction=settings.max_delete_fraction,
+            allow_mass_delete=settings.allow_mass_delete,
+        )
+        self._reading: Reading | None = None
+        self._generation: Generation | None = None
+        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace)
+        self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
+        self._streams_of: Counter[str] = Counter()
+        self._sent: dict[str, Snapshot] = {}
+        self._began = 0.0
+        self._metrics = Metrics(self._sources())
+
+    async def serve(self, stop: asyncio.Event | None = None) -> None:
+        """Serve until `stop` is set, or until a signal says so when there is none.
+
+        Raises:
+            ConfigurationError: an address cannot be listened on.
+        """
+        settings = self._settings
+        debug = debug_app(self._sources(), self._metrics)
+        async with contextlib.AsyncExitStack() as parts:
+            parts.callback(self._worker.shutdown)
+            port = await parts.enter_async_context(
+                serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port)
+            )
+            options = ListenOptions(stall_limit=settings.stalled_stream)
+            listener = await listen(str(settings.listen), self._hub, self._board, options=options)
+            parts.push_async_callback(listener.stop)
+            changes = await parts.enter_async_context(self._watching())
+            log.info(
+                "listening",
+                xds=f"{settings.listen.host}:{listener.port}",
+                debug=f"http://{settings.debug_listen.host}:{port}/",
+                version=__version__,
+            )
+            work = (self._follow(changes, listener), self._hub.run(), self._measure(), _stopped(stop))
+            tasks = [asyncio.create_task(one) for one in work]
+            parts.push_async_callback(_end, tasks)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            log.info("stopping", streams=len(self._hub.proxies()))
+
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[Changes]:
+        """The store's changes, gathered until they are quiet. Watching begins before the first reading."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        changes = Changes(Debounce(settings.debounce, settings.debounce_ceiling), loop.time)
+        watcher = Watcher(settings.policies, changes.notice, loop=loop, scan_seconds=settings.scan_interval)
+        watcher.start()
+        try:
+            yield changes
+        finally:
+            await asyncio.to_thread(watcher.stop)
+
+    async def _follow(self, changes: Changes, listener: Listener) -> None:
+        """Take up the policies as they are, and then each change of them."""
+        loop = asyncio.get_running_loop()
+        changed: Changed = None
+        while True:
+            began = loop.time()
+            if await self._load(changed):
+                await listener.set_serving(True)
+                changes.pushed(loop.time() - began)
+                self._began = time.time() - (loop.time() - began)
+            if self._reading is not None and self._reading.unsettled:
+                loop.call_later(self._rules.half_written_grace, changes.notice, self._reading.unsettled)
+            changed = await changes.settled()
+
+    async def _load(self, changed: Changed) -> bool:
+        """Read, compile and publish; whether anything changed. A failure of ours keeps what is in force."""
+        try:
+            reading = await self._in_worker(
+                read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules
+            )
+            if self._reading is not None and reading.policies is self._reading.policies:
+                self._reading = reading
+                return False
+            generation = await self._in_worker(self._pipeline.compile, reading.policies)
+        except Exception:
+            log.exception("policies not taken up; what was in force stays")
+            return False
+        self._reading = reading
+        _log_problems(self._generation.problems if self._generation else (), generation.problems)
+        if self._generation is None and not reading.complete and not reading.policies.documents:
+            log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
+            return False
+        self._generation = generation
+        log.info("generation", number=generation.number, documents=len(reading.policies.documents))
+        self._hub.publish(generation.number)
+        return True
+
+    async def _measure(self) -> None:
+        """Tell the metrics how long each change took until every proxy had answered it."""
+        while True:
+            await asyncio.sleep(_MEASURE_INTERVAL)
+            if self._began and self._hub.is_idle and self._board.is_settled:
+                if (taken := self._board.last_answer - self._began) > 0:
+                    self._metrics.observe_edit_to_ack(taken)
+                self._began = 0.0
+
+    async def _snapshots_for(self, proxies: Sequence[Proxy]) -> Sequence[Snapshot | None]:
+        """See `hub.SnapshotsFor`."""
+        generation = self._generation
+        if generation is None:
+            return [None] * len(proxies)
+        workloads = [self._workload(proxy) for proxy in proxies]
+        snapshots = await self._in_worker(self._translated, generation, workloads)
+        for proxy, snapshot in zip(proxies, snapshots, strict=True):
+            if snapshot is not None and self._streams_of[proxy.node.id]:
+                self._sent[proxy.node.id] = snapshot
+        return snapshots
+
+    def _translated(self, generation: Generation, workloads: Sequence[Workload]) -> list[Snapshot | None]:
+        """In the worker. A snapshot that is not whole is our defect: None, so that the proxy keeps what it has."""
+        found: list[Snapshot | None] = []
+        for one in workloads:
+            try:
+                found.append(self._pipeline.snapshot_for(generation, one))
+            except InconsistentSnapshot as error:
+                log.error("inconsistent snapshot not sent", workload=one.name, error=str(error))
+                found.append(None)
+        return found
+
+    def _workload(self, proxy: Proxy) -> Workload:
+        node = proxy.node
+        return workload(
+            node.id,
+            default_namespace=self._settings.default_namespace,
+            metadata=node.metadata,
+            locality=Locality(*node.locality),
+        )
+
+    def _connected(self, proxy: Proxy) -> None:
+        self._streams_of[proxy.node.id] += 1
+        log.info("proxy connected", node_id=proxy.node.id, peer=proxy.peer.address)
+
+    def _disconnected(self, proxy: Proxy) -> None:
+        node_id = proxy.node.id
+        self._streams_of[node_id] -= 1
+        if not self._streams_of[node_id]:
+            del self._streams_of[node_id]
+            self._sent.pop(node_id, None)
+        log.info("proxy disconnected", node_id=node_id, peer=proxy.peer.address)
+
+    def _sources(self) -> Sources:
+        return Sources(
+            version=__version__,
+            generation=lambda: self._generation.number if self._generation else 0,
+            documents=lambda: self._generation.policies.documents if self._generation else (),
+            problems=self._problems,
+            proxies=self._board.proxies,
+            totals=self._board.totals,
+            snapshot_of=self._sent.get,
+            resource_json=resource_json,
+        )
+
+    def _problems(self) -> tuple[Problem, ...]:
+        if self._generation is not None:
+            return self._generation.problems
+        return self._reading.policies.problems if self._reading else ()
+
+    async def _in_worker(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
+    """Say what is new and what is mended."""
+    new = [problem for problem in now if problem not in set(before)]
+    for problem in new[:_MOST_LOGGED]:
+        level = {Severity.ERROR: log.error, Severity.WARNING: log.warning, Severity.NOTE: log.info}[problem.severity]
+        level("policy problem", **{key: value for key, value in asdict(problem).items() if value})
+    if len(new) > _MOST_LOGGED:
+        log.warning("more policy problems", count=len(new) - _MOST_LOGGED, see="/debug/problems")
+    if mended := len(set(before) - set(now)):
+        log.info("policy problems gone", count=mended)
+
+
+async def _stopped(stop: asyncio.Event | None) -> None:
+    """Until `stop` is set, or until SIGINT or SIGTERM when there is none."""
+    if stop is None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel what still runs; a task that ended by a failure of ours hands it on."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
