@@ -143,7 +143,7 @@ def _continues(snapshot: Event, number: int, text: str) -> bool:
     """Whether a `=` line belongs to the snapshot before it: right below, and of a type not yet mentioned."""
     mentioned = {line.split()[0] for line in snapshot.lines}
     adjacent = snapshot.line + len(snapshot.lines) == number
-    return snapshot.sign == "=" and adjacent and not snapshot.responses and text.split()[0] not in mentioned
+    return snapshot.sign == "=" and adjacent and not snapshot.responses and text.split(maxsplit=1)[0] not in mentioned
 
 
 def _option(options: Options, text: str) -> Options:
