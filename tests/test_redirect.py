@@ -1,0 +1,97 @@
+"""envoy/redirect.sh in a network namespace of its own: whose connections it takes, and whose it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "envoy" / "redirect.sh"
+NETWORK = """
+set -e
+ip link set lo up
+ip link add out type veth peer name far
+ip addr add 10.1.1.1/24 dev out
+ip link set out up
+ip link set far up
+ip route add default via 10.1.1.2
+ip neigh add 10.1.1.2 lladdr 02:00:00:00:00:01 dev out
+"""
+PROBE = """
+import os, select, socket, sys
+listeners = [socket.create_server(("127.0.0.1", port)) for port in (15001, 8080)]
+uid, host, port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+os.setuid(uid)
+client = socket.socket()
+client.settimeout(0.5)
+try:
+    client.connect((host, port))
+except OSError:
+    print("not captured")
+else:
+    print("answered by port", select.select(listeners, [], [], 5)[0][0].getsockname()[1])
+"""
+
+
+def in_namespace(commands: str, **environment: str) -> str:
+    """Standard output of shell commands in a fresh network namespace."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "iptables", "ip"))):
+        pytest.skip("needs root, unshare, ip and iptables: it makes a network namespace")
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", commands],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment | {"SCRIPT": str(SCRIPT), "PYTHON": sys.executable, "PROBE": PROBE},
+    )
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("this machine allows no network namespaces")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def probe(uid: int, host: str, port: int, **environment: str) -> str:
+    """Where a connection of that user ends up once the rules are set."""
+    commands = f'{NETWORK}\nsh "$SCRIPT" > /dev/null\n"$PYTHON" -c "$PROBE" {uid} {host} {port}'
+    return in_namespace(commands, **environment).strip()
+
+
+def test_connection_of_the_application_goes_to_the_outbound_listener() -> None:
+    assert probe(0, "192.0.2.1", 80) == "answered by port 15001"
+
+
+def test_the_proxys_own_connections_are_left_alone() -> None:
+    """Or they would come back to it for ever."""
+    assert probe(1337, "192.0.2.1", 80) == "not captured"
+
+
+def test_loopback_is_left_alone() -> None:
+    assert probe(0, "127.0.0.1", 8080) == "answered by port 8080"
+
+
+def test_excluded_ports_and_networks_are_left_alone() -> None:
+    assert probe(0, "192.0.2.1", 5432, EXCLUDE_OUTBOUND_PORTS="5432,3306") == "not captured"
+    assert probe(0, "192.0.2.1", 80, EXCLUDE_OUTBOUND_CIDRS="192.0.2.0/24") == "not captured"
+
+
+def test_inbound_goes_to_its_listener_but_for_the_proxys_own_ports() -> None:
+    rules = in_namespace('sh "$SCRIPT"', EXCLUDE_INBOUND_PORTS="22")
+
+    assert "-A PREROUTING -p tcp -j XDS_INBOUND" in rules
+    assert "--dports 15000,15001,15006,15008,15020,15021,15090,22 -j RETURN" in rules
+    assert "-A XDS_INBOUND -p tcp -j REDIRECT --to-ports 15006" in rules
+
+
+def test_running_it_again_replaces_its_rules() -> None:
+    """The one-shot container is started again with its application."""
+    once = in_namespace('sh "$SCRIPT"')
+
+    assert in_namespace('sh "$SCRIPT" > /dev/null; sh "$SCRIPT"') == once
+
+
+def test_its_rules_can_be_removed() -> None:
+    assert "XDS_" not in in_namespace('sh "$SCRIPT" > /dev/null; sh "$SCRIPT" remove; iptables -t nat -S')

@@ -1,0 +1,436 @@
+"""The command line: arguments in, exit code out. What a command does is elsewhere.
+
+Imports that cost time (the pipeline with Envoy's messages, gRPC) stand inside the commands that need them, so that
+`--help`, `version` and `bootstrap` answer at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+from rich.console import Console
+
+from xds_server import __version__
+from xds_server.bootstrap import Api, NodeOptions, bootstrap
+from xds_server.errors import ConfigurationError, XdsServerError
+from xds_server.mesh.service import Locality
+from xds_server.mesh.workload import Interception, workload
+from xds_server.problem import Severity
+from xds_server.settings import Address, LogFormat, LogLevel, Settings
+
+EXIT_PROBLEMS = 1
+EXIT_USAGE = 2
+
+app = typer.Typer(
+    name="xds-server",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+"""See `main`."""
+
+
+class Report(enum.StrEnum):
+    """How `check` says what it found."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Data(enum.StrEnum):
+    """How values are printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+class Mode(enum.StrEnum):
+    """How traffic reaches the sidecar."""
+
+    REDIRECT = "redirect"
+    NONE = "none"
+
+
+class FailOn(enum.StrEnum):
+    """The least severity that makes `check` exit with 1."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(metavar="PATH...", exists=True, help="Policy files, or directories of them.", show_default=False),
+]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--default-namespace",
+        envvar="XDS_SERVER_DEFAULT_NAMESPACE",
+        show_envvar=False,
+        help="Namespace of documents and nodes that name none.",
+    ),
+]
+
+
+def main() -> NoReturn:
+    """The `xds-server` command. Exit codes: 0 well, 1 `check` found problems, 2 it could not do as it was told."""
+    try:
+        app()
+    except XdsServerError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(str(error))}")
+        sys.exit(EXIT_USAGE)
+    sys.exit(0)
+
+
+@app.callback()
+def _root() -> None:
+    """Istio's API from plain YAML files, for stock Envoy, with no Kubernetes.
+
+    [bold]Start here[/]
+
+      xds-server check policies/                 are my files right?
+      xds-server serve policies/                 run the control plane
+      xds-server bootstrap --name web > e.yaml   configure an Envoy ...
+      envoy -c e.yaml                            ... and start it
+
+    Every command has examples: xds-server COMMAND --help
+
+    [bold]Exit codes[/]  0 well done, 1 check found problems, 2 could not do as told.
+    """
+
+
+def _setting(name: str, text: str, *flags: str, metavar: str | None = None) -> Any:
+    """An option of `serve` that may also stand in the environment, as its help says by a rule."""
+    return typer.Option(*flags, envvar=f"XDS_SERVER_{name}", show_envvar=False, help=text, metavar=metavar)
+
+
+@app.command()
+def serve(
+    *,
+    policies: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            envvar="XDS_SERVER_POLICIES",
+            show_envvar=False,
+            help="Policy files, or directories of them; changes are taken up as they are saved.",
+        ),
+    ],
+    listen: Annotated[
+        str, _setting("LISTEN", "Where Envoys connect (plaintext gRPC).", metavar="HOST:PORT")
+    ] = "127.0.0.1:15010",
+    debug_listen: Annotated[
+        str, _setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
+    ] = "127.0.0.1:15014",
+    insecure: Annotated[
+        bool, _setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
+    ] = False,
+    default_namespace: Annotated[
+        str, _setting("DEFAULT_NAMESPACE", "Namespace of documents and nodes that name none.")
+    ] = "default",
+    root_namespace: Annotated[
+        str, _setting("ROOT_NAMESPACE", "Namespace whose policies hold for the whole mesh.")
+    ] = "default",
+    debounce: Annotated[
+        float, _setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")
+    ] = 0.1,
+    debounce_ceiling: Annotated[
+        float, _setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
+    ] = 10.0,
+    scan_interval: Annotated[
+        float,
+        _setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
+    ] = 2.0,
+    gate: Annotated[
+        bool,
+        _setting("GATE", "Let a real Envoy validate each change first, where one is installed.", "--gate/--no-gate"),
+    ] = True,
+    max_delete_fraction: Annotated[
+        float,
+        _setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
+    ] = 0.5,
+    allow_mass_delete: Annotated[
+        bool, _setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
+    ] = False,
+    stalled_stream: Annotated[
+        float,
+        _setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
+    ] = 60.0,
+    log_format: Annotated[
+        LogFormat,
+        _setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
+    ] = LogFormat.AUTO,
+    log_level: Annotated[
+        LogLevel, _setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")
+    ] = LogLevel.INFO,
+) -> None:
+    """Run the control plane until SIGTERM or Ctrl-C.
+
+    [bold]Examples[/]
+
+      xds-server serve policies/
+      xds-server serve policies/ --listen 127.0.0.1:15011 --log-level debug
+      XDS_SERVER_LISTEN=0.0.0.0:15010 xds-server serve /policies --insecure
+
+    A file that is wrong is named in the log and under /debug/problems; its
+    last good form stays in force. Addresses that other machines can reach
+    need --insecure, because Envoys are not asked who they are.
+
+    Every option may stand in the environment instead: --debug-listen is
+    XDS_SERVER_DEBUG_LISTEN, and PATH is XDS_SERVER_POLICIES.
+
+    [bold]Exit codes[/]  0 stopped by a signal, 2 could not start.
+    """
+    settings = Settings.of(
+        policies=tuple(policies),
+        listen=listen,
+        debug_listen=debug_listen,
+        insecure=insecure,
+        default_namespace=default_namespace,
+        root_namespace=root_namespace,
+        debounce=debounce,
+        debounce_ceiling=debounce_ceiling,
+        scan_interval=scan_interval,
+        gate=gate,
+        max_delete_fraction=max_delete_fraction,
+        allow_mass_delete=allow_mass_delete,
+        stalled_stream=stalled_stream,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    from xds_server.app import run  # noqa: PLC0415 - see the module's docstring
+    from xds_server.log import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings.log_format, settings.log_level)
+    raise typer.Exit(run(settings))
+
+
+@app.command()
+def check(
+    paths: Paths,
+    output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
+    fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
+    default_namespace: Namespace = "default",
+) -> None:
+    """Say what is wrong with policies, where, and how to mend it. Nothing is served.
+
+    [bold]Examples[/]
+
+      xds-server check policies/
+      xds-server check policies/reviews.yaml --fail-on warning
+      xds-server check policies/ -o json | jq '.[] | select(.severity == "error")'
+
+    An error: the document, or the part that is named, is not in force.
+    A warning: it probably does not do what was meant.
+    A note: good to know, such as an old spelling that was understood.
+
+    The JSON is a list of objects with file, line, column, kind, namespace,
+    name, field, severity, code, message and fix.
+
+    [bold]Exit codes[/]  0 nothing is as bad as --fail-on, 1 something is,
+    2 a path is not there.
+    """
+    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+    from xds_server.report import report  # noqa: PLC0415
+
+    generation = Offline(paths, default_namespace).generation
+    if output is Report.JSON:
+        _print_json([asdict(problem) for problem in generation.problems])
+    else:
+        problems = [replace(problem, file=_path(problem.file, paths)) for problem in generation.problems]
+        documents = len(generation.policies.documents)
+        Console(soft_wrap=True, highlight=False).print(report(problems, documents, _line))
+    severities = list(Severity)
+    failing = severities[: severities.index(Severity(fail_on)) + 1]
+    if any(problem.severity in failing for problem in generation.problems):
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
+@app.command()
+def render(
+    paths: Paths,
+    node: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, metavar="NODE.yaml", help="An Envoy bootstrap, or only its `node`."),
+    ],
+    output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
+    default_namespace: Namespace = "default",
+) -> None:
+    """Print exactly what one node would be sent.
+
+    [bold]Examples[/]
+
+      xds-server bootstrap --name web > web.yaml
+      xds-server render --node web.yaml policies/
+      xds-server render --node web.yaml policies/ -o json | jq '.clusters[].name'
+
+    One object with the keys clusters, endpoints, listeners, routes and
+    secrets; each is a list of Envoy's messages in proto-JSON with snake_case
+    names. Private keys are redacted. Errors in the policies are counted on
+    standard error; xds-server check says them in full.
+
+    [bold]Exit codes[/]  0 printed, 2 a file cannot be read or holds no node.
+    """
+    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+    from xds_server.render import read_node, rendered  # noqa: PLC0415
+
+    described = read_node(node, default_namespace)
+    offline = Offline(paths, default_namespace)
+    errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
+    if errors:
+        what = "is an error" if errors == 1 else "are errors"
+        typer.echo(f"{errors} of the policies' problems {what}; see: xds-server check", err=True)
+    _print_data(rendered(offline.snapshot_for(described)), output)
+
+
+@app.command("bootstrap")
+def print_bootstrap(
+    *,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the workload: of its WorkloadEntry, where it has one.")
+    ] = "",
+    node_id: Annotated[
+        str, typer.Option(help="Node id, used as it is. By default Istio's form, made of --ip, --name and --namespace.")
+    ] = "",
+    namespace: Annotated[
+        str, typer.Option(help='Namespace of the workload. By default the node id\'s, or "default".')
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A label, which selectors and sourceLabels see. May be repeated."),
+    ] = None,
+    ip: Annotated[str, typer.Option(help="Address of the workload, where it is known.")] = "",
+    service_account: Annotated[str, typer.Option(help="Service account of the workload.")] = "",
+    locality: Annotated[
+        str, typer.Option(metavar="REGION/ZONE/SUBZONE", help="Where it runs; later parts may be left out.")
+    ] = "",
+    mode: Annotated[
+        Mode, typer.Option(help="redirect: iptables capture all traffic. none: no privileges, listeners on loopback.")
+    ] = Mode.REDIRECT,
+    http_proxy_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="With --mode none: be an HTTP proxy for the application here.")
+    ] = 0,
+    bind_address: Annotated[
+        str, typer.Option(help="With --mode none: where listeners for services bind. By default 127.0.0.1.")
+    ] = "",
+    xds_address: Annotated[
+        str, typer.Option(metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas.")
+    ] = "127.0.0.1:15010",
+    admin_port: Annotated[int, typer.Option(min=0, max=65535, help="Envoy's admin page, on loopback.")] = 15000,
+    api: Annotated[Api, typer.Option(help="Variant of the xDS protocol.")] = Api.DELTA,
+    output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
+) -> None:
+    """Print a complete bootstrap for one Envoy.
+
+    [bold]Examples[/]
+
+      xds-server bootstrap --name web-1 --label app=web > web-1.yaml
+      xds-server bootstrap --name web-1 --mode none --http-proxy-port 15080
+      xds-server bootstrap --name web-1 --xds-address xds-a:15010,xds-b:15010
+
+    With --mode none an application needs only
+    http_proxy=http://127.0.0.1:15080 in its environment.
+    With --mode redirect iptables rules must send its traffic to the ports
+    15001 (outbound) and 15006 (inbound): envoy/redirect.sh sets them.
+
+    [bold]Exit codes[/]  0 printed, 2 an option cannot be.
+    """
+    if not name and not node_id:
+        raise ConfigurationError("say who the node is: --name NAME, or --node-id ID")
+    said = workload(node_id, default_namespace="default")
+    options = NodeOptions(
+        name=name or said.name,
+        namespace=namespace or said.namespace,
+        node_id=node_id,
+        ip=ip,
+        labels=_labels(label or []),
+        service_account=service_account,
+        locality=Locality.parse(locality),
+        interception=Interception(mode.upper()),
+        http_proxy_port=http_proxy_port,
+        bind_address=bind_address,
+        xds=tuple(_address("--xds-address", text) for text in xds_address.split(",")),
+        admin_port=admin_port,
+        api=api,
+    )
+    _print_data(bootstrap(options), output)
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    [bold]Example[/]
+
+      xds-server version
+    """
+    typer.echo(f"xds-server {__version__}")
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ConfigurationError(f"--label {pair!r} is no label; write KEY=VALUE, such as --label app=web")
+        labels[key] = value
+    return labels
+
+
+def _address(option: str, text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option}: {error}") from None
+
+
+def _path(file: str, paths: list[Path]) -> str:
+    """Where a problem's file is: problems name it relative to the directory, where there is one."""
+    return str(paths[0] / file) if file and len(paths) == 1 and paths[0].is_dir() else file
+
+
+@cache
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _line(path: str, number: int) -> str | None:
+    lines = _lines(path)
+    return lines[number - 1] if 0 < number <= len(lines) else None
+
+
+def _print_data(value: object, form: Data) -> None:
+    if form is Data.JSON:
+        _print_json(value)
+    else:
+        typer.echo(yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes equal values out again instead of pointing at the first with an anchor."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,81 @@
+"""`xds-server check`: problems for a person to read, each with the line it is about and a caret below the place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+from rich.text import Text
+
+from xds_server.problem import Problem, Severity
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+_WIDTH = 120
+"""Longest piece of a line that is quoted."""
+ReadLine = Callable[[str, int], str | None]
+"""(file, 1-based line number) -> that line's text, None when it cannot be had."""
+
+
+def report(problems: Sequence[Problem], documents: int, read_line: ReadLine) -> Text:
+    """The whole report, coloured; one block per file, then a summary line.
+
+    Args:
+        problems: sorted, as a generation holds them.
+        documents: how many documents are in force.
+        read_line: where the quoted lines come from.
+    """
+    text = Text()
+    for file, found in groupby(problems, key=lambda problem: problem.file):
+        text.append(f"{file}\n" if file else "", style="bold underline")
+        for problem in found:
+            text.append_text(_problem(problem, read_line))
+            text.append("\n")
+    return text.append_text(_summary(problems, documents))
+
+
+def _problem(problem: Problem, read_line: ReadLine) -> Text:
+    text = Text("  ")
+    text.append(f"{problem.severity}", style=_STYLES[problem.severity])
+    text.append(f" {problem.message} ").append(f"[{problem.code}]\n", style="dim")
+    text.append(f"    {_where(problem)}\n", style="dim")
+    text.append_text(_quoted(problem, read_line))
+    if problem.fix:
+        text.append("    fix: ", style="green").append(f"{problem.fix}\n")
+    return text
+
+
+def _where(problem: Problem) -> str:
+    place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
+    name = "/".join(part for part in (problem.namespace, problem.name) if part)
+    return "  ".join(part for part in (place, f"{problem.kind} {name}".strip(), problem.field) if part)
+
+
+def _quoted(problem: Problem, read_line: ReadLine) -> Text:
+    line = read_line(problem.file, problem.line) if problem.line else None
+    if line is None:
+        return Text()
+    start = max(0, problem.column - _WIDTH // 2) if len(line) > _WIDTH else 0
+    # What cannot be printed, tabs too, has no certain width; a blank keeps the caret below its place.
+    shown = "".join(c if c.isprintable() else " " for c in line[start : start + _WIDTH])
+    number = str(problem.line)
+    text = Text(f"    {number} | {shown.rstrip()}\n")
+    if problem.column:
+        text.append(f"    {' ' * len(number)} | {' ' * (problem.column - 1 - start)}")
+        text.append("^\n", style=_STYLES[problem.severity])
+    return text
+
+
+def _summary(problems: Iterable[Problem], documents: int) -> Text:
+    counts = Counter(problem.severity for problem in problems)
+    text = Text(f"{_counted(documents, 'document')} in force: ")
+    if not counts:
+        return text.append("no problems", style="green")
+    for index, severity in enumerate(severity for severity in Severity if counts[severity]):
+        text.append(", " if index else "")
+        text.append(_counted(counts[severity], str(severity)), style=_STYLES[severity])
+    return text
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
