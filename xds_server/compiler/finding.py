@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from xds_server.policy.document import Document
+from xds_server.policy.document import Document, dotted
 from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
@@ -43,8 +43,7 @@ class Place:
     @property
     def field(self) -> str:
         """The path as an author would write it: "spec.http[0].route"."""
-        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
-        return text.removeprefix(".")
+        return dotted(self.path)
 
     def error(self, code: str, message: str, fix: str = "") -> Problem:
         """A finding because of which the place is not in force."""
