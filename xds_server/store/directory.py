@@ -22,6 +22,8 @@ from xds_server.store.tree import Found, Tree, look_at, same_generations, scan
 _SWAPS = 10
 """How often a ConfigMap may be replaced while we read it before we wait for the next event."""
 _RANK = operator.itemgetter(0)
+_InForce = tuple[dict[Key, Document], tuple[Problem, ...]]
+"""One document of each name, in order of precedence; and a problem for each that lost its name to another."""
 _HOLDS = frozenset({"root-missing", "mass-delete-held"})
 
 
@@ -52,6 +54,7 @@ class Reading:
         policies: the same object as before when nothing changed.
         files: by label, in the order of labels.
         in_force: the documents of `policies` by what they are called.
+        duplicates: of documents that lost their name to another.
         tree_problems: of links and directories.
         unsettled: files that look half-written; read again with these as `changed` after `half_written_grace`.
         complete: False when a state was held back or not taken from the files, so that the next look is at everything.
@@ -60,6 +63,7 @@ class Reading:
     policies: PolicySet
     files: dict[str, PolicyFile] = field(default_factory=dict)
     in_force: dict[Key, Document] = field(default_factory=dict)
+    duplicates: tuple[Problem, ...] = ()
     tree_problems: tuple[Problem, ...] = ()
     unsettled: frozenset[Path] = frozenset()
     complete: bool = True
@@ -89,7 +93,8 @@ def read_policies(
         hinted = _looked_at(paths, changed | before.unsettled)
         if hinted is not None:
             files = _hinted_files(hinted, before, reader)
-            return _guarded(_reading(files, before.tree_problems, before), before, rules)
+            in_force = _edited(hinted, files, before) or _in_force(files)
+            return _guarded(_reading(files, in_force, before.tree_problems, before), before, rules)
     return _read_everything(paths, before, reader, rules)
 
 
@@ -117,7 +122,7 @@ def _read_everything(roots: Sequence[Path], before: Reading, reader: Reader, rul
             return _held(before, _root_missing(tree.missing[0], len(before.policies.documents)))
         files = _scanned_files(tree, before, reader)
         if same_generations(tree):
-            return _guarded(_reading(files, tree.problems, before), before, rules)
+            return _guarded(_reading(files, _in_force(files), tree.problems, before), before, rules)
     return dataclasses.replace(before, complete=False)
 
 
@@ -138,20 +143,42 @@ def _is_unseen(label: str, unseen: Sequence[str]) -> bool:
     return any(label == one or (one.endswith("/") and label.startswith(one)) for one in unseen)
 
 
-def _reading(files: dict[str, PolicyFile], tree_problems: tuple[Problem, ...], before: Reading) -> Reading:
-    in_force, duplicates = _in_force(files)
-    documents = tuple(in_force.values())
+def _reading(
+    files: dict[str, PolicyFile], in_force: _InForce, tree_problems: tuple[Problem, ...], before: Reading
+) -> Reading:
+    taken, duplicates = in_force
+    documents = tuple(taken.values())
     problems = _in_order((*tree_problems, *duplicates), files)
     policies = before.policies
     same = len(documents) == len(policies.documents) and all(map(operator.is_, documents, policies.documents))
     if not same or problems != policies.problems:
         policies = PolicySet(documents, problems)
     unsettled = frozenset(file.found.path for file in files.values() if file.unsettled)
-    return Reading(policies, files, in_force, tree_problems, unsettled)
+    return Reading(policies, files, taken, duplicates, tree_problems, unsettled)
 
 
-def _in_force(files: Mapping[str, PolicyFile]) -> tuple[dict[Key, Document], list[Problem]]:
-    """One document of each name, in order of precedence; and a problem for each that lost its name to another."""
+def _edited(changed: Iterable[str], files: Mapping[str, PolicyFile], before: Reading) -> _InForce | None:
+    """What is in force after the usual edit, which leaves every name and its precedence; None after any other.
+
+    It spares looking at every file: an edit must not cost more because there are more files.
+    """
+    if before.duplicates:
+        return None
+    replaced: dict[Key, Document] = {}
+    for label in changed:
+        old, new = before.files.get(label), files.get(label)
+        if old is None or new is None or old.held or new.held or _precedences(old) != _precedences(new):
+            return None
+        replaced |= {document.key: document for _, document in new.live}
+    return before.in_force | replaced, ()
+
+
+def _precedences(file: PolicyFile) -> list[tuple[object, ...]]:
+    return sorted(rank[:-1] for rank, _ in file.live)  # all but the line
+
+
+def _in_force(files: Mapping[str, PolicyFile]) -> _InForce:
+    """Looks at every file."""
     live = sorted(itertools.chain.from_iterable(file.live for file in files.values()), key=_RANK)
     taken: dict[Key, Ranked] = {}
     duplicates = []
@@ -163,7 +190,7 @@ def _in_force(files: Mapping[str, PolicyFile]) -> tuple[dict[Key, Document], lis
     for entry in held:
         taken.setdefault(entry[1].key, entry)
     in_order = sorted(taken.values(), key=_RANK) if held else taken.values()
-    return {document.key: document for _, document in in_order}, duplicates
+    return {document.key: document for _, document in in_order}, tuple(duplicates)
 
 
 def _in_order(others: Iterable[Problem], files: Mapping[str, PolicyFile]) -> tuple[Problem, ...]:

@@ -32,7 +32,7 @@ class Piece:
     """What one stretch of YAML gave.
 
     Attributes:
-        document: None when it is not valid.
+        document: None when it is not valid, or no policy at all.
         key: what an invalid document is called; None when nobody can tell.
         problems: as found, without a word on what stays in force.
     """
@@ -40,6 +40,11 @@ class Piece:
     document: Document | None
     key: Key | None
     problems: tuple[Problem, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a policy that cannot be taken. A Deployment beside the policies is none, and fine."""
+        return self.document is None and any(problem.severity is Severity.ERROR for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ class Reader:
             for source in split_documents(text)
         }
         valid = [piece.document for piece in pieces.values() if piece and piece.document]
-        failed = [piece for piece in pieces.values() if piece and piece.document is None]
+        failed = [piece for piece in pieces.values() if piece and piece.failed]
         held = self._held(failed, before.in_force if before else {}, {document.key for document in valid})
         problems = [problem for piece in pieces.values() if piece for problem in _problems(piece, held)]
         return PolicyFile(

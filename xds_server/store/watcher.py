@@ -67,7 +67,7 @@ class Watcher:
         on_change: Callable[[Changed], None],
         *,
         loop: asyncio.AbstractEventLoop,
-        scan_seconds: float = 5.0,
+        scan_seconds: float = 2.0,
         observer: Callable[[], BaseObserver] = Observer,
     ) -> None:
         self._roots = tuple(roots)
@@ -76,6 +76,7 @@ class Watcher:
         self._scan_seconds = scan_seconds
         self._observer = observer()
         self._watched: dict[Path, _Watched] = {}
+        self._lost: set[Path] = set()
         self._stopping = threading.Event()
         self._scanner = threading.Thread(target=self._scan_for_ever, name="policy scan", daemon=True)
         self._tree = Tree({})
@@ -87,7 +88,8 @@ class Watcher:
             self._observer.start()
         except OSError as error:
             log.warning("file events unavailable", error=error.strerror, scan_seconds=self._scan_seconds)
-        self._watch_roots()
+        for root in self._roots:
+            self._watch_again(root)
         self._scanner.start()
 
     def stop(self) -> None:
@@ -98,23 +100,26 @@ class Watcher:
             self._observer.stop()
             self._observer.join()
 
-    def _watch_roots(self) -> None:
-        """Watch what stands at each root now; a root that was replaced or came back is another directory."""
-        if not self._observer.is_alive():
-            return
-        for root in self._roots:
-            there = _identity(root)
-            old = self._watched.get(root)
-            if old is not None and old.identity == there:
-                continue
-            if old is not None:
-                self._unwatch(root, old)
-            if there is not None:
-                self._watch(root, there)
+    def _watch_again(self, root: Path) -> bool:
+        """Watch what stands at a root unless it is watched already; whether it was not."""
+        there = _identity(root)
+        old = self._watched.get(root)
+        if not self._observer.is_alive() or (old is None and there is None):
+            return False
+        # A directory made anew often gets the number of the one deleted before it, so the number alone proves nothing.
+        if old is not None and old.identity == there and root not in self._lost:
+            return False
+        self._lost.discard(root)
+        for watch in old.watches if old else ():
+            self._observer.unschedule(watch)
+        self._watched.pop(root, None)
+        if there is not None:
+            self._watch(root, there)
+        return True
 
     def _watch(self, root: Path, identity: tuple[int, int]) -> None:
         real = Path(os.path.realpath(root if root.is_dir() else root.parent))
-        handler = _Handler(root, real, self._tell)
+        handler = _Handler(root, real, self._tell, self._lost.add)
         watches = []
         try:
             watches.append(self._observer.schedule(handler, str(real), recursive=root.is_dir(), event_filter=_EVENTS))
@@ -128,16 +133,11 @@ class Watcher:
             )
         self._watched[root] = _Watched(identity, tuple(watches))
 
-    def _unwatch(self, root: Path, old: _Watched) -> None:
-        for watch in old.watches:
-            self._observer.unschedule(watch)
-        del self._watched[root]
-
     def _scan_for_ever(self) -> None:
         while not self._stopping.wait(self._scan_seconds):
-            self._watch_roots()
+            rewatched = [root for root in self._roots if self._watch_again(root)]
             tree = scan(self._roots)
-            changed = _difference(self._tree, tree)
+            changed = None if rewatched else _difference(self._tree, tree)
             self._tree = tree
             if changed != _NOTHING:
                 self._tell(changed)
@@ -160,16 +160,20 @@ class _Handler(FileSystemEventHandler):
         root: as the user named it.
         real: the real directory that is watched: the root, or the one that holds it when it is a file.
         tell: what to do with the files.
+        lose: what to do with the root when it is deleted, and its watch with it.
     """
 
-    def __init__(self, root: Path, real: Path, tell: Callable[[Changed], None]) -> None:
+    def __init__(self, root: Path, real: Path, tell: Callable[[Changed], None], lose: Callable[[Path], None]) -> None:
         self._root = root
         self._real = real
         self._about = self._about_directory if root.is_dir() else self._about_file
         self._tell = tell
+        self._lose = lose
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog for each event, and for both ends of a move at once."""
+        if isinstance(event, DirDeletedEvent) and Path(os.fsdecode(event.src_path)) == self._real:
+            self._lose(self._root)
         paths = [Path(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path]
         abouts = [self._about(path, is_directory=event.is_directory) for path in paths]
         changed = None if None in abouts else _NOTHING.union(*(about for about in abouts if about))
