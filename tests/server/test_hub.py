@@ -164,6 +164,22 @@ async def test_generation_published_while_another_is_resolved_wins() -> None:
     assert stream.offered[-1] is latest
 
 
+async def test_hub_is_idle_once_every_stream_has_its_snapshot() -> None:
+    source = Source(Snapshot())
+    hub, stream = Hub(source), Recorder("a")
+    source.open.clear()
+    hub.publish(1)
+    hub.join(stream)
+    async with running(hub):
+        await until(lambda: len(source.calls) == 1)
+        before = hub.is_idle
+        source.open.set()
+        await settled(stream.told.wait())
+        await until(lambda: hub.is_idle)
+
+    assert not before
+
+
 async def test_one_view_that_fails_costs_only_its_own_proxies() -> None:
     source = Source(Snapshot())
     hub, good, bad = Hub(source), Recorder("good"), Recorder("bad")

@@ -177,3 +177,37 @@ def test_totals_outlive_their_streams() -> None:
 
     assert (totals.open, totals.opened, totals.ended, totals.sent_bytes) == (0, 1, {"OK": 1}, 10)
     assert totals.pushes == totals.acks == totals.nacks == {type_url.CLUSTER: 1}
+
+
+def test_stream_is_settled_when_it_has_answered_what_it_was_sent() -> None:
+    board = StatusBoard()
+    record = opened(board)
+    settled = [board.is_settled]
+    record.sent(SotwResponse(type_url.CLUSTER, "v1", "n1", CLUSTERS), 10)
+    settled.append(board.is_settled)
+    record.nacked(nacked("no"))
+    settled.append(board.is_settled)
+    record.sent(SotwResponse(type_url.CLUSTER, "v2", "n2", CLUSTERS), 10)
+    settled.append(board.is_settled)
+    record.acked(Acked(type_url.CLUSTER, "n2"))
+    settled.append(board.is_settled)
+
+    assert settled == [True, False, True, False, True]
+
+
+def test_stream_is_not_settled_while_something_waits_to_be_written() -> None:
+    board = StatusBoard()
+
+    opened(board).is_due = True
+
+    assert not board.is_settled
+
+
+def test_last_answer_is_the_time_of_the_latest_ack_or_nack() -> None:
+    board = StatusBoard(clock=Clock())
+    record = opened(board)  # reads the clock
+    record.acked(Acked(type_url.CLUSTER, "n1"))
+    after_ack = board.last_answer
+    record.nacked(nacked("no"))
+
+    assert (after_ack, board.last_answer) == (2.0, 3.0)

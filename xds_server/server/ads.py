@@ -164,7 +164,7 @@ class AdsStream:
     def offer(self, snapshot: Snapshot) -> None:
         """See `hub.Stream`."""
         self._pending = snapshot
-        self._wake.set()
+        self._due()
 
     def refuse(self, reason: ProtocolViolation) -> None:
         """See `hub.Stream`."""
@@ -198,8 +198,13 @@ class AdsStream:
                     self._unsent.append(event)
         if len(self._unsent) > _MOST_UNSENT:
             raise ProtocolViolation("RESOURCE_EXHAUSTED", "too many requests whose answers are not read")
+        self._service.board.requests += 1
         if self._unsent:
-            self._wake.set()
+            self._due()
+
+    def _due(self) -> None:
+        self._record.is_due = True
+        self._wake.set()
 
     def _nacked(self, nacked: Nacked) -> None:
         refusal = self._record.nacked(nacked)
@@ -223,6 +228,7 @@ class AdsStream:
             self._wake.clear()
             while (response := self._next()) is not None:
                 await self._write(response)
+            self._record.is_due = False
 
     def _next(self) -> SotwResponse | DeltaResponse | None:
         """What to write now. A snapshot is looked at only when nothing waits, so that the last one wins."""

@@ -54,12 +54,14 @@ class Totals:
         open: streams that are connected now.
         opened: streams that ever connected.
         ended: streams that ended, by name of the gRPC status; "OK" when the peer left.
+        requests: read; an ACK is one too.
         sent_bytes: response bodies handed to gRPC.
     """
 
     open: int
     opened: int
     ended: Mapping[str, int]
+    requests: int
     pushes: Mapping[str, int]
     acks: Mapping[str, int]
     nacks: Mapping[str, int]
@@ -99,6 +101,7 @@ class _TypeRecord:
     sent_nonce: str = ""
     sent_version: str = ""
     sent_at: float = 0
+    answered_nonce: str = ""
     acked_nonce: str = ""
     acked_version: str = ""
     acked_at: float = 0
@@ -110,7 +113,11 @@ class _TypeRecord:
 
 @dataclass(slots=True, eq=False)
 class StreamRecord:
-    """The book of one stream; made by `StatusBoard.open`, written to by its stream only."""
+    """The book of one stream; made by `StatusBoard.open`, written to by its stream only.
+
+    Attributes:
+        is_due: whether something waits to be written.
+    """
 
     proxy: Proxy
     variant: Variant
@@ -118,6 +125,7 @@ class StreamRecord:
     board: StatusBoard
     opened_at: float
     types: dict[str, _TypeRecord] = field(default_factory=dict)
+    is_due: bool = False
 
     def sent(self, response: SotwResponse | DeltaResponse, size: int) -> None:
         """A response of `size` bytes is being written."""
@@ -132,7 +140,8 @@ class StreamRecord:
         record = self.types.setdefault(acked.type_url, _TypeRecord())
         if acked.nonce == record.sent_nonce:
             record.acked_version = record.sent_version
-        record.acked_nonce, record.acked_at, record.refusal = acked.nonce, self.board.clock(), None
+        record.answered_nonce = record.acked_nonce = acked.nonce
+        record.acked_at, record.refusal = self.board.clock(), None
         record.acks += 1
         self.board.last_answer = record.acked_at
         self.board.acks[acked.type_url] += 1
@@ -140,15 +149,16 @@ class StreamRecord:
     def nacked(self, nacked: Nacked) -> Refusal:
         """The peer refused a response; gives back what may be told of it."""
         record = self.types.setdefault(nacked.type_url, _TypeRecord())
-        record.refusal = refusal(nacked)
+        record.answered_nonce, record.refusal = nacked.nonce, refusal(nacked)
         record.nacks += 1
+        self.board.last_answer = self.board.clock()
         self.board.nacks[nacked.type_url] += 1
         return record.refusal
 
     @property
     def is_settled(self) -> bool:
-        """Whether the peer has answered all that it was sent."""
-        return all(record.refusal or record.acked_nonce == record.sent_nonce for record in self.types.values())
+        """Whether nothing is due to the peer, and it has answered all that it was sent."""
+        return not self.is_due and all(record.answered_nonce == record.sent_nonce for record in self.types.values())
 
     def status(self) -> ProxyStatus:
         """The stream as the debug endpoints show it."""
@@ -177,7 +187,8 @@ class StatusBoard:
         clock: seconds since the epoch.
 
     Attributes:
-        last_answer: when a stream last acknowledged something, by `clock`; 0 before the first.
+        last_answer: when a stream last took or refused something, by `clock`; 0 before the first.
+        requests: read so far, over all streams.
     """
 
     def __init__(self, *, namespace_of: Callable[[Proxy], str] = lambda _: "", clock: Clock = time.time) -> None:
@@ -188,6 +199,7 @@ class StatusBoard:
         self.nacks: Counter[str] = Counter()
         self.sent_bytes = 0
         self.last_answer = 0.0
+        self.requests = 0
         self._ended: Counter[str] = Counter()
         self._opened = 0
         self._open: dict[StreamRecord, None] = {}
@@ -231,6 +243,7 @@ class StatusBoard:
             open=len(self._open),
             opened=self._opened,
             ended=dict(self._ended),
+            requests=self.requests,
             pushes=dict(self.pushes),
             acks=dict(self.acks),
             nacks=dict(self.nacks),

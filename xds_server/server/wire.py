@@ -7,6 +7,7 @@ sent the same thing share one body, nonce included (a nonce only has to be new o
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ METHODS = tuple(
 )
 """Every method served: Envoy's real names."""
 
+_SHORT = 256
+"""Bytes of a request that may come from many peers alike: ACKs of one response are the same on every stream."""
+
 
 def sotw_request(data: bytes) -> SotwRequest:
     """Parse a DiscoveryRequest.
@@ -62,15 +66,7 @@ def sotw_request(data: bytes) -> SotwRequest:
     Raises:
         ProtocolViolation: it is no DiscoveryRequest (INVALID_ARGUMENT).
     """
-    message = _parse(discovery_pb2.DiscoveryRequest, data)
-    return SotwRequest(
-        type_url=message.type_url,
-        names=tuple(message.resource_names),
-        version=message.version_info,
-        nonce=message.response_nonce,
-        error=_error(message),
-        node=_node(message),
-    )
+    return _short_sotw_request(data) if len(data) <= _SHORT else _sotw_request(data)
 
 
 def delta_request(data: bytes) -> DeltaRequest:
@@ -79,16 +75,7 @@ def delta_request(data: bytes) -> DeltaRequest:
     Raises:
         ProtocolViolation: it is no DeltaDiscoveryRequest (INVALID_ARGUMENT).
     """
-    message = _parse(discovery_pb2.DeltaDiscoveryRequest, data)
-    return DeltaRequest(
-        type_url=message.type_url,
-        subscribe=tuple(message.resource_names_subscribe),
-        unsubscribe=tuple(message.resource_names_unsubscribe),
-        initial_versions=dict(message.initial_resource_versions),
-        nonce=message.response_nonce,
-        error=_error(message),
-        node=_node(message),
-    )
+    return _short_delta_request(data) if len(data) <= _SHORT else _delta_request(data)
 
 
 def sotw_body(response: SotwResponse) -> bytes:
@@ -147,6 +134,35 @@ class Bodies:
         while self._size > self._budget:
             _, (_, oldest) = self._kept.popitem(last=False)
             self._size -= len(oldest)
+
+
+def _sotw_request(data: bytes) -> SotwRequest:
+    message = _parse(discovery_pb2.DiscoveryRequest, data)
+    return SotwRequest(
+        type_url=message.type_url,
+        names=tuple(message.resource_names),
+        version=message.version_info,
+        nonce=message.response_nonce,
+        error=_error(message),
+        node=_node(message),
+    )
+
+
+def _delta_request(data: bytes) -> DeltaRequest:
+    message = _parse(discovery_pb2.DeltaDiscoveryRequest, data)
+    return DeltaRequest(
+        type_url=message.type_url,
+        subscribe=tuple(message.resource_names_subscribe),
+        unsubscribe=tuple(message.resource_names_unsubscribe),
+        initial_versions=dict(message.initial_resource_versions),
+        nonce=message.response_nonce,
+        error=_error(message),
+        node=_node(message),
+    )
+
+
+_short_sotw_request = functools.lru_cache(maxsize=256)(_sotw_request)
+_short_delta_request = functools.lru_cache(maxsize=256)(_delta_request)
 
 
 def _parse(kind: type[MessageT], data: bytes) -> MessageT:
