@@ -65,9 +65,8 @@ class GrpcDriver:
         return self._runner.run(self._send(request, expected))
 
     def reconnect(self) -> None:
-        """The old stream is not seen to end before the new one begins."""
-        self._client.call.cancel()
-        self._open()
+        """See `scenario.Driver`."""
+        self._runner.run(self._reconnect())
 
     def status(self) -> dict[str, TypeStatus]:
         """Of the newest stream."""
@@ -79,6 +78,11 @@ class GrpcDriver:
         self._server = SlowServer()
         await self._parts.enter_async_context(started(self._server))
         self._connection = await self._parts.enter_async_context(channel(self._server))
+        self._open()
+
+    async def _reconnect(self) -> None:
+        self._client.call.cancel()
+        await until(lambda: not self._server.hub.proxies())
         self._open()
 
     def _open(self) -> None:
