@@ -158,6 +158,16 @@ class Service:
         return {e.address: e for e in self.endpoints if not e.address.startswith(("127.", "::1", "unix:"))}
 
     @cached_property
+    def http_ports(self) -> tuple[int, ...]:
+        """Numbers of the ports whose requests are routed one by one: HTTP, declared or detected."""
+        return tuple(port.number for port in self.ports if port.protocol.is_http or port.protocol is Protocol.AUTO)
+
+    @cached_property
+    def stream_ports(self) -> tuple[Port, ...]:
+        """Ports on which TCP other than HTTP is expected; detected ones are among these too."""
+        return tuple(port for port in self.ports if not port.protocol.is_http and port.protocol is not Protocol.UDP)
+
+    @cached_property
     def port_by_number(self) -> dict[int, Port]:
         """Ports by their number; read only."""
         return {port.number: port for port in self.ports}

@@ -5,7 +5,7 @@ A port's HTTP filters and routes stand in the listener itself: they change only 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -27,7 +27,6 @@ from xds_server.translate.http_connection_manager import inbound_http
 from xds_server.translate.retry import INBOUND_DEFAULT
 from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
 from xds_server.translate.timeout import inbound_stream_duration, request_timeout
-from xds_server.translate.virtual_host import may_be_http
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -99,17 +98,17 @@ def _chains(port: InboundPort, *, captured: bool) -> Iterator[listener_v3.Filter
     """
     name = names.listener(names.WILDCARD_ADDRESS, port.number)
     number = port.number if captured else None
-    if may_be_http(port.protocol):
-        detected = list(HTTP_DETECTED) if _is_detected(port) else []
-        yield matching([_http(port)], _match(number, detected), name=name)
+    detected = _is_detected(port)
+    if port.protocol.is_http or detected:
+        yield matching([_http(port)], _match(number, HTTP_DETECTED if detected else ()), name=name)
     if not port.protocol.is_http:
         yield matching([tcp_proxy(TcpTarget(names.inbound_cluster(port.number)))], _match(number), name=name)
 
 
-def _match(port: int | None, protocols: list[str] | None = None) -> listener_v3.FilterChainMatch | None:
+def _match(port: int | None, protocols: Sequence[str] = ()) -> listener_v3.FilterChainMatch | None:
     if port is None and not protocols:
         return None
-    return listener_v3.FilterChainMatch(destination_port=port, application_protocols=protocols or [])
+    return listener_v3.FilterChainMatch(destination_port=port, application_protocols=list(protocols))
 
 
 def _http(port: InboundPort) -> listener_v3.Filter:

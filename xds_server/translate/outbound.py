@@ -80,13 +80,15 @@ class Outbound:
 def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     """The outbound listeners of `view` besides `virtualOutbound`, each address and port once."""
     slots = _Slots(view)
+    first_by_port: dict[int, Backend | None] = {}
     for virtual_host in view.virtual_hosts:
         for number in http_ports(virtual_host):
-            slots.add_http(number, virtual_host.backend)
-    for backend in view.backends:
-        for port in backend.service.ports:
-            if not port.protocol.is_http and port.protocol is not Protocol.UDP:
-                slots.add_other(backend, port)
+            first_by_port.setdefault(number, virtual_host.backend)
+    for number, backend in first_by_port.items():
+        slots.add_http(number, backend)
+    for each in view.backends:
+        for port in each.service.stream_ports:
+            slots.add_stream(each, port)
     if view.http_proxy_port:
         slots.add_forward_proxy()
     return slots.listeners()
@@ -115,7 +117,7 @@ def outbound(plan: Outbound) -> Resource:
 
 
 def virtual_outbound(unknown: str) -> Resource:
-    """`virtualOutbound`: hands connections to the listeners that they were meant for, all others to cluster `unknown`."""
+    """`virtualOutbound`: hands connections to the listeners they were meant for, all others to cluster `unknown`."""
     to_itself = listener_v3.FilterChainMatch(destination_port=CAPTURED_PORT)
     black_hole = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
     message = listener_v3.Listener(
@@ -165,7 +167,7 @@ class _Slots:
         if self._has(port):
             self._slot(self._shared, port, backend).route = names.outbound_route(port)
 
-    def add_other(self, backend: Backend, port: Port) -> None:
+    def add_stream(self, backend: Backend, port: Port) -> None:
         """Connections to one port of a service whose protocol is not HTTP, or not known."""
         if not self._has(port.number):
             return

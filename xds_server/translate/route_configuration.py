@@ -7,10 +7,9 @@ it: where two hosts share one (a virtual IP), the first by name has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
@@ -19,11 +18,13 @@ from xds_server.mesh.view import Source, View
 from xds_server.problem import Origin
 from xds_server.translate import names, pack
 from xds_server.translate.catch_all import Unknown, catch_all, forward_proxy_itself, own_addresses, unknown_hosts
-from xds_server.translate.encode import encode
+from xds_server.translate.encode import encode, length_delimited
+from xds_server.translate.memory import Memory
 from xds_server.translate.route import Place
 from xds_server.translate.virtual_host import (
     EncodedRoutes,
     applicable_routes,
+    applies_everywhere,
     domains_of,
     domains_with_port,
     encoded_routes,
@@ -41,9 +42,9 @@ REMEMBERED = 128
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Part:
-    """One encoded virtual host, ready to be joined. By identity."""
+    """One virtual host as it stands in the bytes of its RouteConfiguration. By identity."""
 
-    body: bytes
+    field: bytes
     clusters: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
 
@@ -52,12 +53,12 @@ class RouteTranslator:
     """View to RouteConfigurations, remembering. Not for two threads at once."""
 
     def __init__(self) -> None:
-        self._encoded: WeakKeyDictionary[VirtualHost, _Encoded] = WeakKeyDictionary()
+        self._encoded: Memory[VirtualHost, _Encoded] = Memory(_Encoded)
         self._joined = lru_cache(maxsize=REMEMBERED)(route_configuration)
-        self._catch_all = lru_cache(_catch_all_part)
-        self._forward_proxy_itself = lru_cache(_forward_proxy_itself_part)
+        self._catch_all = lru_cache(_catch_all)
+        self._forward_proxy_itself = lru_cache(_forward_proxy_itself)
 
-    def route_configurations(self, view: View, wanted: Set[str], clusters: Set[str]) -> tuple[Resource, ...]:
+    def route_configurations(self, view: View, wanted: Iterable[str], clusters: frozenset[str]) -> tuple[Resource, ...]:
         """The RouteConfigurations of `view` that its listeners name.
 
         Args:
@@ -65,43 +66,32 @@ class RouteTranslator:
             wanted: the names that its listeners refer to.
             clusters: names of all clusters that it gets; what a route would send to any other one answers 503.
         """
-        hosts = [(virtual_host, self._remembered(virtual_host)) for virtual_host in view.virtual_hosts]
-        by_port = _by_port(hosts)
-        found = []
-        for name in sorted(wanted):
-            if name == names.HTTP_PROXY_ROUTE:
-                parts = self._proxy_parts(hosts, view, clusters)
-            else:
-                parts = self._port_parts(by_port.get(int(name), []), int(name), view, clusters)
-            found.append(self._joined(name, tuple(parts)))
-        return tuple(found)
+        by_port: dict[int, list[_Host]] = {}
+        for virtual_host, encoded in zip(view.virtual_hosts, self._encoded.each(view.virtual_hosts), strict=True):
+            for port in encoded.ports:
+                by_port.setdefault(port, []).append((virtual_host, encoded, port))
+        return tuple(
+            self._joined(name, self._proxy_parts(by_port, view, clusters))
+            if name == names.HTTP_PROXY_ROUTE
+            else self._joined(name, self._port_parts(by_port.get(int(name), []), view, clusters))
+            for name in sorted(wanted)
+        )
 
-    def _remembered(self, virtual_host: VirtualHost) -> _Encoded:
-        found = self._encoded.get(virtual_host)
-        if found is None:
-            found = self._encoded[virtual_host] = _Encoded(
-                http_ports(virtual_host), domains_of(virtual_host), virtual_host.origins
-            )
-        return found
-
-    def _port_parts(self, hosts: list[_Host], port: int, view: View, clusters: Set[str]) -> Iterator[Part]:
+    def _port_parts(self, hosts: Iterable[_Host], view: View, clusters: frozenset[str]) -> tuple[Part, ...]:
         """Domains without port: the connection has told it."""
-        claimed: set[str] = set()
-        for virtual_host, encoded in hosts:
-            if domains := _claimed(encoded.domains, claimed):
-                yield encoded.part(virtual_host, port, domains, view.source, clusters)
-        yield self._catch_all(unknown_hosts(view))
+        return (*_parts(hosts, view.source, clusters), self._catch_all(unknown_hosts(view)))
 
-    def _proxy_parts(self, hosts: list[_Host], view: View, clusters: Set[str]) -> Iterator[Part]:
+    def _proxy_parts(
+        self, by_port: Mapping[int, list[_Host]], view: View, clusters: frozenset[str]
+    ) -> tuple[Part, ...]:
         """Domains with their port, which only the request tells."""
         own = own_addresses(view)
-        claimed = set(own)
-        yield self._forward_proxy_itself(own)
-        for virtual_host, encoded in hosts:
-            for port in encoded.ports:
-                if domains := _claimed(domains_with_port(encoded.domains, port), claimed):
-                    yield encoded.part(virtual_host, port, domains, view.source, clusters)
-        yield self._catch_all(unknown_hosts(view, forward_proxy=True))
+        hosts = (host for port in sorted(by_port) for host in by_port[port])
+        return (
+            self._forward_proxy_itself(own),
+            *_parts(hosts, view.source, clusters, taken=own, with_port=True),
+            self._catch_all(unknown_hosts(view, forward_proxy=True)),
+        )
 
 
 def route_configuration(name: str, parts: tuple[Part, ...]) -> Resource:
@@ -113,39 +103,48 @@ def route_configuration(name: str, parts: tuple[Part, ...]) -> Resource:
         # The forward proxy tells hosts apart by their port, which Envoy could not match if it were told to ignore it.
         ignore_port_in_host_matching=name != names.HTTP_PROXY_ROUTE,
     )
-    body = pack.join(rest, pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, (part.body for part in parts))
-    clusters = {cluster for part in parts for cluster in part.clusters}
-    origins = {origin for part in parts for origin in part.origins}
+    # Fields may stand in any order on the wire (protobuf.dev, "Encoding").
+    body = b"".join([encode(rest), *[part.field for part in parts]])
+    clusters = dict.fromkeys(cluster for part in parts for cluster in part.clusters)
+    origins = dict.fromkeys(origin for part in parts for origin in part.origins)
     return pack.resource_of_bytes(type_url.ROUTE, name, body, [(type_url.CLUSTER, c) for c in clusters], origins)
 
 
-@dataclass(slots=True)
 class _Encoded:
     """What was encoded so far of one mesh virtual host; never that host itself, which the memory holds weakly."""
 
-    ports: tuple[int, ...]
-    domains: tuple[str, ...]
-    origins: tuple[Origin, ...]
-    _routes: dict[tuple[tuple[int, ...], Place], EncodedRoutes] = field(default_factory=dict)
-    _parts: dict[tuple[tuple[str, ...], EncodedRoutes], Part] = field(default_factory=dict)
+    def __init__(self, virtual_host: VirtualHost) -> None:
+        self.ports = http_ports(virtual_host)
+        self.domains = domains_of(virtual_host)
+        self.domains_with_port = {port: domains_with_port(self.domains, port) for port in self.ports}
+        self._origins = virtual_host.origins
+        self._all_routes = tuple(range(len(virtual_host.routes))) if applies_everywhere(virtual_host) else None
+        self._parts: dict[_PartKey, Part] = {}
+        self._routes: dict[tuple[tuple[int, ...], Place], EncodedRoutes] = {}
 
     def part(
-        self, virtual_host: VirtualHost, port: int, domains: tuple[str, ...], source: Source, clusters: Set[str]
+        self,
+        virtual_host: VirtualHost,
+        port: int,
+        domains: tuple[str, ...],
+        source: Source,
+        missing: frozenset[str] = frozenset(),
     ) -> Part:
-        """The host under `domains` on one port, for a caller that has `clusters`."""
-        applicable = applicable_routes(virtual_host, port, source)
-        routes = self._routes_at(virtual_host, applicable, Place(port))
-        missing = [cluster for cluster in routes.clusters if cluster not in clusters]
-        if missing:
-            routes = self._routes_at(virtual_host, applicable, Place(port, frozenset(missing)))
-        key = (domains, routes)
+        """The host under `domains` on one port, for a caller from `source` that has not the clusters `missing`."""
+        applicable = self._all_routes
+        if applicable is None:
+            applicable = applicable_routes(virtual_host, port, source)
+        key = (port, domains, applicable, missing)
         found = self._parts.get(key)
         if found is None:
+            routes = self._routes_at(virtual_host, applicable, Place(port, missing))
             body = encoded_virtual_host(names.virtual_host(virtual_host.host, port), domains, routes)
-            found = self._parts[key] = Part(body, routes.clusters, self.origins)
+            field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
+            found = self._parts[key] = Part(field, routes.clusters, self._origins)
         return found
 
     def _routes_at(self, virtual_host: VirtualHost, applicable: tuple[int, ...], place: Place) -> EncodedRoutes:
+        """The same routes stand under several lists of domains."""
         key = (applicable, place)
         found = self._routes.get(key)
         if found is None:
@@ -153,27 +152,44 @@ class _Encoded:
         return found
 
 
-_Host = tuple[VirtualHost, _Encoded]
+_PartKey = tuple[int, tuple[str, ...], tuple[int, ...], frozenset[str]]
+_Host = tuple[VirtualHost, _Encoded, int]
+"""A virtual host on one port."""
 
 
-def _by_port(hosts: list[_Host]) -> dict[int, list[_Host]]:
-    found: dict[int, list[_Host]] = {}
-    for host in hosts:
-        for port in host[1].ports:
-            found.setdefault(port, []).append(host)
+def _parts(
+    hosts: Iterable[_Host],
+    source: Source,
+    clusters: frozenset[str],
+    *,
+    taken: Iterable[str] = (),
+    with_port: bool = False,
+) -> list[Part]:
+    """Each host under those of its domains that no host before it and nobody in `taken` has."""
+    claimed = set(taken)
+    found = []
+    for virtual_host, encoded, port in hosts:
+        domains = encoded.domains_with_port[port] if with_port else encoded.domains
+        if not claimed.isdisjoint(domains):
+            domains = tuple(domain for domain in domains if domain not in claimed)
+        if not domains:
+            continue
+        claimed.update(domains)
+        part = encoded.part(virtual_host, port, domains, source)
+        if not clusters.issuperset(part.clusters):
+            missing = frozenset(part.clusters).difference(clusters)
+            part = encoded.part(virtual_host, port, domains, source, missing)
+        found.append(part)
     return found
 
 
-def _claimed(domains: tuple[str, ...], claimed: set[str]) -> tuple[str, ...]:
-    """Those of `domains` that nobody had before; they are taken now."""
-    free = domains if claimed.isdisjoint(domains) else tuple(domain for domain in domains if domain not in claimed)
-    claimed.update(free)
-    return free
+def _catch_all(unknown: Unknown) -> Part:
+    return _part_of(catch_all(unknown), (unknown.cluster,) if unknown.cluster else ())
 
 
-def _catch_all_part(unknown: Unknown) -> Part:
-    return Part(encode(catch_all(unknown)), (unknown.cluster,) if unknown.cluster else ())
+def _forward_proxy_itself(domains: tuple[str, ...]) -> Part:
+    return _part_of(forward_proxy_itself(domains))
 
 
-def _forward_proxy_itself_part(domains: tuple[str, ...]) -> Part:
-    return Part(encode(forward_proxy_itself(domains)))
+def _part_of(message: route_v3.VirtualHost, clusters: tuple[str, ...] = ()) -> Part:
+    return Part(length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, encode(message)), clusters)

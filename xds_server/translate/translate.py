@@ -6,8 +6,8 @@ made from, which the compiler keeps for as long as nothing about them changes; l
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Resolution
@@ -16,6 +16,7 @@ from xds_server.translate.cluster import clusters, inbound_cluster, static_clust
 from xds_server.translate.endpoint import load_assignments
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
+from xds_server.translate.memory import Memory
 from xds_server.translate.route_configuration import RouteTranslator
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
@@ -29,8 +30,7 @@ class Translator:
     """View to resources, remembering. Not for two threads at once."""
 
     def __init__(self) -> None:
-        self._clusters: WeakKeyDictionary[Backend, dict[Caller, tuple[Resource, ...]]] = WeakKeyDictionary()
-        self._endpoints: WeakKeyDictionary[Backend, dict[Caller, tuple[Resource, ...]]] = WeakKeyDictionary()
+        self._callers: dict[Caller, Memory[Backend, _Translated]] = {}
         self._static_clusters = lru_cache(static_clusters)
         self._inbound_cluster = lru_cache(maxsize=REMEMBERED)(inbound_cluster)
         self._listeners = ListenerTranslator()
@@ -38,31 +38,38 @@ class Translator:
 
     def translate(self, view: View) -> tuple[Resource, ...]:
         """Every resource of `view`: clusters, endpoints, listeners, routes. All references resolve among them."""
-        caller = Caller(view.locality)
-        found_clusters = (
+        backends = self._memory(Caller(view.locality)).each(view.backends)
+        found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception) for port in inbound_ports(view)),
-            *(cluster for backend in view.backends for cluster in self._clusters_of(backend, caller)),
-        )
-        endpoints = (found for backend in view.backends for found in self._endpoints_of(backend, caller))
+            *(cluster for backend in backends for cluster in backend.clusters),
+        ]
+        endpoints = (assignment for backend in backends for assignment in backend.endpoints)
         listeners = self._listeners.listeners(view)
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
-        routes = self._routes.route_configurations(view, wanted, {cluster.name for cluster in found_clusters})
+        cluster_names = frozenset([cluster.name for cluster in found_clusters])
+        routes = self._routes.route_configurations(view, wanted, cluster_names)
         return (*found_clusters, *endpoints, *listeners, *routes)
 
-    def _clusters_of(self, backend: Backend, caller: Caller) -> tuple[Resource, ...]:
-        """Only clusters that look names up hold endpoints, and so depend on who calls."""
-        who = caller if backend.service.resolution in _HOLDS_ENDPOINTS else _ANYBODY
-        kept = self._clusters.setdefault(backend, {})
-        if who not in kept:
-            kept[who] = clusters(backend, who)
-        return kept[who]
+    def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:
+        if caller not in self._callers:
+            self._callers[caller] = Memory(lambda backend: self._make(backend, caller))
+        return self._callers[caller]
 
-    def _endpoints_of(self, backend: Backend, caller: Caller) -> tuple[Resource, ...]:
-        kept = self._endpoints.setdefault(backend, {})
-        if caller not in kept:
-            kept[caller] = load_assignments(backend, caller)
-        return kept[caller]
+    def _make(self, backend: Backend, caller: Caller) -> _Translated:
+        """Only clusters that look names up hold endpoints, and so depend on who calls; others are shared."""
+        if caller == _ANYBODY or backend.service.resolution in _HOLDS_ENDPOINTS:
+            return _Translated(clusters(backend, caller), load_assignments(backend, caller))
+        shared = self._memory(_ANYBODY).one(backend)
+        return _Translated(shared.clusters, load_assignments(backend, caller))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Translated:
+    """What one service with its traffic rule became. By identity."""
+
+    clusters: tuple[Resource, ...]
+    endpoints: tuple[Resource, ...]
 
 
 _HOLDS_ENDPOINTS = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.route import Destination, Match, Route, VirtualHost, WeightedDestination
-from xds_server.mesh.service import Protocol, labels_match
+from xds_server.mesh.service import labels_match
 from xds_server.mesh.view import Source
 from xds_server.translate.encode import encode
 from xds_server.translate.route import Place, clusters_of, envoy_route
@@ -35,17 +35,20 @@ def http_ports(virtual_host: VirtualHost) -> tuple[int, ...]:
     """Ports on which Envoy reads requests for `virtual_host` as HTTP, declared or detected."""
     if virtual_host.backend is None:
         return (HTTP_PORT,)
-    return tuple(port.number for port in virtual_host.backend.service.ports if may_be_http(port.protocol))
-
-
-def may_be_http(protocol: Protocol) -> bool:
-    """Whether requests on such a port may be routed one by one."""
-    return protocol.is_http or protocol is Protocol.AUTO
+    return virtual_host.backend.service.http_ports
 
 
 def applicable_routes(virtual_host: VirtualHost, port: int, source: Source) -> tuple[int, ...]:
     """Which routes, by index, hold for requests on `port` from `source`: the conditions that Envoy never sees."""
     return tuple(i for i, route in enumerate(virtual_host.routes) if _applies(route.match, port, source))
+
+
+def applies_everywhere(virtual_host: VirtualHost) -> bool:
+    """Whether all of its routes hold on every port and for every caller."""
+    return all(
+        MESH_GATEWAY in match.gateways and match.port is None and not match.source_labels and not match.source_namespace
+        for match in (route.match for route in virtual_host.routes)
+    )
 
 
 def encoded_routes(virtual_host: VirtualHost, applicable: Iterable[int], place: Place) -> EncodedRoutes:
