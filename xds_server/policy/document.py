@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from xds_server.policy.kinds import Kind, find_kind
 from xds_server.policy.legacy import rewritten
-from xds_server.policy.metadata import Metadata, read_metadata
+from xds_server.policy.metadata import read_metadata
 from xds_server.policy.model import Finding, Path, PolicyModel
 from xds_server.policy.not_applied import not_applied
 from xds_server.policy.position import Positions

@@ -94,9 +94,9 @@ def _findings(metadata: Mapping[object, object], created: datetime | None) -> It
     if moment is not None and created is None:
         fix = "write it as 2006-01-02T15:04:05Z"
         yield Finding(f'"{moment}" is not a point in time', fix, ("creationTimestamp",))
-    for key in metadata:
-        if key not in _OURS and key not in _OF_KUBERNETES:
-            yield _unknown_field(str(key))
+    for written in metadata:
+        if written not in _OURS and written not in _OF_KUBERNETES:
+            yield _unknown_field(str(written))
 
 
 def _name_findings(value: object) -> Iterator[Finding]:
@@ -120,7 +120,8 @@ def _text_findings(key: str, value: object) -> Iterator[Finding]:
     if value is not None and not isinstance(value, Mapping):
         yield Finding("must be a mapping of text", "write {name: value}", (key,))
         return
-    for name, text in value.items() if value is not None else ():
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    for name, text in pairs:
         if not isinstance(name, str) or not isinstance(text, str):
             wrong = text if isinstance(name, str) else name
             shown = str(wrong).lower() if isinstance(wrong, bool) else wrong

@@ -68,10 +68,13 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
 def not_applied(kind: str, spec: object) -> Iterable[Finding]:
     """A warning for each field of this spec that is not obeyed; places are below the spec."""
     keys = keys_within(spec)
-    for row, pattern in (
-        (row, pattern_parts(field)) for row in NOT_APPLIED if row.kind == kind for field in row.fields
-    ):
-        if pattern[-1] in keys:
-            for path, value in occurrences(spec, pattern):
-                if row.met(value):
-                    yield Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)
+    for row in NOT_APPLIED:
+        if row.kind == kind:
+            yield from (finding for field in row.fields for finding in _met(row, pattern_parts(field), spec, keys))
+
+
+def _met(row: NotApplied, pattern: tuple[str, ...], spec: object, keys: set[str]) -> Iterable[Finding]:
+    if pattern[-1] in keys:
+        for path, value in occurrences(spec, pattern):
+            if row.met(value):
+                yield Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -168,12 +168,16 @@ class SidecarSpec(PolicyModel):
         """Istio's ValidateSidecar."""
         if not (self.ingress or self.egress or self.outbound_traffic_policy or self.inbound_connection_pool):
             yield Finding("says nothing", "write ingress, egress, inboundConnectionPool or outboundTrafficPolicy")
-        for index, number in duplicates(listener.port.number for listener in self.ingress):
-            yield Finding(f"port {number} is listed twice", "keep one", at=("ingress", index, "port", "number"))
-        numbers = [listener.port.number if listener.port else -1 - index for index, listener in enumerate(self.egress)]
-        for index, number in duplicates(number or f"unix {index}" for index, number in enumerate(numbers)):
-            yield Finding(f"port {number} is listed twice", "keep one", at=("egress", index, "port", "number"))
+        yield from _same_ports("ingress", [listener.port for listener in self.ingress])
+        yield from _same_ports("egress", [listener.port for listener in self.egress])
         for index, listener in enumerate(self.egress[:-1]):
             if listener.port is None:
                 message = "a listener without port takes everything, later ones would never act"
                 yield Finding(message, "make it the last", at=("egress", index))
+
+
+def _same_ports(where: str, ports: Sequence[SidecarPort | None]) -> Iterable[Finding]:
+    numbered = [(index, port.number) for index, port in enumerate(ports) if port is not None and port.number]
+    for position, number in duplicates(number for _, number in numbered):
+        at = (where, numbered[position][0], "port", "number")
+        yield Finding(f"port {number} is listed twice", "keep one", at=at)

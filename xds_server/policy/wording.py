@@ -47,7 +47,8 @@ def _said(details: ErrorDetails, model: type[PolicyModel]) -> Iterable[Finding]:
     if details["type"] == "extra_forbidden":
         return [_unknown_field(details["loc"], model)]
     if details["loc"][-1:] == (_KEY,) or details["type"] == "invalid_key":
-        return [Finding("a key must be text", f'quote it: "{_shown(details["loc"][0])}"')]
+        key = next(part for part in reversed(details["loc"]) if part != _KEY)
+        return [Finding("a key must be text", f'quote it: "{_shown(key)}"')]
     if details["input"] is None and details["type"] != "missing":
         return [Finding("has nothing after it", "give it a value, or remove it", code="empty-value")]
     say = _WORDING.get(details["type"])

@@ -1,0 +1,77 @@
+"""Fields that are accepted and not obeyed: each is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.policy.reading import of_kind
+from xds_server.policy.not_applied import not_applied
+from xds_server.policy.pattern import pattern_parts
+from xds_server.problem import Severity
+
+TLS = {"tls": {"mode": "SIMPLE"}}
+
+
+def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
+    return [finding.at for finding in not_applied(kind, spec)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "place"),
+    [
+        ("VirtualService", {"tls": []}, ("tls",)),
+        ("VirtualService", {"tcp": []}, ("tcp",)),
+        ("VirtualService", {"http": [{}, {"delegate": {}}]}, ("http", 1, "delegate")),
+        ("VirtualService", {"gateways": ["mesh", "g"]}, ("gateways",)),
+        ("DestinationRule", {"workloadSelector": {}}, ("workloadSelector",)),
+        ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),
+        ("DestinationRule", {"trafficPolicy": TLS}, ("trafficPolicy", "tls", "mode")),
+        ("DestinationRule", {"traffic_policy": TLS}, ("traffic_policy", "tls", "mode")),
+        (
+            "DestinationRule",
+            {"subsets": [{"trafficPolicy": {"portLevelSettings": [TLS]}}]},
+            ("subsets", 0, "trafficPolicy", "portLevelSettings", 0, "tls", "mode"),
+        ),
+        (
+            "DestinationRule",
+            {"trafficPolicy": {"loadBalancer": {"zoneAwareLbSetting": {}}}},
+            ("trafficPolicy", "loadBalancer", "zoneAwareLbSetting"),
+        ),
+        ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
+        ("ServiceEntry", {"subjectAltNames": ["a"]}, ("subjectAltNames",)),
+        ("WorkloadEntry", {"network": "n"}, ("network",)),
+        ("Sidecar", {"egress": [{"captureMode": "NONE"}]}, ("egress", 0, "captureMode")),
+        ("Sidecar", {"ingress": [{"connectionPool": {}}]}, ("ingress", 0, "connectionPool")),
+        ("Sidecar", {"inboundConnectionPool": {}}, ("inboundConnectionPool",)),
+        ("Sidecar", {"outboundTrafficPolicy": {"egressProxy": {}}}, ("outboundTrafficPolicy", "egressProxy")),
+    ],
+)
+def test_each_row_is_met(kind: str, spec: object, place: tuple[str | int, ...]) -> None:
+    assert places(kind, spec) == [place]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("VirtualService", {"gateways": ["mesh"]}),
+        ("VirtualService", {"http": [{"route": []}]}),
+        ("DestinationRule", {"trafficPolicy": {"tls": {"mode": "DISABLE"}}}),
+        ("ServiceEntry", {"resolution": "DNS"}),
+    ],
+)
+def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
+    assert places(kind, spec) == []
+
+
+def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
+    document, problems = of_kind("WorkloadEntry", "address: 10.0.0.1\nnetwork: n")
+
+    assert document is not None
+    assert document.problems == problems
+    (warning,) = problems
+    assert (warning.severity, warning.code) == (Severity.WARNING, "not-applied-yet")
+    assert (warning.field, warning.line, warning.column) == ("spec.network", 6, 3)
+
+
+def test_a_pattern_names_keys_and_lists() -> None:
+    assert pattern_parts("http[].delegate") == ("http", "[]", "delegate")
