@@ -85,6 +85,7 @@ class Backend:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # headers and body in one segment
 
             def do_GET(self) -> None:
                 length = int(self.headers.get("content-length") or 0)

@@ -20,6 +20,7 @@ class Worker(BaseHTTPRequestHandler):
     """One request at a time per connection; how it behaves is shared by all."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # headers and body in one segment: Nagle would hold the second one for 40 ms
     status = 200
     delay = 0.0
 
