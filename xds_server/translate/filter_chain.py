@@ -7,7 +7,6 @@ leave the rest to the default filter chain, which takes whatever found none.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -39,9 +38,9 @@ def matching(
 
 
 def cidr_range(text: str) -> core_v3.CidrRange:
-    """`text` is an address or "address/length"."""
-    network = ipaddress.ip_network(text, strict=False)
-    return core_v3.CidrRange(address_prefix=str(network.network_address), prefix_len=network.prefixlen)
+    """`text` is "address/length"."""
+    prefix, _, length = text.partition("/")
+    return core_v3.CidrRange(address_prefix=prefix, prefix_len=int(length))
 
 
 def http_inspector(declared_ports: Iterable[int] = ()) -> listener_v3.ListenerFilter:

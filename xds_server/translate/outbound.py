@@ -147,6 +147,7 @@ class _Slot:
     route: str = ""
     by_server_name: dict[str, TcpTarget] = field(default_factory=dict)
     by_network: list[NetworkTarget] = field(default_factory=list)
+    ranges: set[str] = field(default_factory=set)
     tcp: TcpTarget | None = None
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
@@ -179,7 +180,10 @@ class _Slots:
             slot.tcp = slot.tcp or target
             slot.route = slot.route or (names.outbound_route(port.number) if detects else "")
         if ranges:
-            self._slot(self._shared, port.number, backend).by_network.append(NetworkTarget(ranges, target, detects))
+            slot = self._slot(self._shared, port.number, backend)
+            if free := tuple(each for each in ranges if each not in slot.ranges):
+                slot.ranges.update(free)
+                slot.by_network.append(NetworkTarget(free, target, detects))
         if not addresses and not ranges:
             slot = self._slot(self._shared, port.number, backend)
             if port.protocol.is_tls:
@@ -216,14 +220,15 @@ class _Slots:
         return port not in _RESERVED if self._captured else port >= FIRST_UNPRIVILEGED_PORT
 
     def _virtual_ips(self, service: Service) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(addresses, ranges) by which connections to `service` can be told.
+        """(addresses, ranges) by which connections to `service` can be told, in their shortest spelling.
 
         Without capture only what can be bound counts: loopback, where 127.0.0.2 and so on keep services apart.
         """
-        plain = tuple(each for each in service.addresses if "/" not in each)
+        plain = [ipaddress.ip_address(each) for each in service.addresses if "/" not in each]
         if not self._captured:
-            return tuple(each for each in plain if ipaddress.ip_address(each).is_loopback), ()
-        return plain, tuple(each for each in service.addresses if "/" in each)
+            return tuple(str(each) for each in plain if each.is_loopback), ()
+        ranges = (str(ipaddress.ip_network(each, strict=False)) for each in service.addresses if "/" in each)
+        return tuple(str(each) for each in plain), tuple(dict.fromkeys(ranges))
 
     def _slot(self, where: str, port: int, backend: Backend | None) -> _Slot:
         found = self._slots.get((where, port))
