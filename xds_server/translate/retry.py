@@ -17,13 +17,9 @@ INBOUND_DEFAULT = route_v3.RetryPolicy(retry_on="reset-before-request", num_retr
 """Istio's default towards the application: only where it cannot have seen the request."""
 
 
-def retry_policy(retry: Retry, *, consistent_hash: bool = False) -> route_v3.RetryPolicy:
-    """`retry` for one route.
-
-    `consistent_hash` says that the route's only destination is chosen by hash: the endpoint that the hash picks is
-    then the right one for a retry too, so endpoints that failed are not avoided (Istio's rule).
-    """
-    avoid = retry.ignore_previous_hosts and not consistent_hash
+def retry_policy(retry: Retry) -> route_v3.RetryPolicy:
+    """`retry` for one route."""
+    avoid = retry.ignore_previous_hosts
     return route_v3.RetryPolicy(
         retry_on=",".join(_conditions(retry)),
         num_retries=retry.attempts,

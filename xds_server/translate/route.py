@@ -87,24 +87,19 @@ def clusters_of(route: route_v3.Route) -> Iterator[str]:
 
 
 def _route_action(route: Route, place: Place) -> route_v3.RouteAction:
-    shares = _shares(route)
-    single = shares[0].destination if len(shares) == 1 else None
-    keys = _hash_keys(shares, place.port)
+    single = _single(route)
     rewrite = route.rewrite or Rewrite()
     return route_v3.RouteAction(
-        cluster=place.cluster(single) if single else None,
-        weighted_clusters=None if single else _weighted_clusters(shares, place),
+        cluster=place.cluster(single.destination) if single else None,
+        weighted_clusters=None if single else _weighted_clusters(route.destinations, place),
         timeout=request_timeout(route.timeout),
         max_stream_duration=stream_duration(route.timeout),
-        # The generated route of a service without VirtualService keeps avoiding failed endpoints (Istio's rule).
-        retry_policy=retry_policy(route.retry, consistent_hash=bool(single and keys and route.origin))
-        if route.retry
-        else None,
-        hash_policy=[hash_policy(key) for key in keys],
+        retry_policy=retry_policy(route.retry) if route.retry else None,
+        hash_policy=[hash_policy(key) for key in _hash_keys(route.destinations, place.port)],
         request_mirror_policies=[
             mirror_policy(place.cluster(mirror.destination), mirror.percent)
             for mirror in route.mirrors
-            if mirror.percent > 0 and place.cluster(mirror.destination) != names.BLACK_HOLE_CLUSTER
+            if place.cluster(mirror.destination) != names.BLACK_HOLE_CLUSTER
         ],
         prefix_rewrite=rewrite.uri,
         regex_rewrite=_regex_rewrite(rewrite),
@@ -112,11 +107,10 @@ def _route_action(route: Route, place: Place) -> route_v3.RouteAction:
     )
 
 
-def _shares(route: Route) -> tuple[Weighted, ...]:
-    """The destinations that get requests: a weight of 0 is a way to switch one off, unless it is the only one."""
-    if len(route.destinations) == 1:
-        return route.destinations
-    return tuple(share for share in route.destinations if share.weight > 0)
+def _single(route: Route) -> Weighted | None:
+    """The only destination of a route that forwards."""
+    forwards = route.action is RouteAction.FORWARD
+    return route.destinations[0] if forwards and len(route.destinations) == 1 else None
 
 
 def _weighted_clusters(shares: tuple[Weighted, ...], place: Place) -> route_v3.WeightedCluster:
@@ -138,8 +132,8 @@ def _weighted_clusters(shares: tuple[Weighted, ...], place: Place) -> route_v3.W
 
 def _header_operations(route: Route) -> tuple[HeaderOperations, ...]:
     """The route's own; a single destination has no weighted cluster to carry its, so they follow."""
-    shares = _shares(route) if route.action is RouteAction.FORWARD else ()
-    return (route.headers, shares[0].headers) if len(shares) == 1 else (route.headers,)
+    single = _single(route)
+    return (route.headers, single.headers) if single else (route.headers,)
 
 
 def _host_rewrite(route: Route) -> str | None:
@@ -183,8 +177,6 @@ def _operation(route: Route, port: int) -> str:
     """What traces call the request: `host:port/path*`, by the VirtualService where no single destination says it."""
     uri = route.match.uri or EVERYTHING
     path = {MatchKind.EXACT: uri.value, MatchKind.PREFIX: f"{uri.value}*"}.get(uri.kind, "*")
-    shares = _shares(route) if route.action is RouteAction.FORWARD else ()
-    if len(shares) == 1:
-        destination = shares[0].destination
-        return f"{destination.host}:{destination.port_on(port)}{path}"
+    if single := _single(route):
+        return f"{single.destination.host}:{single.destination.port_on(port)}{path}"
     return f"{route.origin.name if route.origin else ''}:{port}{path}"
