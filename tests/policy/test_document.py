@@ -148,7 +148,11 @@ def test_no_message_is_pydantics() -> None:
         apiVersion: networking.istio.io/v1
         kind: DestinationRule
         metadata: {name: a}
-        spec: {host: [], subsets: {}, exportTo: [1], trafficPolicy: {tls: 5, connectionPool: {tcp: {maxConnections: x}}}}
+        spec:
+          host: []
+          subsets: {}
+          exportTo: [1]
+          trafficPolicy: {tls: 5, connectionPool: {tcp: {maxConnections: x}}}
         """
     )
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from xds_server.policy.http_words import (
+    CLAIM_PREFIX,
+    CORS_METHODS,
+    RETRY_CONDITIONS,
+    header_value_error,
+    is_authority,
+    is_header_name,
+    is_matchable,
+    is_retry_condition,
+)
+from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
 from xds_server.policy.model import Finding, PolicyEnum, PolicyModel, refusal
 from xds_server.policy.values import (
     Base64,
@@ -27,33 +37,9 @@ from xds_server.policy.values import (
     PortSelector,
     Regex,
     StringMatch,
-    Subnet,
     only_one,
 )
 
-HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""RFC 9110's token."""
-PSEUDO_HEADERS = (":method", ":scheme", ":authority", ":path", ":status")
-CLAIM_PREFIX = "@request.auth.claims"
-RETRY_CONDITIONS = (
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "envoy-ratelimited",
-    "http3-post-connect-failure",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-)
-"""Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on words that Istio takes."""
 GRPC_STATUSES = (
     "OK",
     "CANCELLED",
@@ -74,19 +60,13 @@ GRPC_STATUSES = (
     "UNAUTHENTICATED",
 )
 """gRPC's status names; a name's number is its index."""
-_CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 _REDIRECT_CODES = (301, 302, 303, 307, 308)
 _LARGEST_BODY = 2**20
 
 
-def _match_header_mistakes(name: str) -> Iterable[Finding]:
-    if name in PSEUDO_HEADERS or name.startswith(CLAIM_PREFIX) or HEADER_NAME.fullmatch(name):
-        return
-    yield Finding(f'"{name}" is not a header name', at=(name,))
-
-
 def _matched_headers(value: dict[str, StringMatch]) -> dict[str, StringMatch]:
-    if found := [mistake for name in value for mistake in _match_header_mistakes(name)]:
+    found = [Finding(f'"{name}" is not a header name', at=(name,)) for name in value if not is_matchable(name)]
+    if found:
         raise refusal(*found)
     return value
 
@@ -109,18 +89,6 @@ class Delegate(PolicyModel):
     namespace: str = ""
 
 
-def _header_value_error(value: str) -> str:
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        return "has a control character"
-    if value.replace("%%", "").count("%") % 2:
-        return "has a lone %"
-    return ""
-
-
-def _is_authority(name: str) -> bool:
-    return name.lower() in {":authority", "host"}
-
-
 class HeaderOperations(PolicyModel):
     """Headers to set (replacing), to add (appending) and to remove."""
 
@@ -134,14 +102,14 @@ class HeaderOperations(PolicyModel):
             for name, value in headers.items():
                 if not name:
                     yield Finding("a header needs a name", at=(where, name))
-                if reason := _header_value_error(value):
+                if reason := header_value_error(value):
                     yield Finding(f"the value of {name} {reason}", "write %% for a percent sign", at=(where, name))
 
     def reserved(self, *, authority: bool) -> Iterable[Finding]:
         """Pseudo headers and Host, which Envoy does not let anybody change; with `authority`, set and add may."""
         for where, names in (("set", list(self.set)), ("add", list(self.add)), ("remove", list(self.remove))):
             for index, name in enumerate(names):
-                allowed = authority and where != "remove" and _is_authority(name)
+                allowed = authority and where != "remove" and is_authority(name)
                 if (name.startswith(":") or name.lower() == "host") and not allowed:
                     yield Finding(f"{name} cannot be changed here", at=(where, index if where == "remove" else name))
 
@@ -302,13 +270,9 @@ class HTTPRetry(PolicyModel):
             if value and not self.attempts:
                 yield Finding(f"{name} has no effect, attempts is 0", "set attempts, for example to 2", at=(name,))
         for condition in filter(None, (part.strip() for part in self.retry_on.split(","))):
-            if condition not in RETRY_CONDITIONS and not _is_status_code(condition):
+            if not is_retry_condition(condition):
                 fix = f"write of these: {', '.join(RETRY_CONDITIONS)}, or status codes"
                 yield Finding(f'"{condition}" is not a retry condition', fix, at=("retryOn",))
-
-
-def _is_status_code(text: str) -> bool:
-    return text.isdecimal() and 100 <= int(text) <= 599
 
 
 class UnmatchedPreflights(PolicyEnum):
@@ -337,12 +301,12 @@ class CorsPolicy(PolicyModel):
             if not (origin.exact or origin.prefix or origin.regex):
                 yield Finding("the origin is empty", 'write {exact: "https://example.com"}', at=("allowOrigins", index))
         for index, method in enumerate(self.allow_methods):
-            if method not in _CORS_METHODS:
-                fix = f"write one of {', '.join(_CORS_METHODS)}"
+            if method not in CORS_METHODS:
+                fix = f"write one of {', '.join(CORS_METHODS)}"
                 yield Finding(f'"{method}" is not a method', fix, at=("allowMethods", index))
         for where, names in (("allowHeaders", self.allow_headers), ("exposeHeaders", self.expose_headers)):
             for index, name in enumerate(names):
-                if not HEADER_NAME.fullmatch(name):
+                if not is_header_name(name):
                     yield Finding(f'"{name}" is not a header name', at=(where, index))
         if self.max_age is not None and self.max_age.microseconds:
             yield Finding("must be whole seconds", at=("maxAge",))
@@ -465,32 +429,10 @@ class HTTPRoute(PolicyModel):
         operations = self.headers.request if self.headers is not None else None
         if operations is None:
             return
-        names = [("headers", "request", "set", name) for name in operations.set if _is_authority(name)]
-        names += [("headers", "request", "add", name) for name in operations.add if _is_authority(name)]
+        names = [("headers", "request", "set", name) for name in operations.set if is_authority(name)]
+        names += [("headers", "request", "add", name) for name in operations.add if is_authority(name)]
         if len(names) + bool(self.rewrite and self.rewrite.authority) > 1:
             yield Finding("the authority is changed more than once in this rule", "keep one", at=names[-1])
-
-
-class L4MatchAttributes(PolicyModel):
-    """Conditions on a TCP connection, and-ed."""
-
-    destination_subnets: tuple[Subnet, ...] = ()
-    port: PortNumber | None = None
-    source_subnet: Subnet | None = None
-    source_labels: Labels = Field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
-    source_namespace: DnsLabel | None = None
-
-
-class TLSMatchAttributes(PolicyModel):
-    """Conditions on a TLS connection that is passed through, and-ed."""
-
-    sni_hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    destination_subnets: tuple[Subnet, ...] = ()
-    port: PortNumber | None = None
-    source_labels: Labels = Field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
-    source_namespace: DnsLabel | None = None
 
 
 class TLSRoute(PolicyModel):
