@@ -75,7 +75,7 @@ _ROUTES = ("http[]", "http[].route[]")
 
 OLD_SPELLINGS: tuple[OldSpelling, ...] = (
     OldSpelling("VirtualService", ("",), "host", "hosts", "0.8", _listed),
-    OldSpelling("VirtualService", ("http[]",), "websocketUpgrade", "", "1.0"),
+    OldSpelling("VirtualService", ("http[]",), "websocketUpgrade", "", "1.5"),
     OldSpelling("VirtualService", ("http[]",), "appendHeaders", "headers.request.add", "1.1"),
     OldSpelling("VirtualService", _ROUTES, "appendRequestHeaders", "headers.request.add", "1.1"),
     OldSpelling("VirtualService", _ROUTES, "removeRequestHeaders", "headers.request.remove", "1.1"),
@@ -88,10 +88,10 @@ OLD_SPELLINGS: tuple[OldSpelling, ...] = (
     # Parents stand before what they hold: consecutiveErrors is then found under the new name.
     OldSpelling("DestinationRule", _SECTIONS, "circuitBreaker", "outlierDetection", "0.8"),
     OldSpelling("DestinationRule", _OUTLIERS, "consecutiveErrors", "consecutive5xxErrors", "1.5"),
-    OldSpelling("DestinationRule", _BALANCERS, "simple", "simple", "1.13", _least_request, only=("LEAST_CONN", 1)),
-    OldSpelling("DestinationRule", _BALANCERS, "warmupDurationSecs", "warmup", "1.25", _under("duration")),
+    OldSpelling("DestinationRule", _BALANCERS, "simple", "simple", "1.14", _least_request, only=("LEAST_CONN", 1)),
+    OldSpelling("DestinationRule", _BALANCERS, "warmupDurationSecs", "warmup", "1.24", _under("duration")),
     OldSpelling("DestinationRule", _HASHES, "httpHeader", "httpHeaderName", "1.0"),
-    OldSpelling("DestinationRule", _HASHES, "minimumRingSize", "ringHash", "1.17", _under("minimumRingSize")),
+    OldSpelling("DestinationRule", _HASHES, "minimumRingSize", "ringHash", "1.16", _under("minimumRingSize")),
 )
 
 
