@@ -42,16 +42,20 @@ class Server(Protocol):
     def answers(self) -> int:
         """Responses acknowledged so far, over all streams."""
 
+    def streams(self) -> int:
+        """Connected now."""
+
     async def stop(self) -> None:
         """Close the port."""
 
 
 class Bare(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
-    """grpc.aio and nothing else: a queue and two tasks per stream; a stream's first request is answered like any."""
+    """grpc.aio and nothing else: a queue and two tasks per stream."""
 
     def __init__(self) -> None:
         self._queues: list[asyncio.Queue[bytes]] = []
         self._requests = 0
+        self._opened = 0
         self._latest = b""
         self._server = grpc.aio.server(options=ListenOptions().channel_arguments())
         self._server.add_generic_rpc_handlers((self,))
@@ -74,7 +78,11 @@ class Bare(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
 
     def answers(self) -> int:
         """See Server."""
-        return self._requests - len(self._queues)
+        return self._requests - self._opened
+
+    def streams(self) -> int:
+        """See Server."""
+        return len(self._queues)
 
     async def stop(self) -> None:
         """See Server."""
@@ -88,34 +96,36 @@ class Bare(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         queue.put_nowait(self._latest)
         self._queues.append(queue)
+        self._opened += 1
         reader = asyncio.create_task(self._read(call))
         try:
             while True:
                 await call.write(await queue.get())
         finally:
             reader.cancel()
+            self._queues.remove(queue)
 
     async def _read(self, call: Any) -> None:
-        while await call.read() is not grpc.aio.EOF:
+        while await call.read() is not grpc.aio.EOF:  # a stream's first request is no answer
             self._requests += 1
 
 
 class Ours:
     """The whole stream: hub, machine, status, wire."""
 
-    def __init__(self, first: Resource) -> None:
+    def __init__(self, *first: Resource) -> None:
         self._generation = 0
         self._board = StatusBoard()
         self._hub = Hub(self._snapshots_for)
-        self.push(first)
+        self.push(*first)
         self._listener: Listener
         self._running: asyncio.Task[None]
         self.port = 0
 
     @classmethod
-    async def started(cls, first: Resource) -> Ours:
+    async def started(cls, *first: Resource) -> Ours:
         """A server that sends `first` to whoever comes."""
-        server = cls(first)
+        server = cls(*first)
         server._listener = await listen("127.0.0.1:0", server._hub, server._board)
         server._running = asyncio.create_task(server._hub.run())
         server.port = server._listener.port
@@ -124,15 +134,19 @@ class Ours:
     async def _snapshots_for(self, proxies: Sequence[Proxy]) -> Sequence[Snapshot]:
         return [self._snapshot] * len(proxies)
 
-    def push(self, resource: Resource) -> None:
+    def push(self, *resources: Resource) -> None:
         """See Server."""
-        self._snapshot = Snapshot.of([resource])
+        self._snapshot = Snapshot.of(resources)
         self._generation += 1
         self._hub.publish(self._generation)
 
     def answers(self) -> int:
         """See Server."""
-        return sum(self._board.totals().acks.values())
+        return self._board.acks.total()
+
+    def streams(self) -> int:
+        """See Server."""
+        return self._board.totals().open
 
     async def stop(self) -> None:
         """See Server."""
@@ -155,12 +169,13 @@ def cluster(number: int, size: int) -> Resource:
 
 
 @contextlib.asynccontextmanager
-async def fleet(server: Server, streams: int, connections: int) -> AsyncIterator[None]:
+async def fleet(server: Server, *, streams: int, connections: int) -> AsyncIterator[None]:
     """A fleet of `bench.fleet` that has taken its first response."""
+    target = server.answers() + streams
     command = (sys.executable, "-m", "bench.fleet", *map(str, (server.port, streams, connections)))
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
     try:
-        await answered(server, streams)
+        await answered(server, target)
         yield
     finally:
         if process.stdin is not None:
@@ -190,7 +205,9 @@ async def measure(arguments: argparse.Namespace) -> dict[str, list[Cost]]:
     costs: dict[str, list[Cost]] = {name: [] for name in servers}
     async with contextlib.AsyncExitStack() as fleets:
         for server in servers.values():
-            await fleets.enter_async_context(fleet(server, arguments.streams, arguments.connections))
+            await fleets.enter_async_context(
+                fleet(server, streams=arguments.streams, connections=arguments.connections)
+            )
         for number in range(1, arguments.rounds + 1):
             for name, server in servers.items():
                 costs[name].append(await round_of(server, cluster(number, arguments.bytes), arguments.streams))
