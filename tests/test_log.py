@@ -49,7 +49,7 @@ def test_other_libraries_log_in_the_same_form(lines: io.StringIO) -> None:
 
 def test_what_is_below_the_level_is_not_written(lines: io.StringIO) -> None:
     structlog.get_logger().debug("quiet")
-    logging.getLogger("uvicorn.access").info("GET /")
+    logging.getLogger("uvicorn.error").info("Started server process")
 
     assert lines.getvalue() == ""
 

@@ -49,8 +49,8 @@ def configure_logging(form: LogFormat, level: LogLevel, stream: IO[str] | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # They tell every connection and every file event; ours say what matters of them.
-    for name in ("uvicorn.access", "watchdog", "asyncio"):
+    # They tell of their every step; ours say what matters of it.
+    for name in ("uvicorn", "watchdog", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[

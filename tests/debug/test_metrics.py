@@ -31,6 +31,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
         ("xds_server_problems", {"severity": "error"}, 1),
         ("xds_server_problems", {"severity": "warning"}, 0),
         ("xds_server_connected_streams", {"variant": "delta"}, 1),
+        ("xds_server_connected_streams", {"variant": "sotw"}, 0),
         ("xds_server_subscribed_streams", {"type": "CDS"}, 1),
         ("xds_server_subscribed_streams", {"type": "SDS"}, 0),
         ("xds_server_pushes_total", {"type": "CDS"}, 7),

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from xds_server.debug.sources import Sources
 from xds_server.problem import Severity
 from xds_server.xds import type_url
+from xds_server.xds.proxy_status import Variant
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of `Metrics.exposition`."""
@@ -75,7 +76,7 @@ class _Facts(Collector):
 
     def _streams(self) -> Iterator[Metric]:
         proxies = self._sources.proxies()
-        variants = Counter(str(proxy.variant) for proxy in proxies)
+        variants = dict.fromkeys(map(str, Variant), 0) | Counter(str(proxy.variant) for proxy in proxies)
         yield _by_label("xds_server_connected_streams", "Open streams", "variant", variants)
         subscribed = Counter(url for proxy in proxies for url in proxy.types)
         yield _by_label(
