@@ -2,81 +2,79 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from xds_server.memo import Memo
 
 
-class Counter:
-    """A pure function that counts how often it ran."""
+class Pair:
+    """A result that can be told from an equal one."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, left: object, right: object) -> None:
+        self.parts = left, right
 
-    def __call__(self, left: object, right: object) -> tuple[object, object]:
-        """Its inputs."""
-        self.calls += 1
-        return left, right
+
+class Other(Pair):
+    """What another function makes of the same inputs."""
+
+
+class Holder:
+    """Something kept up to date in place."""
+
+    def __init__(self, memo: Memo) -> None:
+        self.memo = memo
 
 
 def test_same_inputs_give_the_same_object() -> None:
-    memo, function = Memo(), Counter()
+    memo = Memo()
+    first = memo(Pair, 1, 2)
 
-    assert memo(function, 1, 2) is memo(function, 1, 2)
-    assert function.calls == 1
+    assert memo(Pair, 1, 2) is first
 
 
 def test_other_inputs_give_another_result() -> None:
-    memo, function = Memo(), Counter()
+    memo = Memo()
 
-    assert memo(function, 1, 2) != memo(function, 2, 1)
+    assert memo(Pair, 1, 2).parts == (1, 2)
+    assert memo(Pair, 2, 1).parts == (2, 1)
 
 
 def test_other_function_with_the_same_inputs_is_not_confused() -> None:
-    memo, first, second = Memo(), Counter(), Counter()
-    memo(first, 1, 2)
-    memo(second, 1, 2)
+    memo = Memo()
+    first = memo(Pair, 1, 2)
 
-    assert (first.calls, second.calls) == (1, 1)
-
-
-def test_each_answers_in_the_order_asked() -> None:
-    memo, function = Memo(), Counter()
-    memo(function, 2, 2)
-
-    assert list(memo.each(function, [(3, 3), (2, 2), (1, 1)])) == [(3, 3), (2, 2), (1, 1)]
+    assert type(memo(Other, 1, 2)) is Other
+    assert memo(Pair, 1, 2) is first
 
 
-def test_sweep_keeps_what_was_asked_for_since_the_last_one() -> None:
-    memo, function = Memo(), Counter()
-    kept = memo(function, 1, 1)
-    memo.sweep()
-    assert memo(function, 1, 1) is kept
-    memo.sweep()
-
-    assert memo(function, 1, 1) is kept
-
-
-def test_sweep_drops_what_nobody_asked_for() -> None:
-    memo, function = Memo(), Counter()
-    memo(function, 1, 1)
-    memo.sweep()
-    memo.sweep()
+def test_result_that_nobody_holds_is_forgotten() -> None:
+    memo = Memo()
+    memo(Pair, 1, 2)
+    gc.collect()
 
     assert len(memo) == 0
 
 
-def test_a_function_that_raises_is_asked_again() -> None:
+def test_function_that_raises_is_asked_again() -> None:
     memo = Memo()
     answers: list[str] = []
 
-    def function() -> str:
-        answers.append("asked")
+    def function(wanted: str) -> Pair:
+        answers.append(wanted)
         if len(answers) == 1:
-            raise ValueError(answers[0])
-        return "well"
+            raise ValueError(wanted)
+        return Pair(wanted, len(answers))
 
     with pytest.raises(ValueError, match="asked"):
-        memo(function)
+        memo(function, "asked")
 
-    assert memo(function) == "well"
+    assert memo(function, "asked").parts == ("asked", 2)
+
+
+def test_what_is_kept_is_made_once_of_the_memo() -> None:
+    memo = Memo()
+
+    assert memo.kept(Holder) is memo.kept(Holder)
+    assert memo.kept(Holder).memo is memo

@@ -49,7 +49,6 @@ class Pipeline:
     def compile(self, policies: PolicySet) -> Generation:
         """The next generation; what did not change since the last one is shared with it."""
         mesh, problems = compile_mesh(policies, self._memo)
-        self._memo.sweep()
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
         return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))

@@ -1,54 +1,79 @@
-"""From policies to the mesh that they mean: a table of contents of this package."""
+"""From policies to the mesh that they mean: a table of contents of this package.
+
+ServiceEntry, WorkloadEntry       -> Services
+DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
+Sidecar                           -> what single workloads see of that
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from xds_server.compiler.scope import Inputs, scopes
-from xds_server.compiler.service_entry import services
-from xds_server.compiler.sidecar import sidecars
+from xds_server.compiler.scope import Scopes
+from xds_server.compiler.services import Services
+from xds_server.compiler.sidecar import sidecar
+from xds_server.compiler.sight import Change
+from xds_server.compiler.table import Diff, Table
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
-from xds_server.policy.document import Document, PolicySet
+from xds_server.mesh.sidecar import Sidecar
+from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
 
 
-def compile_mesh(
-    policies: PolicySet, memo: Memo, *, root_namespace: str = Mesh.root_namespace
-) -> tuple[Mesh, tuple[Problem, ...]]:
+def compile_mesh(policies: PolicySet, memo: Memo) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that `policies` mean, and what their authors should know about it; `policies.problems` not repeated.
 
-    Objects whose inputs did not change since the last call with the same `memo` are the same objects again. The owner
-    of the memo sweeps it when all that belongs to one generation has been asked for.
+    The result depends on `policies` alone. What `memo` adds: calls that share one make again only what depends on
+    documents that changed in between; everything else is the same object as before.
     """
-    documents = _by_kind(policies.documents)
-    found = services(documents["ServiceEntry"], documents["WorkloadEntry"], memo)
-    inputs = Inputs(
-        services=found.value,
-        destination_rules=documents["DestinationRule"],
-        virtual_services=documents["VirtualService"],
-        entries=documents["ServiceEntry"],
-        root_namespace=root_namespace,
-    )
-    seen = scopes({document.namespace for document in policies.documents}, inputs, memo)
-    selected = sidecars(documents["Sidecar"], memo)
-    mesh = Mesh(
-        services=found.value,
-        scopes=seen.value.by_namespace,
-        default_scope=seen.value.default,
-        sidecars=selected.value,
-        root_namespace=root_namespace,
-    )
-    return mesh, tuple(sorted({*found.problems, *seen.problems, *selected.problems}))
+    return memo.kept(Compiler).compile(policies)
 
 
-def _by_kind(documents: Iterable[Document]) -> dict[str, tuple[Document, ...]]:
-    found: dict[str, list[Document]] = {kind: [] for kind in KINDS}
-    for document in documents:
-        if document.kind in found:
-            found[document.kind].append(document)
-    return {kind: tuple(members) for kind, members in found.items()}
+class Compiler:
+    """The last policies, and all that was made from them."""
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._documents: set[Document] = set()
+        self._namespaces: Counter[str] = Counter()
+        self._services = Services(memo)
+        self._scopes = Scopes(Mesh.root_namespace, self._services, memo)
+        self._sidecars: Table[Document, Sidecar] = Table()
+
+    def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
+        """See `compile_mesh`."""
+        diff = self._diff(policies.documents)
+        hosts = self._services.update(_of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry"))
+        self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), _of(diff, "VirtualService")))
+        selecting = _of(diff, "Sidecar")
+        self._sidecars.remake(selecting.removed, lambda _: None)
+        self._sidecars.remake(selecting.added, lambda document: self._memo(sidecar, document))
+        mesh = Mesh(
+            services=self._services.in_order,
+            scopes=self._scopes.by_namespace(self._namespaces),
+            default_scope=self._scopes.default,
+            sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
+        )
+        return mesh, tuple(sorted({*self._services.problems, *self._scopes.problems, *self._sidecars.all_problems}))
+
+    def _diff(self, documents: Iterable[Document]) -> Diff:
+        """What came and went since the last policies."""
+        now = set(documents)
+        diff = Diff(frozenset(self._documents - now), frozenset(now - self._documents))
+        self._documents = now
+        self._namespaces.update(document.namespace for document in diff.added)
+        self._namespaces.subtract(document.namespace for document in diff.removed)
+        self._namespaces += Counter()  # forgets the namespaces that hold none any more
+        return diff
+
+    def _sidecars_in_order(self) -> list[Document]:
+        """Those with a selector first, then by precedence."""
+        rows = self._sidecars.rows
+        return sorted(rows, key=lambda document: (not rows[document].value.selector, precedence(document)))
 
 
-KINDS = ("ServiceEntry", "WorkloadEntry", "DestinationRule", "VirtualService", "Sidecar")
-"""The kinds that are compiled."""
+def _of(diff: Diff, kind: str) -> Diff:
+    removed = frozenset(document for document in diff.removed if document.kind == kind)
+    return Diff(removed, frozenset(document for document in diff.added if document.kind == kind))

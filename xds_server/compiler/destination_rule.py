@@ -7,15 +7,14 @@ section, which is better on purpose than Istio, where all but the oldest policy 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.traffic_policy import Sections, traffic_policy
 from xds_server.compiler.workload_entry import sorted_labels
-from xds_server.memo import Memo
-from xds_server.mesh.host import Names, covers, is_wildcard, normal
+from xds_server.mesh.host import Names, candidates, is_wildcard, normal
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Service, labels_match
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficRule
@@ -27,32 +26,6 @@ from xds_server.problem import Problem
 SECTIONS = tuple(Sections.__dataclass_fields__)
 PORT_SECTIONS = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 """What the settings of a port may hold."""
-
-
-class Rules:
-    """The DestinationRules that one namespace may see, by what they are for. Compared by identity."""
-
-    def __init__(self, documents: Sequence[Document], targets: Sequence[str]) -> None:
-        """`targets`: for each document the host or wildcard it is for, "" for a host that no service has."""
-        exact: dict[tuple[str, str], list[Document]] = {}
-        for document, target in zip(documents, targets, strict=True):
-            exact.setdefault((document.namespace, target), []).append(document)
-        self.by_target = {key: tuple(found) for key, found in exact.items()}
-        self.without_host = tuple(document for document, t in zip(documents, targets, strict=True) if not t)
-        self._wildcards: dict[str, list[str]] = {}
-        for namespace, target in sorted(self.by_target, key=lambda key: -len(key[1])):
-            if is_wildcard(target):
-                self._wildcards.setdefault(namespace, []).append(target)
-
-    def documents_for(self, service: Service, namespaces: Iterable[str]) -> tuple[Document, ...]:
-        """The documents in force for a service when `namespaces` are asked in this order, in order of precedence."""
-        for namespace in namespaces:
-            if found := self.by_target.get((namespace, service.host)):
-                return found
-            for pattern in self._wildcards.get(namespace, ()):
-                if covers(pattern, service.host, service.namespace):
-                    return self.by_target[namespace, pattern]
-        return ()
 
 
 def target(document: Document, names: Names) -> str:
@@ -67,31 +40,24 @@ def target(document: Document, names: Names) -> str:
     return host if is_wildcard(host) else names.resolve(host, document.namespace) or ""
 
 
-def backends(
-    services: Iterable[Service], rules: Rules, client: str, root: str, memo: Memo
-) -> Outcome[dict[str, Backend]]:
-    """Every service with the rule that callers of namespace `client` ("" for none in particular) meet, by host.
-
-    A caller in the root namespace has no say of its own: the service's namespace is asked before it (Istio's rule).
-    """
-    own = (client,) if client and client != root else ()
-    calls = [(service, rules.documents_for(service, (*own, service.namespace, root))) for service in services]
-    merged = memo.each(_traffic_rule, ((documents,) for _, documents in calls))
-    made = memo.each(Backend, ((service, merged[documents,].value) for service, documents in calls))
-    traps = memo.each(_subset_traps, (call for call in calls if call[1]))
-    problems = [p for outcome in merged.values() if outcome.problems for p in outcome.problems]
-    problems += [p for found in traps.values() if found for p in found]
-    return Outcome({backend.service.host: backend for backend in made.values()}, tuple(problems))
+def rule_candidates(document: Document) -> tuple[str, ...]:
+    """The service hosts that `target` may find."""
+    return candidates(_spec(document).host, document.namespace)
 
 
-def unknown_host(document: Document, names: Names) -> tuple[Problem, ...]:
-    """The finding about a rule whose host no service has; nothing for one that stands apart for other reasons."""
+def backend(service: Service, rule: Outcome[TrafficRule], documents: tuple[Document, ...]) -> Outcome[Backend]:
+    """A service with the rule in force for it, which `documents` make."""
+    return Outcome(Backend(service, rule.value), (*rule.problems, *_subset_traps(service, documents)))
+
+
+def unknown_host(document: Document, known: tuple[str, ...]) -> Outcome[None]:
+    """What to say of a rule whose host none of the `known` services has; nothing of one for some workloads only."""
     spec = _spec(document)
     if spec.workload_selector is not None:
-        return ()
-    fix = nearest(normal(spec.host), names.namespace_of, "a ServiceEntry for")
+        return Outcome(None)
+    fix = nearest(normal(spec.host), known, "a ServiceEntry for")
     message = f"no service is called {spec.host}: the rule is in force for nothing"
-    return (Place(document).at("host").warning("unknown-host", message, fix),)
+    return Outcome(None, (Place(document).at("host").warning("unknown-host", message, fix),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +69,7 @@ class _Layer:
     problems: tuple[Problem, ...] = ()
 
 
-def _traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
+def traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
     """All rules for one host, merged; `documents` in order of precedence."""
     top = [
         (policy, Place(document).at("trafficPolicy"))

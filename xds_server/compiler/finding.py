@@ -5,8 +5,9 @@ Every compile step gives back an `Outcome`: what it made, and what it found on t
 
 from __future__ import annotations
 
+import bisect
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,10 +15,12 @@ from xds_server.policy.document import Document, dotted
 from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
+_FEW = 100
+"""How many names are compared with one that nobody knows."""
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Outcome(Generic[T_co]):
     """What a step made, with the problems met. Compared by identity."""
 
@@ -79,7 +82,15 @@ class Place:
         )
 
 
-def nearest(name: str, known: Iterable[str], what: str) -> str:
-    """The fix for a name nobody knows: the nearest known ones, or how to define it."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+def nearest(name: str, known: Sequence[str], what: str) -> str:
+    """The fix for a name nobody knows: the nearest of the `known` ones (sorted), or how to define it."""
+    close = difflib.get_close_matches(name, _neighbours(name, known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"define {what} {name}, or correct the name"
+
+
+def _neighbours(name: str, known: Sequence[str]) -> Sequence[str]:
+    """What is worth comparing: all of a few, else those next to it in the alphabet."""
+    if len(known) <= _FEW:
+        return known
+    middle = bisect.bisect(known, name)
+    return known[max(0, middle - _FEW // 2) : middle + _FEW // 2]

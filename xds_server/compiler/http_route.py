@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from xds_server.compiler.finding import Place, nearest
 from xds_server.compiler.retry import retry, retry_traps
 from xds_server.compiler.route_match import MESH, match, string_match
-from xds_server.mesh.host import Names
 from xds_server.mesh.route import (
     Backend,
     Cors,
@@ -45,10 +44,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a VirtualService's destination names mean in one namespace: name as written to backend."""
+    """What a VirtualService's destination names mean in one namespace: name as written to backend.
+
+    Attributes:
+        hosts: the hosts of all services, sorted, for a name that means none.
+    """
 
     backends: Mapping[str, Backend | None]
-    names: Names
+    hosts: tuple[str, ...] = ()
 
 
 def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
@@ -242,7 +245,7 @@ def _sorted(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
     backend = known.backends.get(written.host)
     if backend is None:
-        fix = nearest(written.host, known.names.namespace_of, "a ServiceEntry for")
+        fix = nearest(written.host, known.hosts, "a ServiceEntry for")
         message = f"no service is called {written.host}: requests sent there are answered 503"
         return [place.at("host").warning("unknown-host", message, fix)]
     found = []
@@ -252,7 +255,7 @@ def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Pr
         message = f"{written.host} has no port {written.port.number}: requests sent there are answered 503"
         found.append(place.at("port", "number").warning("unknown-port", message, f"its ports: {numbers}"))
     if written.subset and backend.traffic.subset(written.subset) is None:
-        fix = nearest(written.subset, (subset.name for subset in backend.traffic.subsets), "a DestinationRule subset")
+        fix = nearest(written.subset, [subset.name for subset in backend.traffic.subsets], "a DestinationRule subset")
         message = f"{written.host} has no subset {written.subset}: requests sent there are answered 503"
         found.append(place.at("subset").warning("unknown-subset", message, fix))
     return found

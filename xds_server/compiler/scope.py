@@ -1,245 +1,188 @@
-"""What each namespace sees: the services exported to it, with the rules and routes that its callers meet.
+"""The scope of every namespace, kept up to date.
 
-Most namespaces see what everybody sees. Those share the objects of the default scope, and so does everything that a
-namespace with something of its own has in common with it.
+Most namespaces see what everybody sees, and share the objects of the default scope. One has a sight of its own only
+when something is exported to it, or when its DestinationRules are for services of others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from xds_server.compiler.destination_rule import Rules, backends, target, unknown_host
+from xds_server.compiler.export import PUBLIC, export_to, is_exported
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.service_entry import export_to
-from xds_server.compiler.virtual_service import Claims, targets, virtual_hosts, virtual_hosts_without_service
+from xds_server.compiler.services import Services
+from xds_server.compiler.sight import EVERYBODY, Change, Sight
+from xds_server.compiler.table import Diff, Index, Table
 from xds_server.memo import Memo
-from xds_server.mesh.host import DOMAIN, Clash, Names, domains
+from xds_server.mesh.host import spellings, split
 from xds_server.mesh.mesh import Scope
 from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.service import Service
-from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.document import Document
-from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
 
-EVERYBODY = ""
-"""The namespace of callers that no document speaks for."""
+
+@dataclass(eq=False, slots=True)
+class _Seen:
+    """Documents of one kind that were seen so far."""
+
+    documents: set[Document]
+
+    def update(self, diff: Diff) -> None:
+        self.documents -= diff.removed
+        self.documents |= diff.added
+
+    def visible(self, namespace: str) -> Diff:
+        """All of them that `namespace` may see, as if they were new."""
+        return _visible(Diff(added=frozenset(self.documents)), namespace)
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """Everything that scopes are made of.
-
-    Attributes:
-        services: all of them, sorted by (host, namespace).
-        destination_rules, virtual_services: in order of precedence.
-        entries: the ServiceEntries, for findings about services.
-    """
-
-    services: tuple[Service, ...]
-    destination_rules: tuple[Document, ...]
-    virtual_services: tuple[Document, ...]
-    entries: tuple[Document, ...]
-    root_namespace: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What one namespace sees, before it is put together. Equal sights make equal scopes, spellings aside."""
-
-    services: tuple[Service, ...]
-    rules: tuple[Document, ...]
-    virtual_services: tuple[Document, ...]
-    own_rules: tuple[Document, ...]
-    """Rules of the namespace for services of other namespaces: only its own callers meet them first."""
-
-
-@dataclass(frozen=True, slots=True)
 class Scopes:
-    """The scope of each namespace, and the one for all others."""
+    """The scope of every namespace, and the one for all others."""
 
-    by_namespace: Mapping[str, Scope]
-    default: Scope
+    def __init__(self, root_namespace: str, services: Services, memo: Memo) -> None:
+        self._root = root_namespace
+        self._services = services
+        self._memo = memo
+        self._default = Sight(EVERYBODY, root_namespace, services, memo)
+        self._sights: dict[str, Sight] = {}
+        self._hosts: set[str] = set()
+        self._rules = _Seen(set())
+        self._virtual_services = _Seen(set())
+        self._special: Index[str, tuple[str, str | Document]] = Index()
+        self._clashes: Table[str, None] = Table()
+        self._bare: Table[str, VirtualHost] = Table()
+        self._bare_hosts: Index[str, str] = Index()
+        self._full_hosts: Index[str, str] = Index()
+        self._plain: dict[str, tuple[Scope, Scope]] = {}
 
+    @property
+    def default(self) -> Scope:
+        """What everybody sees."""
+        return self._default.scope
 
-def scopes(namespaces: Iterable[str], inputs: Inputs, memo: Memo) -> Outcome[Scopes]:
-    """A scope for each of `namespaces`."""
-    public = _sight(EVERYBODY, inputs, memo)
-    default, problems = _scope(EVERYBODY, public, inputs, memo)
-    found: dict[str, Scope] = {}
-    special: dict[str, tuple[Problem, ...]] = {}
-    for namespace in sorted(namespaces):
-        sight = _sight(namespace, inputs, memo)
-        if sight == public:
-            found[namespace] = _respelled(namespace, default, public, inputs, memo)
-        else:
-            found[namespace], special[namespace] = _scope(namespace, sight, inputs, memo)
-    # A finding is about what the callers of its author's namespace meet.
-    mine = [p for p in problems if p.namespace not in special]
-    mine += [p for namespace, own in special.items() for p in own if p.namespace == namespace]
-    clashes = memo(_clashes, inputs.services, inputs.entries)
-    return Outcome(Scopes(found, default), (*mine, *clashes))
+    def update(self, change: Change) -> None:
+        """Take in what changed; `change` holds documents whatever they are exported to."""
+        gone = {host for host in change.hosts if not self._services.named(host)}
+        self._hosts = (self._hosts | set(change.hosts)) - gone
+        self._rules.update(change.rules)
+        self._virtual_services.update(change.virtual_services)
+        self._default.update(_seen_from(change, EVERYBODY))
+        self._find_special(change)
+        for namespace in [name for name in self._sights if name not in self._special]:
+            del self._sights[namespace]
+        for namespace in self._special.keys:
+            self._look(namespace, change)
+        self._clashes.remake(change.hosts, self._clash)
+        for host in change.hosts:
+            self._full_hosts.put(host, split(host, EVERYBODY)[:1] if host in self._hosts else ())
+        again = {full for host in change.hosts for full in self._full_hosts.under(host)}
+        self._respell(self._default.changed_hosts | again)
 
+    def by_namespace(self, namespaces: Iterable[str]) -> dict[str, Scope]:
+        """The scope of each namespace that holds documents, or that something is exported to."""
+        return {name: self._scope(name) for name in sorted({*namespaces, *self._special.keys})}
 
-def _sight(namespace: str, inputs: Inputs, memo: Memo) -> _Sight:
-    services = memo(_visible_services, inputs.services, _seer(namespace, memo(_exported, inputs.services)))
-    rules = _visible(namespace, inputs.destination_rules, memo)
-    foreign = memo(_foreign_rules, _rules(services, rules, memo), _names(services, memo), inputs.root_namespace)
-    return _Sight(
-        services=services,
-        rules=rules,
-        virtual_services=_visible(namespace, inputs.virtual_services, memo),
-        own_rules=foreign.get(namespace, ()),
-    )
+    @property
+    def problems(self) -> list[Problem]:
+        """What was found; of what concerns callers, what those of its author's namespace meet."""
+        found = [problem for problem in self._default.problems if problem.namespace not in self._sights]
+        for namespace, sight in self._sights.items():
+            found += [problem for problem in sight.problems if problem.namespace == namespace]
+        return [*found, *self._clashes.all_problems]
 
+    def _find_special(self, change: Change) -> None:
+        """Find the namespaces that see something that others do not, and why."""
+        for host in change.hosts:
+            self._special.put(("service", host), _seen_apart(self._services.named(host)))
+        for diff in (change.rules, change.virtual_services):
+            for document in diff.removed:
+                self._special.put(("exported", document), ())
+            for document in diff.added:
+                self._special.put(("exported", document), _named(export_to(document)))
+        for document in self._default.touched_rules:
+            foreign = document.namespace != self._root and self._default.has_foreign_target(document)
+            self._special.put(("foreign", document), (document.namespace,) if foreign else ())
 
-def _scope(namespace: str, sight: _Sight, inputs: Inputs, memo: Memo) -> tuple[Scope, tuple[Problem, ...]]:
-    names = _names(sight.services, memo)
-    rules = _rules(sight.services, sight.rules, memo)
-    spelled, _ = _domains(namespace, sight.services, memo)
-    claims = _claims(sight, memo)
-    known = backends(sight.services, rules, namespace, inputs.root_namespace, memo)
-    hosts = virtual_hosts(known.value, spelled, claims, names, memo)
-    others = virtual_hosts_without_service(known.value, spelled, claims, names, memo)
-    lost = memo.each(unknown_host, ((document, names) for document in rules.without_host)).values()
-    problems = (*known.problems, *hosts.problems, *others.problems, *(p for found in lost for p in found))
-    scope = Scope(namespace, known.value, _in_order(hosts.value, others.value))
-    return scope, problems
+    def _look(self, namespace: str, change: Change) -> None:
+        sight = self._sights.get(namespace)
+        if sight is not None:
+            sight.update(_seen_from(change, namespace))
+            return
+        sight = self._sights[namespace] = Sight(namespace, self._root, self._services, self._memo)
+        rules, virtual_services = self._rules.visible(namespace), self._virtual_services.visible(namespace)
+        sight.update(Change(self._hosts, rules, virtual_services))
 
-
-def _respelled(namespace: str, default: Scope, sight: _Sight, inputs: Inputs, memo: Memo) -> Scope:
-    """The default scope for a namespace that sees the same, but calls its own services by their bare names."""
-    usual, _ = _domains(EVERYBODY, sight.services, memo)
-    spelled, _ = _domains(namespace, sight.services, memo)
-    if spelled is usual:
-        return Scope(namespace, default.backends, default.virtual_hosts)
-    other = {host: names for host, names in spelled.items() if names != usual[host]}
-    names = _names(sight.services, memo)
-    made = virtual_hosts(default.backends, other, _claims(sight, memo), names, memo)
-    instead = {virtual_host.host: virtual_host for virtual_host in made.value}
-    hosts = tuple(instead.get(virtual_host.host, virtual_host) for virtual_host in default.virtual_hosts)
-    return Scope(namespace, default.backends, hosts)
-
-
-def _in_order(hosts: tuple[VirtualHost, ...], others: tuple[VirtualHost, ...]) -> tuple[VirtualHost, ...]:
-    return tuple(sorted((*hosts, *others), key=lambda found: found.host)) if others else hosts
-
-
-def _names(services: tuple[Service, ...], memo: Memo) -> Names:
-    return memo(Names, memo(_pairs, services))
-
-
-def _pairs(services: tuple[Service, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((service.host, service.namespace) for service in services)
-
-
-def _rules(services: tuple[Service, ...], documents: tuple[Document, ...], memo: Memo) -> Rules:
-    names = _names(services, memo)
-    found = memo.each(target, ((document, names) for document in documents))
-    return memo(Rules, documents, tuple(found.values()))
-
-
-def _claims(sight: _Sight, memo: Memo) -> Claims:
-    names = _names(sight.services, memo)
-    found = memo.each(targets, ((document, names) for document in sight.virtual_services))
-    return memo(Claims, sight.virtual_services, tuple(found.values()))
-
-
-def _domains(
-    namespace: str, services: tuple[Service, ...], memo: Memo
-) -> tuple[dict[str, tuple[str, ...]], tuple[Clash, ...]]:
-    """The spellings of each host for callers of `namespace`: the very same for all that no bare name is for."""
-    pairs = memo(_pairs, services)
-    return memo(domains, pairs, _seer(namespace, memo(_bare_namespaces, pairs)))
-
-
-def _bare_namespaces(pairs: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    """Namespaces whose callers may say a bare name for a service with a full one."""
-    suffix = f".svc.{DOMAIN}"
-    full = (host.removesuffix(suffix) for host, _ in pairs if host.endswith(suffix))
-    return frozenset(name.partition(".")[2] for name in full)
-
-
-def _seer(namespace: str, special: frozenset[str]) -> str:
-    """Under which name a namespace is remembered: its own if it sees what others do not."""
-    return namespace if namespace in special else EVERYBODY
-
-
-def _exported(services: tuple[Service, ...]) -> frozenset[str]:
-    """Namespaces that see other services than everybody does: some are exported to them, or a host is twice there."""
-    named = {namespace for service in services if service.export_to != ("*",) for namespace in service.export_to}
-    hosts: dict[str, str] = {}
-    for service in services:
-        if (other := hosts.setdefault(service.host, service.namespace)) != service.namespace:
-            named |= {other, service.namespace}
-    return frozenset(named)
-
-
-def _visible_services(services: tuple[Service, ...], namespace: str) -> tuple[Service, ...]:
-    """Those exported to `namespace`, each host once: its own before any other, else the first namespace's."""
-    seen = [s for s in services if "*" in s.export_to or namespace in s.export_to]
-    found: dict[str, Service] = {}
-    for service in seen:
-        if service.namespace == namespace or service.host not in found:
-            found[service.host] = service
-    return services if len(found) == len(services) else tuple(found.values())
-
-
-def _visible(namespace: str, documents: tuple[Document, ...], memo: Memo) -> tuple[Document, ...]:
-    return memo(_visible_documents, documents, _seer(namespace, memo(_exported_documents, documents)))
-
-
-def _exported_documents(documents: tuple[Document, ...]) -> frozenset[str]:
-    """Namespaces that see other documents than everybody does."""
-    return frozenset(
-        name for document in documents if (names := _document_export(document)) != ("*",) for name in names
-    )
-
-
-def _visible_documents(documents: tuple[Document, ...], namespace: str) -> tuple[Document, ...]:
-    """Those exported to `namespace`: its private ones, then those that name it, then public ones (Istio's order)."""
-    exports = [(document, _document_export(document)) for document in documents]
-    seen = [(document, names) for document, names in exports if "*" in names or namespace in names]
-    return tuple(document for document, names in sorted(seen, key=lambda pair: _rank(*pair)))
-
-
-def _rank(document: Document, names: tuple[str, ...]) -> int:
-    if names == ("*",):
-        return 2
-    return 0 if names == (document.namespace,) else 1
-
-
-def _document_export(document: Document) -> tuple[str, ...]:
-    return export_to(document, cast("DestinationRuleSpec | VirtualServiceSpec", document.spec).export_to)
-
-
-def _foreign_rules(rules: Rules, names: Names, root: str) -> dict[str, tuple[Document, ...]]:
-    """By namespace, its rules for services of others: its callers meet them, others do not."""
-    found: dict[str, list[Document]] = {}
-    for (namespace, host), documents in rules.by_target.items():
-        if host and namespace != root and names.namespace_of.get(host) != namespace:
-            found.setdefault(namespace, []).extend(documents)
-    return {namespace: tuple(documents) for namespace, documents in found.items()}
-
-
-def _clashes(services: tuple[Service, ...], entries: tuple[Document, ...]) -> tuple[Problem, ...]:
-    """Services whose host or spelling another service has."""
-    document_of = {document.origin: document for document in entries}
-    place_of = {service: Place(document_of[service.origins[0]]).at("hosts") for service in services}
-    first: dict[str, Service] = {}
-    problems = []
-    for service in services:
-        winner = first.setdefault(service.host, service)
-        if winner is not service:
-            message = (
-                f"{winner.host} is defined by {winner.origins[0]} too: only callers of {service.namespace} see this"
+    def _clash(self, host: str) -> Outcome[None] | None:
+        """What to say of services with one host in several namespaces."""
+        found = self._services.named(host)
+        if len(found) < 2:
+            return None
+        first, *others = found
+        winner = self._services.definition(first).origin
+        problems = [
+            Place(self._services.definition(service))
+            .at("hosts")
+            .warning(
+                "host-clash",
+                f"{host} is defined by {winner} too: only callers of namespace {service.namespace} see this one",
+                f"call it {host}.{service.namespace}, or another name of its own",
             )
-            fix = f"call it {service.host}.{service.namespace} or another name of its own"
-            problems.append(place_of[service].warning("host-clash", message, fix))
-    _, clashes = domains(_pairs(tuple(first.values())), EVERYBODY)
-    for name, loser, winner_host in clashes:
-        message = f"{name} means the service {winner_host}, which is called so, and not {loser}"
-        problems.append(place_of[first[loser]].warning("name-clash", message, "rename one of the two services"))
-    return tuple(problems)
+            for service in others
+        ]
+        return Outcome(None, tuple(problems))
+
+    def _respell(self, hosts: Iterable[str]) -> None:
+        """Let services with full names answer to their first part in their own namespace (Istio's rule)."""
+        for host in self._bare.remake(hosts, self._with_bare_name):
+            known = host in self._bare.rows
+            self._bare_hosts.put(host, (split(host, EVERYBODY)[1],) if known else ())
+
+    def _with_bare_name(self, host: str) -> Outcome[VirtualHost] | None:
+        found = self._default.virtual_hosts.get(host)
+        short, namespace = split(host, EVERYBODY)
+        if found is None or found.backend is None or short in self._hosts:
+            return None
+        return self._memo(_with_domain, found, short) if short in spellings(host, namespace, namespace) else None
+
+    def _scope(self, namespace: str) -> Scope:
+        sight = self._sights.get(namespace)
+        if sight is not None:
+            return sight.scope
+        default, scope = self._plain.get(namespace, (None, None))
+        if default is not self.default or scope is None:
+            scope = self._plain_scope(namespace)
+            self._plain[namespace] = self.default, scope
+        return scope
+
+    def _plain_scope(self, namespace: str) -> Scope:
+        own = {host: self._bare.rows[host].value for host in self._bare_hosts.under(namespace)}
+        hosts = tuple({**self._default.virtual_hosts, **own}.values()) if own else self.default.virtual_hosts
+        return Scope(namespace, self.default.backends, hosts)
+
+
+def _with_domain(found: VirtualHost, name: str) -> Outcome[VirtualHost]:
+    return Outcome(replace(found, domains=(*found.domains, name)))
+
+
+def _seen_apart(services: Iterable[Service]) -> set[str]:
+    """Namespaces that do not see what everybody sees of the services of one host."""
+    found = list(services)
+    apart = {namespace for service in found for namespace in _named(service.export_to)}
+    return apart | {service.namespace for service in found} if len(found) > 1 else apart
+
+
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+    return () if names == PUBLIC else names
+
+
+def _seen_from(change: Change, namespace: str) -> Change:
+    rules, virtual_services = _visible(change.rules, namespace), _visible(change.virtual_services, namespace)
+    return Change(change.hosts, rules, virtual_services)
+
+
+def _visible(diff: Diff, namespace: str) -> Diff:
+    removed = frozenset(document for document in diff.removed if is_exported(export_to(document), namespace))
+    added = frozenset(document for document in diff.added if is_exported(export_to(document), namespace))
+    return Diff(removed, added)

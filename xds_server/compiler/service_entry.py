@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
+from xds_server.compiler.export import export_to
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.workload_entry import Pool, endpoint, entry_endpoint, is_address, pools, sorted_labels
-from xds_server.memo import Memo
+from xds_server.compiler.workload_entry import endpoint, entry_endpoint, is_address, sorted_labels
 from xds_server.mesh.host import normal
-from xds_server.mesh.service import Endpoint, Port, Protocol, Resolution, Service
+from xds_server.mesh.service import Endpoint, Labels, Port, Protocol, Resolution, Service
 from xds_server.policy.document import Document
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
 from xds_server.problem import Problem
 
 BY_NAME = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})
 """Resolutions under which an endpoint's address may be a DNS name."""
-NO_WORKLOADS = Pool()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Claim:
     """A service as one document defines it. Compared by identity."""
 
-    service: Service
+    made: Outcome[Service]
     document: Document
 
 
-def services(
-    entries: Iterable[Document], workload_entries: tuple[Document, ...], memo: Memo
-) -> Outcome[tuple[Service, ...]]:
-    """Every service, sorted by (host, namespace), each pair once."""
-    pool_of = {namespace: memo(Pool, documents) for namespace, documents in memo(pools, workload_entries).items()}
-    chosen = memo.each(_chosen, ((entry, pool_of.get(entry.namespace, NO_WORKLOADS)) for entry in entries))
-    made = tuple(memo.each(_claims, ((call[0], workloads) for call, workloads in chosen.items())).values())
-    single, shared = memo(_by_host, made)
-    joined = tuple(memo.each(_joined, ((group,) for group in shared)).values())
-    problems = [problem for outcome in (*made, *joined) if outcome.problems for problem in outcome.problems]
-    return Outcome(memo(_in_order, single, joined), tuple(problems))
-
-
-def export_to(document: Document, written: Iterable[str]) -> tuple[str, ...]:
-    """Namespaces that may see a document's objects: ("*",) when nothing is written, "." resolved, () for "~"."""
-    names = {document.namespace if name == "." else name for name in written} or {"*"}
-    return ("*",) if "*" in names else tuple(sorted(names - {"~"}))
-
-
-def _chosen(document: Document, pool: Pool) -> tuple[Document, ...]:
+def selected_labels(document: Document) -> Labels:
+    """The labels that a ServiceEntry chooses WorkloadEntries by; () when it has no selector."""
     selector = _spec(document).workload_selector
-    return pool.choose(selector.labels) if selector else ()
+    return sorted_labels(selector.labels) if selector else ()
 
 
-def _claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple[Claim, ...]]:
+def claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple[Claim, ...]]:
     """The services of one document, served by the WorkloadEntries that it chose."""
     spec = _spec(document)
     ports = _ports(document)
@@ -61,7 +41,7 @@ def _claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tupl
     selected = [(workload, entry_endpoint(workload)) for workload in workloads]
     usable = [(workload, found) for workload, found in selected if _usable(found, resolution)]
     endpoints = (*inline, *(found for _, found in usable))
-    selector = sorted_labels(spec.workload_selector.labels) if spec.workload_selector else ()
+    selector = selected_labels(document)
     made = (
         Service(
             host=normal(host),
@@ -71,7 +51,7 @@ def _claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tupl
             endpoints=endpoints or _itself(normal(host), document),
             addresses=tuple(spec.addresses),
             selector=selector,
-            export_to=export_to(document, spec.export_to),
+            export_to=export_to(document),
             external=spec.location is Location.MESH_EXTERNAL,
             subject_alt_names=tuple(spec.subject_alt_names),
             origins=(document.origin, *(workload.origin for workload, _ in usable)),
@@ -79,8 +59,8 @@ def _claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tupl
         for host in spec.hosts
     )
     skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
-    claims = tuple(Claim(service, document) for service in made)
-    return Outcome(claims, (*ports.problems, *skipped, *_selects_nothing(document, workloads)))
+    found = tuple(Claim(Outcome(service), document) for service in made)
+    return Outcome(found, (*ports.problems, *skipped, *_selects_nothing(document, workloads)))
 
 
 def _ports(document: Document) -> Outcome[tuple[Port, ...]]:
@@ -128,32 +108,15 @@ def _selects_nothing(document: Document, workloads: tuple[Document, ...]) -> lis
     return [Place(document).at("workloadSelector").warning("selects-nothing", message, fix)]
 
 
-def _by_host(
-    made: tuple[Outcome[tuple[Claim, ...]], ...],
-) -> tuple[tuple[Service, ...], tuple[tuple[Claim, ...], ...]]:
-    """Services that have their (host, namespace) alone, and the groups that share one."""
-    groups: dict[tuple[str, str], list[Claim]] = {}
-    for outcome in made:
-        for claim in outcome.value:
-            groups.setdefault((claim.service.host, claim.service.namespace), []).append(claim)
-    single = tuple(group[0].service for group in groups.values() if len(group) == 1)
-    return single, tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
-def _in_order(single: tuple[Service, ...], joined: tuple[Outcome[Service], ...]) -> tuple[Service, ...]:
-    services = (*single, *(outcome.value for outcome in joined))
-    return tuple(sorted(services, key=lambda service: (service.host, service.namespace)))
-
-
-def _joined(claims: tuple[Claim, ...]) -> Outcome[Service]:
+def joined(claims: tuple[Claim, ...]) -> Outcome[Service]:
     """One service out of several for one host and namespace: endpoints and ports joined, all else from the first.
 
     Istio joins the endpoints and silently keeps the first of what clashes.
     """
     first, *others = claims
-    service = first.service
+    service = first.made.value
     for claim in others:
-        service = _with(service, claim.service)
+        service = _with(service, claim.made.value)
     problems = tuple(
         Place(claim.document)
         .at("hosts")

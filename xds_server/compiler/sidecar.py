@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.workload_entry import sorted_labels
-from xds_server.memo import Memo
 from xds_server.mesh.service import Port, Protocol
 from xds_server.mesh.sidecar import IngressListener, OutboundPolicy, Sidecar
 from xds_server.policy.document import Document
 from xds_server.policy.sidecar import IstioIngressListener, SidecarSpec
 
 
-def sidecars(documents: Iterable[Document], memo: Memo) -> Outcome[tuple[Sidecar, ...]]:
-    """All of them, those with a selector first, else in the order given."""
-    made = list(memo.each(_sidecar, ((document,) for document in documents)).values())
-    problems = tuple(problem for outcome in made for problem in outcome.problems)
-    return Outcome(tuple(sorted((outcome.value for outcome in made), key=lambda s: not s.selector)), problems)
-
-
-def _sidecar(document: Document) -> Outcome[Sidecar]:
+def sidecar(document: Document) -> Outcome[Sidecar]:
+    """What one document says of the proxies that it selects."""
     spec = cast("SidecarSpec", document.spec)
     written = spec.outbound_traffic_policy
     hosts = [host for listener in spec.egress for host in listener.hosts]

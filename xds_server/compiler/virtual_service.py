@@ -6,54 +6,21 @@ better than Istio's sidecars, which obey the oldest and drop the rest in silence
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.compiler.shadow import Earlier
-from xds_server.memo import Memo
-from xds_server.mesh.host import Names, covers, is_wildcard, normal
+from xds_server.mesh.host import Names, candidates, normal
 from xds_server.mesh.route import Backend, Destination, VirtualHost
 from xds_server.mesh.service import Protocol, Service
 from xds_server.policy.document import Document
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
 
-NO_NAMES = Names(())
-"""Stands for the known names where none is looked for, so that a new service disturbs nobody's routes."""
-
 Routes = Outcome[tuple[Bound, ...]]
 """The routes of one VirtualService, as one namespace sees them."""
-
-
-class Claims:
-    """The VirtualServices that one namespace may see, by what they are for. Compared by identity."""
-
-    def __init__(self, documents: Sequence[Document], targets: Sequence[tuple[str, ...]]) -> None:
-        """`targets`: for each document its hosts, those of services resolved."""
-        self.documents = tuple(document for document, hosts in zip(documents, targets, strict=True) if hosts)
-        found: dict[str, list[Document]] = {}
-        for document, hosts in zip(documents, targets, strict=True):
-            for host in hosts:
-                found.setdefault(host, []).append(document)
-        self.by_host = {host: tuple(documents) for host, documents in found.items()}
-        self._wildcards = sorted(filter(is_wildcard, found), key=lambda host: (-len(host), host))
-
-    def documents_for(self, host: str, namespace: str) -> tuple[Document, ...]:
-        """Those in force for a service, in order of precedence: for its own host, else for the longest wildcard."""
-        own = self.by_host.get(host)
-        if own is not None or not self._wildcards:
-            return own or ()
-        return next((self.by_host[w] for w in self._wildcards if covers(w, host, namespace)), ())
-
-    def without_service(self, names: Names) -> list[str]:
-        """Hosts and wildcards that mean no service at all, sorted."""
-        return sorted(
-            host
-            for host in self.by_host
-            if host not in names.namespace_of and not (is_wildcard(host) and names.covered(host))
-        )
 
 
 def targets(document: Document, names: Names) -> tuple[str, ...]:
@@ -69,95 +36,54 @@ def targets(document: Document, names: Names) -> tuple[str, ...]:
     )
 
 
-def virtual_hosts(
-    backends: Mapping[str, Backend],
-    domains: Mapping[str, tuple[str, ...]],
-    claims: Claims,
-    names: Names,
-    memo: Memo,
-) -> Outcome[tuple[VirtualHost, ...]]:
-    """Every HTTP host of one namespace's callers, sorted by host.
-
-    `domains` may leave hosts out: then only those that it has are made.
-    """
-    routes = _routes(claims, backends, names, memo)
-    calls = [
-        (host, spelled, backend, tuple([routes[d] for d in claims.documents_for(host, backend.service.namespace)]))
-        for host, spelled in domains.items()
-        if _speaks_http((backend := backends[host]).service)
-    ]
-    made = list(memo.each(_virtual_host, calls).values())
-    problems = [p for outcome in (*routes.values(), *made) if outcome.problems for p in outcome.problems]
-    return Outcome(tuple([outcome.value for outcome in made]), tuple(problems))
+def host_candidates(document: Document) -> tuple[str, ...]:
+    """The service hosts that `targets` and `destinations` may find."""
+    spec = _spec(document)
+    names = (*spec.hosts, *destination_names(spec.http))
+    return tuple(host for name in names for host in candidates(name, document.namespace))
 
 
-def virtual_hosts_without_service(
-    backends: Mapping[str, Backend],
-    domains: Mapping[str, tuple[str, ...]],
-    claims: Claims,
-    names: Names,
-    memo: Memo,
-) -> Outcome[tuple[VirtualHost, ...]]:
-    """The hosts of VirtualServices that mean no service, each answering to itself unless a service does already."""
-    strange = memo(_strange, claims, names)
-    if not strange:
-        return Outcome(())
-    taken = {name for spelled in domains.values() for name in spelled}
-    routes = _routes(claims, backends, names, memo)
-    made = [
-        memo(_virtual_host, host, (host,), None, tuple([routes[document] for document in claims.by_host[host]]))
-        for host in strange
-        if host not in taken
-    ]
-    speakers = ((document, host, names) for host in strange for document in claims.by_host[host])
-    problems = [p for outcome in made for p in outcome.problems]
-    return Outcome(
-        tuple(outcome.value for outcome in made), (*problems, *memo.each(_means_no_service, speakers).values())
-    )
-
-
-def _strange(claims: Claims, names: Names) -> tuple[str, ...]:
-    return tuple(claims.without_service(names))
-
-
-def _speaks_http(service: Service) -> bool:
-    return any(port.protocol.is_http or port.protocol is Protocol.AUTO for port in service.ports)
-
-
-def _routes(
-    claims: Claims, backends: Mapping[str, Backend], names: Names, memo: Memo
-) -> dict[Document, Outcome[tuple[Bound, ...]]]:
-    """The routes of every VirtualService that sidecars obey, remade only when a backend that it names is another."""
-    wanted = memo.each(_destination_hosts, ((document, names) for document in claims.documents))
-    calls = []
-    for (document, _), hosts in wanted.items():
-        found = tuple([backends.get(host) for host in hosts])
-        calls.append((document, found, names if None in found else NO_NAMES))
-    return {call[0]: outcome for call, outcome in memo.each(_bound, calls).items()}
-
-
-def _destination_hosts(document: Document, names: Names) -> tuple[str, ...]:
+def destinations(document: Document, names: Names) -> tuple[str, ...]:
+    """The service host of each destination name, in the order of `destination_names`; "" for one that is unknown."""
     written = destination_names(_spec(document).http)
     return tuple(names.resolve(name, document.namespace) or "" for name in written)
 
 
-def _bound(document: Document, backends: tuple[Backend | None, ...], names: Names) -> Routes:
-    """`backends`: what the document's destination names mean, in order."""
+def routes(document: Document, backends: tuple[Backend | None, ...], known: tuple[str, ...]) -> Routes:
+    """The routes of one VirtualService.
+
+    Args:
+        document: the VirtualService.
+        backends: what `destinations` are, in order.
+        known: every host, sorted; () will do when all destinations are known.
+    """
     rules = _spec(document).http
-    known = Known(dict(zip(destination_names(rules), backends, strict=True)), names)
+    found = Known(dict(zip(destination_names(rules), backends, strict=True)), known)
     placed = [(rule, Place(document).at("http", index)) for index, rule in enumerate(rules)]
-    routes = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, known))
-    return Outcome(routes, tuple(problem for rule, place in placed for problem in rule_problems(rule, place, known)))
+    made = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
+    return Outcome(made, tuple(problem for rule, place in placed for problem in rule_problems(rule, place, found)))
 
 
-def _virtual_host(
-    host: str, domains: tuple[str, ...], backend: Backend | None, documents: tuple[Routes, ...]
-) -> Outcome[VirtualHost]:
-    """`documents`: the routes of each VirtualService for the host, in order of precedence."""
+def speaks_http(service: Service) -> bool:
+    """Whether a service has a port that HTTP hosts are for."""
+    return any(port.protocol.is_http or port.protocol is Protocol.AUTO for port in service.ports)
+
+
+def virtual_host(backend: Backend, domains: tuple[str, ...], documents: tuple[Routes, ...]) -> Outcome[VirtualHost]:
+    """The host of a service; `documents` are the routes of each VirtualService for it, in order of precedence."""
     kept, problems = _merged([outcome.value for outcome in documents])
-    if backend is not None:
-        problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
-    return Outcome(VirtualHost(host, domains, backend, tuple(bound.route for bound in kept)), tuple(problems))
+    problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
+    found = VirtualHost(backend.service.host, domains, backend, tuple(bound.route for bound in kept))
+    return Outcome(found, tuple(problems))
+
+
+def strange_host(
+    host: str, documents: tuple[Document, ...], routes: tuple[Routes, ...], known: tuple[str, ...]
+) -> Outcome[VirtualHost]:
+    """A host that no service has, with the VirtualServices that speak of it; `known` are the hosts of services."""
+    kept, problems = _merged([outcome.value for outcome in routes])
+    strange = [_means_no_service(document, host, known) for document in documents]
+    return Outcome(VirtualHost(host, (host,), None, tuple(bound.route for bound in kept)), (*strange, *problems))
 
 
 def _merged(documents: Iterable[Sequence[Bound]]) -> tuple[list[Bound], list[Problem]]:
@@ -214,10 +140,10 @@ def _port_numbers(backend: Backend) -> Iterable[int]:
     return backend.service.port_by_number
 
 
-def _means_no_service(document: Document, host: str, names: Names) -> Problem:
+def _means_no_service(document: Document, host: str, known: tuple[str, ...]) -> Problem:
     index = next((i for i, name in enumerate(_spec(document).hosts) if normal(name) == host), 0)
     message = f"no service is called {host}: only plain HTTP requests on port 80 that name it meet these routes"
-    fix = nearest(host, names.namespace_of, "a ServiceEntry for")
+    fix = nearest(host, known, "a ServiceEntry for")
     return Place(document).at("hosts", index).warning("unknown-host", message, fix)
 
 

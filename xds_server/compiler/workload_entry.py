@@ -6,7 +6,7 @@ The same shape stands inline in ServiceEntry.endpoints; both become endpoints he
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 from xds_server.mesh.service import Endpoint, Labels, Locality
@@ -17,33 +17,6 @@ DRAINING = "xds-server.io/draining"
 """Label or annotation of a WorkloadEntry: "true" takes no new requests and lets open ones finish."""
 TLS_MODE = "security.istio.io/tlsMode"
 LOCALITY_LABELS = ("topology.istio.io/locality", "istio-locality")
-
-
-class Pool:
-    """The WorkloadEntries of one namespace, found by their labels. Compared by identity."""
-
-    def __init__(self, documents: Iterable[Document] = ()) -> None:
-        self._labels: dict[Document, Mapping[str, str]] = {}
-        self._by_pair: dict[tuple[str, str], list[Document]] = {}
-        for document in documents:
-            labels = labels_of(document)
-            self._labels[document] = labels
-            for pair in labels.items():
-                self._by_pair.setdefault(pair, []).append(document)
-
-    def choose(self, selector: Mapping[str, str]) -> tuple[Document, ...]:
-        """Those that carry every pair of `selector`, in order of precedence; none for an empty selector."""
-        pairs = sorted(selector.items(), key=lambda pair: len(self._by_pair.get(pair, ())))
-        candidates = self._by_pair.get(pairs[0], []) if pairs else []
-        return tuple(d for d in candidates if all(self._labels[d].get(key) == value for key, value in pairs[1:]))
-
-
-def pools(documents: tuple[Document, ...]) -> dict[str, tuple[Document, ...]]:
-    """WorkloadEntries by namespace."""
-    found: dict[str, list[Document]] = {}
-    for document in documents:
-        found.setdefault(document.namespace, []).append(document)
-    return {namespace: tuple(members) for namespace, members in found.items()}
 
 
 def labels_of(document: Document) -> dict[str, str]:

@@ -21,26 +21,29 @@ DOMAIN = "cluster.local"
 
 
 class Names:
-    """The hosts that one namespace may see, each with the namespace of its service. Compared by identity."""
+    """The hosts that one namespace may see, each with the namespace of its service."""
 
-    def __init__(self, services: tuple[tuple[str, str], ...]) -> None:
-        """`services` are (host, namespace) pairs, each host once."""
-        self.namespace_of: Mapping[str, str] = dict(services)
+    def __init__(self, namespace_of: Mapping[str, str]) -> None:
+        """`namespace_of` is looked at whenever something is asked; its owner may change it in between."""
+        self._namespace_of = namespace_of
 
     def resolve(self, name: str, namespace: str) -> str | None:
         """The service host that `name` means in a document of `namespace`; None when no service has it."""
         name = normal(name)
-        if name in self.namespace_of:
+        if name in self._namespace_of:
             return name
         short, where = split(name, namespace)
-        if self.namespace_of.get(short) == where:
+        if short and self._namespace_of.get(short) == where:
             return short
         full = f"{short}.{where}.svc.{DOMAIN}"
-        return full if full in self.namespace_of else None
+        return full if full in self._namespace_of else None
 
-    def covered(self, pattern: str) -> list[str]:
-        """Every host that the wildcard `pattern` covers, sorted."""
-        return sorted(host for host, namespace in self.namespace_of.items() if covers(pattern, host, namespace))
+
+def candidates(name: str, namespace: str) -> tuple[str, ...]:
+    """Every host that `name` may mean in a document of `namespace`, whichever of them services have."""
+    name = normal(name)
+    short, where = split(name, namespace)
+    return (name, short, f"{short}.{where}.svc.{DOMAIN}") if short else (name,)
 
 
 def normal(name: str) -> str:
@@ -84,23 +87,3 @@ def spellings(host: str, namespace: str, viewer: str) -> tuple[str, ...]:
     short, where = parts[0], parts[1]
     bare = (short,) if where == viewer else ()
     return host, f"{short}.{where}.svc", f"{short}.{where}", *bare
-
-
-Clash = tuple[str, str, str]
-"""A name, the host that could have answered to it, and the host that does."""
-
-
-def domains(services: tuple[tuple[str, str], ...], viewer: str) -> tuple[dict[str, tuple[str, ...]], tuple[Clash, ...]]:
-    """Which names each host answers to, every name given once, and what was lost to another host.
-
-    `services` are (host, namespace) pairs, each host once. The host of a service belongs to it whatever else it could
-    mean; any other spelling to the first in the order given.
-    """
-    owner = {host: host for host, _ in services}
-    found: dict[str, tuple[str, ...]] = {}
-    clashes: list[Clash] = []
-    for host, namespace in services:
-        names = spellings(host, namespace, viewer)
-        found[host] = tuple(name for name in names if owner.setdefault(name, host) == host)
-        clashes += [(name, host, owner[name]) for name in names if owner[name] != host]
-    return found, tuple(clashes)
