@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -65,6 +65,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(alias_generator=lambda name: f"{name}InIstio", validate_by_name=True)
     host: str
+    timeouts: tuple[timedelta, ...] = ()
     other: str = "left out"
 
 
@@ -75,7 +76,7 @@ def document(kind: str, name: str) -> Document:
         kind=kind,
         namespace="shop",
         name=name,
-        spec=Spec(host="reviews"),
+        spec=Spec(host="reviews", timeouts=(timedelta(seconds=5), timedelta(milliseconds=1500), timedelta(0))),
         origin=ORIGIN,
         positions=Positions(1, 1),
         created=NOON,
@@ -219,7 +220,7 @@ async def test_configz_gives_kubernetes_objects() -> None:
             "creationTimestamp": "2026-01-02T12:00:00Z",
             "labels": {"a": "b"},
         },
-        "spec": {"hostInIstio": "reviews"},
+        "spec": {"hostInIstio": "reviews", "timeoutsInIstio": ["5s", "1.5s", "0s"]},
     }
 
 

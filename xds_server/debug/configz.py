@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from xds_server.policy.document import Document
 
@@ -25,5 +26,16 @@ def _object(document: Document) -> dict[str, object]:
         "kind": document.kind,
         "metadata": metadata,
         # Only what the author wrote; the spelling is Istio's of today.
-        "spec": document.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        "spec": _json(document.spec.model_dump(by_alias=True, exclude_unset=True)),
     }
+
+
+def _json(value: object) -> object:
+    """Plain values as Istio writes them: a duration is "5s", where pydantic would write "PT5S"."""
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json(item) for item in value]
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
