@@ -38,3 +38,6 @@ class Memory(Generic[K, V]):
         if value is None:
             value = self._kept[key] = self._make(key)
         return value
+
+    def __len__(self) -> int:
+        return len(self._kept)

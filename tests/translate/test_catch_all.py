@@ -1,0 +1,62 @@
+"""Requests to hosts that no policy names."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.translate.shown import shown
+from xds_server.mesh.sidecar import OutboundPolicy
+from xds_server.mesh.view import View
+from xds_server.mesh.workload import Interception
+from xds_server.translate import names
+from xds_server.translate.catch_all import Unknown, catch_all, forward_proxy_itself, own_addresses, unknown_hosts
+
+CAPTURED = View()
+BOUND = View(interception=Interception.NONE, http_proxy_port=15080)
+
+
+def test_captured_requests_pass_through_to_where_they_were_going() -> None:
+    assert unknown_hosts(CAPTURED) is Unknown.ALLOW_ANY
+    assert Unknown.ALLOW_ANY.cluster == names.PASSTHROUGH_CLUSTER
+
+
+def test_forward_proxy_looks_unknown_hosts_up() -> None:
+    """Nothing was captured, so there is no original destination."""
+    assert unknown_hosts(BOUND, forward_proxy=True) is Unknown.ALLOW_ANY_DYNAMIC_DNS
+    assert Unknown.ALLOW_ANY_DYNAMIC_DNS.cluster == names.DYNAMIC_DNS_CLUSTER
+
+
+def test_port_bound_on_loopback_refuses_unknown_hosts() -> None:
+    """Looked up, a name for loopback would bring the request back to the same port, for ever."""
+    assert unknown_hosts(BOUND) is Unknown.BLOCK_ALL
+
+
+@pytest.mark.parametrize("forward_proxy", [True, False])
+@pytest.mark.parametrize("interception", Interception)
+def test_registry_only_refuses_unknown_hosts_everywhere(interception: Interception, *, forward_proxy: bool) -> None:
+    view = View(interception=interception, outbound_policy=OutboundPolicy.REGISTRY_ONLY)
+
+    assert unknown_hosts(view, forward_proxy=forward_proxy) is Unknown.BLOCK_ALL
+
+
+def test_refused_host_answers_502() -> None:
+    """Istio's status."""
+    found = shown(catch_all(Unknown.BLOCK_ALL))
+
+    assert found["name"] == "block_all"
+    assert found["domains"] == ["*"]
+    assert found["routes"][0]["direct_response"] == {"status": 502}
+
+
+def test_request_let_through_has_no_limit_of_time() -> None:
+    (route,) = shown(catch_all(Unknown.ALLOW_ANY))["routes"]
+
+    assert (route["route"]["cluster"], route["route"]["timeout"]) == (names.PASSTHROUGH_CLUSTER, "0s")
+
+
+def test_forward_proxy_asked_for_itself_refuses() -> None:
+    """It would ask itself, and so on."""
+    found = shown(forward_proxy_itself(own_addresses(BOUND)))
+
+    assert found["domains"] == ["127.0.0.1:15080", "localhost:15080"]
+    assert found["routes"][0]["direct_response"]["status"] == 502
