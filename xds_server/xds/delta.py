@@ -37,13 +37,13 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
     def _resolve(self, channel: Channel, wanted: ResourceSet) -> None:
         """What the peer holds in our version it need not get; all else that it names is sent or removed.
 
-        A name with a tombstone is unknown whatever the peer says: it may have accepted it from a refused response.
+        A name with a tombstone stays unknown whatever the peer says: it may have taken it from a refused response.
         """
         claim = channel.claim if isinstance(channel.claim, Mapping) else {}
         held = frozenset(
             name
             for name, version in claim.items()
-            if (resource := wanted.get(name)) and resource.version == version and name not in channel.unknown
+            if (resource := wanted.get(name)) and resource.version == version
         )
         channel.unknown |= channel.subscription.covered(frozenset(claim)) - held
         channel.sent = channel.acked = wanted.selection(held)

@@ -35,9 +35,9 @@ class SotwStream(Stream[SotwRequest, SotwResponse]):
         channel.subscribe(after)
 
     def _resolve(self, channel: Channel, wanted: ResourceSet) -> None:
-        """A peer that has everything is not told again, unless part of a refused response may have changed it."""
+        """A peer that has everything is not told again, unless a refused response left something unknown."""
         pure_wildcard = channel.subscription.wildcard and not channel.subscription.names
-        if channel.url in _WHOLE and pure_wildcard and not channel.unknown and channel.claim == wanted.version:
+        if channel.url in _WHOLE and pure_wildcard and channel.claim == wanted.version:
             channel.settle(wanted, frozenset())
             channel.acked_version = wanted.version
 
