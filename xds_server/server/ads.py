@@ -80,7 +80,9 @@ class AdsService:
         try:
             await self._serve(method, call, peer)
         except ProtocolViolation as violation:
-            log.info("stream refused", peer=peer.address, status=violation.status, reason=str(violation))
+            # Sending a whole fleet away for now is our doing and no news; what a peer did wrong is.
+            level = log.debug if violation.status == "UNAVAILABLE" else log.info
+            level("stream refused", peer=peer.address, status=violation.status, reason=str(violation))
             await self._abort(call, violation.status, str(violation))
         except Exception:
             log.exception("stream failed", peer=peer.address, method=method.path)
@@ -121,7 +123,7 @@ class AdsStream:
         self._pending: Snapshot | None = None
         self._refusal: ProtocolViolation | None = None
         self._wake = asyncio.Event()
-        self._stall = StallWatch(service.stall_limit, self._stalled)
+        self._stall = StallWatch(service.stall_limit, self._stalled, asyncio.get_running_loop())
 
     async def read(self) -> SotwRequest | DeltaRequest | None:
         """The next request; None when the peer has left.

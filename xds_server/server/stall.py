@@ -15,13 +15,14 @@ class StallWatch:
 
     Args:
         limit: seconds that a write may wait without a sign of life.
-        stalled: called once when one has; the watch is over then.
+        stalled: called when one has.
+        loop: whose clock and timers it uses.
     """
 
-    def __init__(self, limit: float, stalled: Callable[[], None]) -> None:
+    def __init__(self, limit: float, stalled: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self._limit = limit
         self._stalled = stalled
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._alive_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.writing = False

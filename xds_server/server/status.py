@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -124,12 +124,12 @@ class StreamRecord:
     subscriptions: Callable[[], Mapping[str, tuple[int, bool]]]
     board: StatusBoard
     opened_at: float
-    types: dict[str, _TypeRecord] = field(default_factory=dict)
+    types: defaultdict[str, _TypeRecord] = field(default_factory=lambda: defaultdict(_TypeRecord))
     is_due: bool = False
 
     def sent(self, response: SotwResponse | DeltaResponse, size: int) -> None:
         """A response of `size` bytes is being written."""
-        record = self.types.setdefault(response.type_url, _TypeRecord())
+        record = self.types[response.type_url]
         record.sent_nonce, record.sent_version, record.sent_at = response.nonce, response.version, self.board.clock()
         record.pushes += 1
         self.board.pushes[response.type_url] += 1
@@ -137,7 +137,7 @@ class StreamRecord:
 
     def acked(self, acked: Acked) -> None:
         """The peer took a response whole."""
-        record = self.types.setdefault(acked.type_url, _TypeRecord())
+        record = self.types[acked.type_url]
         if acked.nonce == record.sent_nonce:
             record.acked_version = record.sent_version
         record.answered_nonce = record.acked_nonce = acked.nonce
@@ -148,7 +148,7 @@ class StreamRecord:
 
     def nacked(self, nacked: Nacked) -> Refusal:
         """The peer refused a response; gives back what may be told of it."""
-        record = self.types.setdefault(nacked.type_url, _TypeRecord())
+        record = self.types[nacked.type_url]
         record.answered_nonce, record.refusal = nacked.nonce, refusal(nacked)
         record.nacks += 1
         self.board.last_answer = self.board.clock()
