@@ -16,6 +16,9 @@ $(BIN)/.installed: pyproject.toml
 
 install: $(BIN)/.installed  ## the package and everything its tests need, into .venv
 
+demo: install  ## the mesh on this machine: real Envoys and a story that checks itself (HOLD=1 stays up)
+	$(BIN)/xds-server demo $(if $(HOLD),--hold)
+
 lint: install  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -27,4 +30,4 @@ test: lint  ## everything: lint, types, and all tests against real Envoys
 protos: install  ## compile protos/ into xds_server/_proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/xds_server/_proto/*.proto
 
-.PHONY: protos help install lint test
+.PHONY: help install demo lint test protos
