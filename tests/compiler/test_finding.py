@@ -1,0 +1,52 @@
+"""How findings are placed and worded."""
+
+from __future__ import annotations
+
+from tests.builders import document
+from xds_server.compiler.finding import Place, nearest
+from xds_server.problem import Severity
+
+DOCUMENT = document("""
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata: {name: reviews, namespace: shop}
+    spec:
+      hosts: [reviews]
+      http:
+      - route:
+        - destination:
+            host: reviews
+    """)
+
+
+def test_finding_names_document_line_column_and_field() -> None:
+    problem = Place(DOCUMENT).at("http", 0, "route", 0, "destination", "host").warning("some-code", "is odd", "mend it")
+
+    assert (problem.file, problem.line, problem.column) == ("test.yaml", 10, 9)
+    assert (problem.kind, problem.namespace, problem.name) == ("VirtualService", "shop", "reviews")
+    assert problem.field == "spec.http[0].route[0].destination.host"
+    assert (problem.severity, problem.code, problem.fix) == (Severity.WARNING, "some-code", "mend it")
+
+
+def test_finding_about_what_is_left_out_stands_where_it_would_be() -> None:
+    problem = Place(DOCUMENT).at("http", 0, "route", 0, "destination", "subset").note("some-code", "is left out")
+
+    assert (problem.line, problem.severity) == (9, Severity.NOTE)
+
+
+def test_error_has_its_severity() -> None:
+    assert Place(DOCUMENT).error("some-code", "is wrong").severity is Severity.ERROR
+
+
+def test_fix_names_the_nearest_known_names() -> None:
+    assert nearest("revews", ["productpage", "reviews"], "a ServiceEntry for") == "did you mean reviews?"
+
+
+def test_fix_says_how_to_define_a_name_that_is_like_no_other() -> None:
+    assert nearest("zzz", ["reviews"], "a subset") == "define a subset zzz, or correct the name"
+
+
+def test_nearest_name_is_found_among_thousands() -> None:
+    known = sorted([*(f"service-{number}" for number in range(5000)), "reviews"])
+
+    assert nearest("revews", known, "a ServiceEntry for") == "did you mean reviews?"
