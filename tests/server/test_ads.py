@@ -274,6 +274,22 @@ async def test_stream_that_ends_leaves_nothing_behind(path: str, leave: Callable
         assert not server.board.proxies()
 
 
+@BOTH
+async def test_peer_that_leaves_in_the_middle_of_a_write_is_no_failure(path: str) -> None:
+    async with serving(cluster("a", b"x" * (8 << 20))) as server, channel(server) as connection:
+        with capture_logs() as logs:
+            for _ in range(30):
+                client = Client(connection, path)
+                written = server.board.sent_bytes
+                await client.ask(type_url.CLUSTER)
+                await until(lambda before=written: server.board.sent_bytes > before)  # type: ignore[misc]
+                client.call.cancel()
+            await until(lambda: not server.hub.proxies())
+
+    assert logs == []
+    assert "INTERNAL" not in server.board.totals().ended
+
+
 async def test_nack_is_kept_with_its_text_redacted_and_is_not_answered() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----"
     async with serving(cluster("a")) as server, channel(server) as connection:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import grpc
@@ -90,7 +90,8 @@ class AdsService:
         except asyncio.CancelledError:
             self.board.ended("CANCELLED")
             raise
-        self.board.ended("OK")
+        else:
+            self.board.ended("OK")
 
     async def _serve(self, method: wire.Method, call: Any, peer: Peer) -> None:
         principal = self._authenticate(peer)
@@ -104,7 +105,8 @@ class AdsService:
 
     async def _abort(self, call: Any, status: str, text: str) -> None:
         self.board.ended(status)
-        await call.abort(grpc.StatusCode[status], text)
+        with suppress(grpc.aio.InternalError):  # the peer has left already
+            await call.abort(grpc.StatusCode[status], text)
 
 
 class AdsStream:
@@ -225,12 +227,14 @@ class AdsStream:
         self.refuse(ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading"))
 
     async def _write_all(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while (response := self._next()) is not None:
-                await self._write(response)
-            self._record.is_due = False
+        # gRPC fails a write to a peer that has just left; the reader hears of that too, and ends the stream.
+        with suppress(grpc.aio.InternalError):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while (response := self._next()) is not None:
+                    await self._write(response)
+                self._record.is_due = False
 
     def _next(self) -> SotwResponse | DeltaResponse | None:
         """What to write now. A snapshot is looked at only when nothing waits, so that the last one wins."""
