@@ -105,3 +105,20 @@ def virtual_host(to: Backend, *routes: Route) -> VirtualHost:
 def workload(name: str = "productpage", *, namespace: str = "default", locality: str = "", **labels: str) -> Workload:
     """A connected proxy's application."""
     return Workload(name, namespace, tuple(sorted(labels.items())), locality=Locality.parse(locality))
+
+
+def istio(kind: str, spec: str, *, name: str = "one", namespace: str = "default", metadata: str = "") -> str:
+    """The YAML of one document; `spec` and `metadata` (more of it) in YAML's flow form, without the outer braces."""
+    more = f", {metadata}" if metadata else ""
+    return (
+        f"---\napiVersion: networking.istio.io/v1\nkind: {kind}\n"
+        f"metadata: {{name: {name}, namespace: {namespace}{more}}}\nspec: {{{spec}}}\n"
+    )
+
+
+def entry(host: str = "reviews", spec: str = "endpoints: [{address: 10.0.0.1}]", *, namespace: str = "default") -> str:
+    """The YAML of a ServiceEntry with HTTP port 80, resolution STATIC and one endpoint unless `spec` says otherwise."""
+    ports = "" if "ports:" in spec else "ports: [{number: 80, name: http, protocol: HTTP}], "
+    resolution = "" if "resolution:" in spec else "resolution: STATIC, "
+    name = host.replace("*", "any")
+    return istio("ServiceEntry", f'hosts: ["{host}"], {ports}{resolution}{spec}', name=name, namespace=namespace)
