@@ -9,7 +9,7 @@ import betterproto2
 
 from xds_server.problem import Origin
 from xds_server.translate.encode import encode, length_delimited, type_url_of
-from xds_server.xds.resource import Resource
+from xds_server.xds.resource import Part, Resource
 
 ROUTE_CONFIGURATION_VIRTUAL_HOSTS = 2
 """Field number of envoy.config.route.v3.RouteConfiguration.virtual_hosts."""
@@ -38,9 +38,12 @@ def resource_of_bytes(
     body: bytes,
     refs: Iterable[tuple[str, str]] = (),
     origins: Iterable[Origin] = (),
+    *,
+    parts: tuple[Part, ...] = (),
 ) -> Resource:
     """A resource whose message is encoded already, such as what `join` gives."""
-    return Resource(type_url, name, content_version(body), body, tuple(sorted(set(refs))), tuple(sorted(set(origins))))
+    version, needs, made_from = content_version(body), tuple(sorted(set(refs))), tuple(sorted(set(origins)))
+    return Resource(type_url, name, version, body, needs, made_from, parts)
 
 
 def content_version(body: bytes) -> str:

@@ -8,7 +8,6 @@ it: where two hosts share one (a virtual IP), the first by name has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -32,21 +31,12 @@ from xds_server.translate.virtual_host import (
     http_ports,
 )
 from xds_server.xds import type_url
-from xds_server.xds.resource import Resource
+from xds_server.xds.resource import Part, Resource
 
 MAX_DIRECT_RESPONSE = 1024 * 1024
 """Bytes of a direct response's body: Istio's limit. Envoy's own is 4 KiB."""
 REMEMBERED = 128
 """Joined RouteConfigurations kept. Joining 1,000 hosts again takes about a millisecond."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Part:
-    """One virtual host as it stands in the bytes of its RouteConfiguration. By identity."""
-
-    field: bytes
-    clusters: tuple[str, ...] = ()
-    origins: tuple[Origin, ...] = ()
 
 
 class RouteTranslator:
@@ -105,9 +95,9 @@ def route_configuration(name: str, parts: tuple[Part, ...]) -> Resource:
     )
     # Fields may stand in any order on the wire (protobuf.dev, "Encoding").
     body = b"".join([encode(rest), *[part.field for part in parts]])
-    clusters = dict.fromkeys(cluster for part in parts for cluster in part.clusters)
+    refs = {(type_url.CLUSTER, cluster) for part in parts for cluster in part.clusters}
     origins = dict.fromkeys(origin for part in parts for origin in part.origins)
-    return pack.resource_of_bytes(type_url.ROUTE, name, body, [(type_url.CLUSTER, c) for c in clusters], origins)
+    return pack.resource_of_bytes(type_url.ROUTE, name, body, refs, origins, parts=parts)
 
 
 class _Encoded:
@@ -138,9 +128,9 @@ class _Encoded:
         found = self._parts.get(key)
         if found is None:
             routes = self._routes_at(virtual_host, applicable, Place(port, missing))
-            body = encoded_virtual_host(names.virtual_host(virtual_host.host, port), domains, routes)
-            field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
-            found = self._parts[key] = Part(field, routes.clusters, self._origins)
+            name = names.virtual_host(virtual_host.host, port)
+            body = encoded_virtual_host(name, domains, routes)
+            found = self._parts[key] = _part(name, body, routes.clusters, self._origins)
         return found
 
     def _routes_at(self, virtual_host: VirtualHost, applicable: tuple[int, ...], place: Place) -> EncodedRoutes:
@@ -192,4 +182,9 @@ def _forward_proxy_itself(domains: tuple[str, ...]) -> Part:
 
 
 def _part_of(message: route_v3.VirtualHost, clusters: tuple[str, ...] = ()) -> Part:
-    return Part(length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, encode(message)), clusters)
+    return _part(message.name, encode(message), clusters)
+
+
+def _part(name: str, body: bytes, clusters: tuple[str, ...] = (), origins: tuple[Origin, ...] = ()) -> Part:
+    field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
+    return Part(name, pack.content_version(field), field, clusters, origins)

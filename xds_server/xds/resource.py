@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xds_server.problem import Origin
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """A piece of a resource's body that is made apart from the rest: a virtual host. By identity.
+
+    Attributes:
+        name: what the piece is called.
+        version: content hash of `field`.
+        field: its bytes as they stand in the body, tag and length included.
+        clusters: names of the clusters that it sends to.
+        origins: as a Resource's.
+    """
+
+    name: str
+    version: str
+    field: bytes
+    clusters: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +37,7 @@ class Resource:
         body: the serialised message, the `value` of its Any.
         refs: (type_url, name) of the resources that this one needs; all are in the same snapshot.
         origins: the policy documents it was made from, for whoever must explain a NACK.
+        parts: the pieces that it was joined from, where it was; each has origins of its own.
     """
 
     type_url: str
@@ -26,3 +46,4 @@ class Resource:
     body: bytes
     refs: tuple[tuple[str, str], ...] = ()
     origins: tuple[Origin, ...] = ()
+    parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
