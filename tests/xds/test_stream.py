@@ -1,0 +1,85 @@
+"""What both variants share, beyond what scenarios can say: sharing, memory, tombstones."""
+
+from __future__ import annotations
+
+from tests.xds.made import resource, snapshot
+from xds_server.xds.delta import DeltaStream
+from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node
+from xds_server.xds.resource_set import resource_set
+from xds_server.xds.type_url import CLUSTER, ENDPOINT
+
+NODE = Node("n")
+OLD = snapshot(resource(CLUSTER, "a"), resource(CLUSTER, "b"))
+NEW = snapshot(resource(CLUSTER, "a"), resource(CLUSTER, "b", "2"))
+
+
+def following(stream: DeltaStream) -> DeltaStream:
+    """A stream whose peer holds OLD."""
+    stream.offer(OLD)
+    stream.receive(DeltaRequest(CLUSTER, node=NODE))
+    stream.receive(DeltaRequest(CLUSTER, nonce="1"))
+    return stream
+
+
+def test_nonces_start_with_the_prefix() -> None:
+    """So that a log line tells streams apart."""
+    stream = DeltaStream(nonce_prefix="s7-")
+    stream.offer(OLD)
+
+    [response] = stream.receive(DeltaRequest(CLUSTER, node=NODE))
+    assert response.nonce == "s7-1"
+
+
+def test_answers_are_told_with_what_they_were_about() -> None:
+    """The server makes status and metrics of them."""
+    stream = DeltaStream()
+    stream.offer(OLD)
+    stream.receive(DeltaRequest(CLUSTER, node=NODE))
+
+    assert stream.receive(DeltaRequest(CLUSTER, nonce="1")) == [Acked(CLUSTER, "1")]
+    stream.offer(NEW)
+    error = NackDetail(13, "bad")
+    refused = (NEW.of_type(CLUSTER)["b"],)
+    assert stream.receive(DeltaRequest(CLUSTER, nonce="2", error=error)) == [Nacked(CLUSTER, "2", error, refused)]
+
+
+def test_streams_of_one_view_send_the_very_same_resources() -> None:
+    """The encoder remembers bytes by the identity of the tuple."""
+    one, other = (following(DeltaStream()).offer(NEW) for _ in range(2))
+
+    assert one[0].resources is other[0].resources
+
+
+def test_stream_in_step_holds_the_snapshot_and_nothing_of_its_own() -> None:
+    """Memory per stream does not grow with the mesh."""
+    stream = following(DeltaStream())
+
+    assert stream.status()[CLUSTER].resources is resource_set(OLD, CLUSTER).by_name
+
+
+def test_tombstones_are_what_was_refused_or_never_answered() -> None:
+    """The node may hold it without saying so."""
+    stream = following(DeltaStream())
+    assert stream.tombstones == {}
+
+    stream.offer(NEW)
+    assert stream.tombstones == {CLUSTER: {"b"}}
+    stream.receive(DeltaRequest(CLUSTER, nonce="2", error=NackDetail(13, "bad")))
+    assert stream.tombstones == {CLUSTER: {"b"}}
+
+
+def test_tombstones_of_a_type_not_asked_for_are_handed_on() -> None:
+    """The stream after this one may settle them."""
+    stream = following(DeltaStream(tombstones={CLUSTER: frozenset({"x"}), ENDPOINT: frozenset({"e"})}))
+
+    assert stream.tombstones == {ENDPOINT: {"e"}}
+
+
+def test_tombstone_is_in_the_first_removal() -> None:
+    """Unknown names in `removed_resources` are harmless (Envoy 1.40), orphans are not."""
+    stream = DeltaStream(tombstones={CLUSTER: frozenset({"x"})})
+    stream.offer(OLD)
+
+    [response] = stream.receive(DeltaRequest(CLUSTER, initial_versions={"a": "1", "b": "1"}, node=NODE))
+    assert isinstance(response, DeltaResponse)
+    assert (response.resources, response.removed) == ((), ("x",))
