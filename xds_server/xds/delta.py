@@ -41,9 +41,7 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
         """
         claim = channel.claim if isinstance(channel.claim, Mapping) else {}
         held = frozenset(
-            name
-            for name, version in claim.items()
-            if (resource := wanted.get(name)) and resource.version == version
+            name for name, version in claim.items() if (resource := wanted.get(name)) and resource.version == version
         )
         channel.unknown |= channel.subscription.covered(frozenset(claim)) - held
         channel.sent = channel.acked = wanted.selection(held)

@@ -81,7 +81,10 @@ def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dic
     at once from the endpoints of a removed cluster, after minutes from the routes of a removed listener, which drains.
     Until then it keeps what it has. Whoever has nothing gets the empty resource, if the type has one.
     """
-    missing = channel.subscription.names - wanted.names
+    subscription = channel.subscription
+    if not subscription.wildcard and len(subscription.names) == len(wanted):
+        return {}
+    missing = subscription.names - wanted.names
     unsubscribes = any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
     return {name: (unsubscribes and channel.sent.get(name)) or absent(channel.url, name) for name in missing}
 
