@@ -3,6 +3,7 @@
 XdsServerError
 ├── ConfigurationError      the operator's mistake: a flag, an address in use, an unreadable root; exit with its text
 ├── InconsistentSnapshot    our mistake: a snapshot names a resource that it does not hold; keep the last good one
+├── UnusableIdentity        a certificate, key or token that must not be used or believed; its text holds no secret
 └── ProtocolViolation       a peer's mistake: close that stream only, with the gRPC status it names
 
 A policy author's mistake is no exception but a `problem.Problem`.
@@ -21,6 +22,10 @@ class ConfigurationError(XdsServerError):
 
 class InconsistentSnapshot(XdsServerError):
     """A snapshot names resources that it does not hold: a defect of ours, never served."""
+
+
+class UnusableIdentity(XdsServerError):
+    """A certificate, a key or a token must not be used, sent or believed; the message says why and quotes no secret."""
 
 
 class ProtocolViolation(XdsServerError):
