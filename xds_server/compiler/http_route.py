@@ -19,15 +19,14 @@ from xds_server.mesh.route import (
     Fault,
     HeaderOperations,
     Match,
-    MatchKind,
     Mirror,
     Redirect,
     Rewrite,
     Route,
-    StringMatch,
     WeightedDestination,
 )
 from xds_server.policy import virtual_service as policy
+from xds_server.policy.values import Percent
 from xds_server.problem import Problem
 
 AUTHORITY = frozenset({":authority", "host"})
@@ -182,38 +181,29 @@ def _fault(written: policy.HTTPFaultInjection) -> Fault:
     grpc = abort.grpc_status if abort else None
     return Fault(
         delay=delay.fixed_delay if delay else None,
-        delay_percent=_delay_percent(delay) if delay else 0.0,
+        delay_percent=_percent(delay.percentage, 0.0) if delay else 0.0,
         abort_http_status=abort.http_status if abort else None,
         abort_grpc_status=policy.GRPC_STATUSES.index(grpc) if grpc is not None else None,
-        abort_percent=abort.percentage.value if abort and abort.percentage else 0.0,
+        abort_percent=_percent(abort.percentage, 0.0) if abort else 0.0,
     )
 
 
-def _delay_percent(delay: policy.Delay) -> float:
-    return delay.percentage.value if delay.percentage else float(delay.percent)
+def _percent(written: Percent | None, default: float) -> float:
+    return default if written is None else written.value
 
 
 def _mirrors(rule: policy.HTTPRoute, known: Known) -> tuple[Mirror, ...]:
-    """Where copies go; a mirror of 0 % is none."""
-    found = [Mirror(_destination(rule.mirror, known), _mirror_percent(rule))] if rule.mirror else []
+    """Where copies go; all requests are copied unless a percentage is written, and a mirror of 0 % is none."""
+    found = [Mirror(_destination(rule.mirror, known), _percent(rule.mirror_percentage, 100.0))] if rule.mirror else []
     found += [
-        Mirror(_destination(mirror.destination, known), mirror.percentage.value if mirror.percentage else 100.0)
-        for mirror in rule.mirrors
+        Mirror(_destination(mirror.destination, known), _percent(mirror.percentage, 100.0)) for mirror in rule.mirrors
     ]
     return tuple(mirror for mirror in found if mirror.percent)
 
 
-def _mirror_percent(rule: policy.HTTPRoute) -> float:
-    if rule.mirror_percentage is not None:
-        return rule.mirror_percentage.value
-    return 100.0 if rule.mirror_percent is None else float(rule.mirror_percent)
-
-
 def _cors(written: policy.CorsPolicy) -> Cors:
-    origins = tuple(string_match(origin) for origin in written.allow_origins)
-    legacy = tuple(StringMatch(MatchKind.EXACT, origin) for origin in written.allow_origin)
     return Cors(
-        allow_origins=origins or legacy,
+        allow_origins=tuple(string_match(origin) for origin in written.allow_origins),
         allow_methods=written.allow_methods,
         allow_headers=written.allow_headers,
         expose_headers=written.expose_headers,
@@ -280,14 +270,13 @@ def _fault_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
     fault = rule.fault
     if fault is None:
         return []
-    delay_is_inert = fault.delay and fault.delay.percentage is None and not fault.delay.percent
-    abort_is_inert = fault.abort and fault.abort.percentage is None
+    parts = (("delay", fault.delay), ("abort", fault.abort))
     return [
         place.at("fault", name).warning(
             "inert-fault", f"the {name} has no percentage, so no request meets it", "add percentage: {value: 100}"
         )
-        for name, inert in (("delay", delay_is_inert), ("abort", abort_is_inert))
-        if inert
+        for name, part in parts
+        if part is not None and part.percentage is None
     ]
 
 

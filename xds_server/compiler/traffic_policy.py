@@ -29,7 +29,7 @@ _SIMPLE = {
     policy.SimpleLB.PASSTHROUGH: LoadBalancing.PASSTHROUGH,
     policy.SimpleLB.ROUND_ROBIN: LoadBalancing.ROUND_ROBIN,
 }
-"""Every other word, the old LEAST_CONN among them, is LEAST_REQUEST."""
+"""Every other word is LEAST_REQUEST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def traffic_policy(sections: Sections) -> TrafficPolicy:
 def _load_balancer(written: policy.LoadBalancerSettings) -> LoadBalancer:
     return replace(
         _hashing(written.consistent_hash) if written.consistent_hash else _simple(written.simple),
-        slow_start=_slow_start(written),
+        slow_start=_slow_start(written.warmup) if written.warmup else None,
         locality=_locality(written.locality_lb_setting),
     )
 
@@ -83,8 +83,8 @@ def _hashing(written: policy.ConsistentHashLB) -> LoadBalancer:
     key = _hash_key(written)
     if written.maglev is not None:
         return LoadBalancer(LoadBalancing.MAGLEV, key, table_size=written.maglev.table_size)
-    ring = written.ring_hash.minimum_ring_size if written.ring_hash else written.minimum_ring_size
-    return LoadBalancer(LoadBalancing.RING_HASH, key, ring_size=ring or None)
+    ring_size = written.ring_hash.minimum_ring_size if written.ring_hash else 0
+    return LoadBalancer(LoadBalancing.RING_HASH, key, ring_size=ring_size or None)
 
 
 def _hash_key(written: policy.ConsistentHashLB) -> HashKey:
@@ -102,11 +102,9 @@ def _cookie(written: policy.HTTPCookie) -> HashCookie:
     return HashCookie(written.name, written.path, written.ttl, attributes)
 
 
-def _slow_start(written: policy.LoadBalancerSettings) -> SlowStart | None:
-    if written.warmup is None:
-        return SlowStart(written.warmup_duration_secs) if written.warmup_duration_secs else None
-    given = {"minimum_percent": written.warmup.minimum_percent, "aggression": written.warmup.aggression}
-    return SlowStart(written.warmup.duration, **{name: value for name, value in given.items() if value is not None})
+def _slow_start(written: policy.WarmupConfiguration) -> SlowStart:
+    given = {"minimum_percent": written.minimum_percent, "aggression": written.aggression}
+    return SlowStart(written.duration, **{name: value for name, value in given.items() if value is not None})
 
 
 def _locality(written: policy.LocalityLoadBalancerSetting | None) -> LocalityLoadBalancing | None:
@@ -152,11 +150,8 @@ def _tcp_keepalive(written: policy.TcpKeepalive) -> TcpKeepalive:
 
 
 def _outlier_detection(written: policy.OutlierDetection) -> OutlierDetection:
-    """`consecutiveErrors` is what `consecutive5xxErrors` used to be called; Istio ignores it by now, we do not."""
     return OutlierDetection(
-        consecutive_5xx=written.consecutive_errors or None
-        if written.consecutive_5xx_errors is None
-        else written.consecutive_5xx_errors,
+        consecutive_5xx=written.consecutive_5xx_errors,
         consecutive_gateway_errors=written.consecutive_gateway_errors,
         consecutive_local_origin_failures=written.consecutive_local_origin_failures,
         split_external_local_origin_errors=written.split_external_local_origin_errors,

@@ -1,0 +1,118 @@
+"""What one match means, and when it leaves nothing for another."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from xds_server.compiler.route_match import is_wider, match
+from xds_server.mesh.route import HeaderMatch, Match, MatchKind, QueryMatch, StringMatch
+from xds_server.policy.virtual_service import HTTPMatchRequest
+
+PRESENT = StringMatch(MatchKind.PRESENT)
+
+
+def made(written: str) -> Match:
+    return match(HTTPMatchRequest.model_validate(yaml.safe_load(f"{{{written}}}")))
+
+
+def exact(value: str) -> StringMatch:
+    return StringMatch(MatchKind.EXACT, value)
+
+
+def test_nothing_written_matches_everything() -> None:
+    assert made("") == Match()
+    assert made("").is_catch_all
+
+
+def test_each_condition_is_taken() -> None:
+    found = made(
+        "uri: {prefix: /a}, ignoreUriCase: true, scheme: {exact: https}, method: {regex: 'P.*'},"
+        " authority: {exact: a.b}, queryParams: {q: {exact: '1'}}, port: 80, sourceLabels: {b: x, a: y},"
+        " sourceNamespace: shop, statPrefix: st"
+    )
+
+    assert found == Match(
+        uri=StringMatch(MatchKind.PREFIX, "/a"),
+        ignore_uri_case=True,
+        scheme=exact("https"),
+        method=StringMatch(MatchKind.REGEX, "P.*"),
+        authority=exact("a.b"),
+        query=(QueryMatch("q", exact("1")),),
+        port=80,
+        source_labels=(("a", "y"), ("b", "x")),
+        source_namespace="shop",
+        stat_prefix="st",
+    )
+
+
+def test_headers_are_sorted_by_name_with_those_that_must_not_be() -> None:
+    found = made("headers: {b: {exact: x}, a: {}}, withoutHeaders: {aa: {exact: y}, b: {}}")
+
+    assert found.headers == (
+        HeaderMatch("a", PRESENT),
+        HeaderMatch("aa", exact("y"), invert=True),
+        HeaderMatch("b", exact("x")),
+        HeaderMatch("b", PRESENT, invert=True),
+    )
+
+
+def test_query_parameter_without_a_value_must_be_present() -> None:
+    assert made("queryParams: {q: {}}").query == (QueryMatch("q", PRESENT),)
+
+
+def test_match_that_names_gateways_does_not_look_at_its_source() -> None:
+    found = made("gateways: [mesh], sourceLabels: {a: b}, sourceNamespace: shop")
+
+    assert (found.source_labels, found.source_namespace, found.gateways) == ((), "", ("mesh",))
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        ("", "uri: {exact: /a}"),
+        ("uri: {prefix: /}", "uri: {regex: '/a.*'}"),
+        ("uri: {regex: '.*'}", "headers: {a: {exact: b}}"),
+        ("uri: {prefix: /a}", "uri: {prefix: /a}"),
+        ("uri: {prefix: /a}", "uri: {prefix: /ab}"),
+        ("uri: {prefix: /a}", "uri: {exact: /ab}, method: {exact: GET}"),
+        ("uri: {regex: '/a.'}", "uri: {regex: '/a.'}"),
+        ("uri: {prefix: /A}, ignoreUriCase: true", "uri: {exact: /ab}"),
+        ("uri: {prefix: /A}, ignoreUriCase: true", "uri: {exact: /aB}, ignoreUriCase: true"),
+        ("headers: {a: {}}", "headers: {a: {exact: b}, c: {}}"),
+        ("headers: {X-A: {prefix: b}}", "headers: {x-a: {exact: bc}}"),
+        ("withoutHeaders: {a: {exact: b}}", "withoutHeaders: {a: {exact: b}}, port: 80"),
+        ("queryParams: {q: {}}", "queryParams: {q: {exact: '1'}}"),
+        ("port: 80", "port: 80, sourceNamespace: shop"),
+        ("sourceLabels: {a: b}", "sourceLabels: {a: b, c: d}"),
+        ("sourceNamespace: shop", "sourceNamespace: shop, uri: {exact: /a}"),
+    ],
+)
+def test_wider_match_takes_every_request_of_the_other(wide: str, narrow: str) -> None:
+    assert is_wider(made(wide), made(narrow))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("uri: {exact: /a}", "uri: {prefix: /a}"),
+        ("uri: {exact: /}", "uri: {exact: /a}"),
+        ("uri: {prefix: /a}", ""),
+        ("uri: {prefix: /a}", "uri: {exact: /A}"),
+        ("uri: {prefix: /a}", "uri: {exact: /a}, ignoreUriCase: true"),
+        ("uri: {regex: '/a.*'}", "uri: {exact: /a}"),
+        ("method: {exact: GET}", ""),
+        ("authority: {exact: a.b}", "authority: {exact: a.c}"),
+        ("scheme: {exact: http}", "scheme: {prefix: http}"),
+        ("headers: {a: {exact: b}}", "headers: {a: {}}"),
+        ("headers: {a: {}}", "withoutHeaders: {a: {}}"),
+        ("withoutHeaders: {a: {exact: b}}", "withoutHeaders: {a: {exact: c}}"),
+        ("queryParams: {q: {exact: '1'}}", "queryParams: {p: {exact: '1'}}"),
+        ("port: 80", "port: 81"),
+        ("port: 80", ""),
+        ("sourceLabels: {a: b}", ""),
+        ("sourceNamespace: shop", "sourceNamespace: bank"),
+    ],
+)
+def test_match_that_may_leave_a_request_is_not_wider(one: str, other: str) -> None:
+    assert not is_wider(made(one), made(other))
