@@ -209,6 +209,11 @@ class Control:
             )  # fmt: skip
         until(lambda: get(self.debug_port, "/ready"), what=f"the server is ready, see {self.log_file}")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: no farewell."""
         self._process.kill()
