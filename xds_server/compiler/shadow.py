@@ -8,7 +8,6 @@ from xds_server.compiler.http_route import Bound
 from xds_server.compiler.route_match import is_wider
 from xds_server.mesh.route import Match, MatchKind, StringMatch
 
-
 _Standing = tuple[int, Bound]
 """A route behind its place in the order."""
 
