@@ -81,7 +81,7 @@ class ResourceSet:
 
     def variant(self, replaced: Mapping[str, Resource | None]) -> ResourceSet:
         """This set with some resources exchanged or added, and those that are None left out."""
-        if all(self.by_name.get(name) is resource for name, resource in replaced.items()):
+        if not replaced or all(self.by_name.get(name) is resource for name, resource in replaced.items()):
             return self
         # The variant keeps the resources alive whose identities are its key; None never dies.
         key = frozenset((name, id(resource)) for name, resource in replaced.items())

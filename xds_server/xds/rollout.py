@@ -60,6 +60,8 @@ def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> T
     held_back: dict[str, Resource | None] = {}
     if gate and url in _GATED:
         held_back = _held_back(wanted, snapshot, channel, channels)
+    if not held_back and not channel.refused:
+        return Target(wanted)
     refused = tuple(response for response in channel.refused if response.repeats(wanted))
     for response in refused:
         if not response.whole:
@@ -81,10 +83,9 @@ def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dic
     at once from the endpoints of a removed cluster, after minutes from the routes of a removed listener, which drains.
     Until then it keeps what it has. Whoever has nothing gets the empty resource, if the type has one.
     """
-    subscription = channel.subscription
-    if not subscription.wildcard and len(subscription.names) == len(wanted):
+    missing = channel.subscription.names - wanted.names
+    if not missing:
         return {}
-    missing = subscription.names - wanted.names
     unsubscribes = any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
     return {name: (unsubscribes and channel.sent.get(name)) or absent(channel.url, name) for name in missing}
 

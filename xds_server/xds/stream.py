@@ -160,6 +160,8 @@ class Stream(abc.ABC, Generic[Request, Response]):
         if channel.claim is not None:
             self._resolve(channel, rollout.wanted_now(snapshot, channel.url, channel.subscription))
             channel.claim = None
+        if _is_settled(channel, snapshot):
+            return
         target = rollout.target(snapshot, channel.url, self._channels, gate=self._gate)
         channel.refused = target.refused
         change = diff(channel.sent, target.resources)
@@ -182,6 +184,15 @@ class Stream(abc.ABC, Generic[Request, Response]):
         endpoints = self._channels.get(ENDPOINT)
         if endpoints is not None:
             endpoints.due |= endpoints.subscription.covered(clusters.needs(ENDPOINT))
+
+
+def _is_settled(channel: Channel, snapshot: Snapshot) -> bool:
+    """Whether the peer holds all that it asked for and nothing is owed to it, seen without working out a target."""
+    if channel.due or channel.unknown or channel.refused or channel.answer:
+        return False
+    wanted = rollout.wanted_now(snapshot, channel.url, channel.subscription)
+    names = channel.subscription.names
+    return channel.sent is wanted and (not names or names is wanted.names)
 
 
 def _mentioned(channel: Channel, target: rollout.Target) -> frozenset[str]:
