@@ -1,0 +1,144 @@
+"""Policies in, mesh out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.builders import codes, compiled, documents, entry, istio, policy_set
+from xds_server.compiler.compile import compile_mesh
+from xds_server.memo import Memo
+from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.traffic import LoadBalancing, OutlierDetection
+from xds_server.policy.document import PolicySet
+
+WORKER = documents("""
+    apiVersion: networking.istio.io/v1alpha3
+    kind: DestinationRule
+    metadata: {name: worker-circuit-breaker}
+    spec:
+      host: worker-service
+      trafficPolicy:
+        connectionPool:
+          tcp: {maxConnections: 100}
+          http: {http1MaxPendingRequests: 10, maxRequestsPerConnection: 2}
+        circuitBreaker: {consecutiveErrors: 5, interval: 30s, baseEjectionTime: 30s, maxEjectionPercent: 50}
+    ---
+    apiVersion: networking.istio.io/v1alpha3
+    kind: VirtualService
+    metadata: {name: worker-retry}
+    spec:
+      host: worker-service
+      http:
+      - match:
+        - headers: {x-retry: {exact: "true"}}
+        route:
+        - destination: {host: worker-service}
+        retries: {attempts: 3, perTryTimeout: 5s, retryOn: "5xx,connect-failure,refused-stream"}
+    ---
+    apiVersion: networking.istio.io/v1alpha3
+    kind: VirtualService
+    metadata: {name: worker-timeout}
+    spec:
+      host: worker-service
+      http:
+      - route:
+        - destination: {host: worker-service}
+        timeout: 5s
+    ---
+    apiVersion: networking.istio.io/v1alpha3
+    kind: VirtualService
+    metadata: {name: worker-service}
+    spec:
+      host: worker-service
+      http:
+      - route:
+        - destination: {host: worker-service}
+        retries: {attempts: 3, perTryTimeout: 5s}
+        timeout: 10s
+    ---
+    apiVersion: networking.istio.io/v1alpha3
+    kind: DestinationRule
+    metadata: {name: worker-service}
+    spec:
+      host: worker-service
+      trafficPolicy:
+        loadBalancer: {simple: LEAST_CONN}
+        circuitBreaker: {consecutiveErrors: 5, interval: 30s}
+    """)
+
+
+def worker_mesh() -> Mesh:
+    return compiled(WORKER, entry("worker-service"))[0]
+
+
+def test_two_rules_for_the_worker_make_one_policy() -> None:
+    policy = worker_mesh().scope("default").backends["worker-service"].traffic.policies.default
+    pool = policy.connection_pool
+
+    assert policy.load_balancer.policy is LoadBalancing.LEAST_REQUEST
+    assert (pool.max_connections, pool.max_pending_requests, pool.max_requests_per_connection) == (100, 10, 2)
+    assert policy.outlier_detection == OutlierDetection(
+        consecutive_5xx=5,
+        interval=timedelta(seconds=30),
+        base_ejection_time=timedelta(seconds=30),
+        max_ejection_percent=50,
+    )
+
+
+def test_three_virtual_services_for_the_worker_make_one_list_of_routes() -> None:
+    (host,) = worker_mesh().scope("default").virtual_hosts
+    marked, rest = host.routes
+    retries = [route.retry for route in host.routes if route.retry]
+
+    assert [header.name for header in marked.match.headers] == ["x-retry"]
+    assert rest.match.is_catch_all
+    assert (marked.timeout, rest.timeout) == (None, timedelta(seconds=10))
+    assert [(retry.attempts, retry.per_try_timeout) for retry in retries] == [(3, timedelta(seconds=5))] * 2
+    assert retries[0].conditions == ("5xx", "connect-failure", "refused-stream")
+
+
+def test_what_the_worker_policies_say_in_vain_is_reported() -> None:
+    _, problems = compiled(WORKER, entry("worker-service"))
+
+    assert [(problem.name, problem.code, problem.line) for problem in problems] == [
+        ("worker-timeout", "unreachable-route", 31),
+        ("worker-service", "duplicate-section", 53),
+    ]
+
+
+def test_services_are_there_whether_anybody_sees_them_or_not() -> None:
+    mesh, _ = compiled(entry("b"), entry("a", 'exportTo: ["~"]'))
+
+    assert [service.host for service in mesh.services] == ["a", "b"]
+    assert list(mesh.scope("default").backends) == ["b"]
+
+
+def test_sidecars_with_a_selector_come_first() -> None:
+    spec = "egress: [{hosts: ['./*']}]"
+    selecting = f"workloadSelector: {{labels: {{app: a}}}}, {spec}"
+    mesh, _ = compiled(istio("Sidecar", spec, name="a"), istio("Sidecar", selecting, name="b"))
+
+    assert [bool(sidecar.selector) for sidecar in mesh.sidecars] == [True, False]
+
+
+def test_problems_are_in_order_of_place_and_none_is_told_twice() -> None:
+    broken = istio("VirtualService", "hosts: [gone], http: [{route: [{destination: {host: gone}}]}]", namespace="shop")
+    _, problems = compiled(broken, istio("DestinationRule", "host: gone, subsets: [{name: v1}]"))
+
+    assert list(problems) == sorted(set(problems))
+    assert codes(problems) == ["unknown-host"] * 3
+
+
+def test_nothing_compiles_to_an_empty_mesh() -> None:
+    mesh, problems = compile_mesh(PolicySet(), Memo())
+
+    assert (mesh.services, dict(mesh.scopes), mesh.default_scope.virtual_hosts, problems) == ((), {}, (), ())
+
+
+def test_document_that_is_gone_leaves_nothing_behind() -> None:
+    memo = Memo()
+    compile_mesh(policy_set(WORKER, entry("worker-service")), memo)
+    mesh, problems = compile_mesh(PolicySet(), memo)
+
+    assert (mesh.services, dict(mesh.scopes), mesh.default_scope.virtual_hosts, problems) == ((), {}, (), ())
+    assert len(memo) == 0
