@@ -33,6 +33,9 @@ AUTHORITY = frozenset({":authority", "host"})
 """Request headers that are the authority; changing them is a rewrite."""
 
 
+_NO_CHANGES = policy.HeaderOperations()
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A route with the place it comes from, for findings that need other routes to be seen."""
@@ -160,10 +163,15 @@ def _direct_response(written: policy.HTTPDirectResponse) -> DirectResponse:
 
 def _rewrite(rule: policy.HTTPRoute, alone: policy.HTTPRouteDestination | None) -> Rewrite | None:
     """Path and authority. Istio's order for the authority: rewrite, the rule's headers, its only destination's."""
-    written = rule.rewrite or policy.HTTPRewrite.model_construct()
-    authority = written.authority or _authority(rule.headers) or _authority(alone.headers if alone else None)
-    regex = written.uri_regex_rewrite
-    found = Rewrite(written.uri, authority, (regex.match, regex.rewrite) if regex else None)
+    written = rule.rewrite
+    regex = written.uri_regex_rewrite if written else None
+    found = Rewrite(
+        uri=written.uri if written else "",
+        authority=(written.authority if written else "")
+        or _authority(rule.headers)
+        or _authority(alone.headers if alone else None),
+        regex=(regex.match, regex.rewrite) if regex else None,
+    )
     return None if found == Rewrite() else found
 
 
@@ -216,8 +224,7 @@ def _cors(written: policy.CorsPolicy) -> Cors:
 def _headers(written: policy.Headers | None) -> HeaderOperations:
     if written is None:
         return HeaderOperations()
-    empty = policy.HeaderOperations.model_construct()
-    request, response = written.request or empty, written.response or empty
+    request, response = written.request or _NO_CHANGES, written.response or _NO_CHANGES
     return HeaderOperations(
         request_set=_sorted(request.set),
         request_add=_sorted(request.add),
