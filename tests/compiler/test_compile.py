@@ -5,66 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.builders import codes, compiled, documents, entry, istio, policy_set
+from tests.examples import OWNERS_DOCUMENTS
 from xds_server.compiler.compile import compile_mesh
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.traffic import LoadBalancing, OutlierDetection
 from xds_server.policy.document import PolicySet
 
-WORKER = documents("""
-    apiVersion: networking.istio.io/v1alpha3
-    kind: DestinationRule
-    metadata: {name: worker-circuit-breaker}
-    spec:
-      host: worker-service
-      trafficPolicy:
-        connectionPool:
-          tcp: {maxConnections: 100}
-          http: {http1MaxPendingRequests: 10, maxRequestsPerConnection: 2}
-        circuitBreaker: {consecutiveErrors: 5, interval: 30s, baseEjectionTime: 30s, maxEjectionPercent: 50}
-    ---
-    apiVersion: networking.istio.io/v1alpha3
-    kind: VirtualService
-    metadata: {name: worker-retry}
-    spec:
-      host: worker-service
-      http:
-      - match:
-        - headers: {x-retry: {exact: "true"}}
-        route:
-        - destination: {host: worker-service}
-        retries: {attempts: 3, perTryTimeout: 5s, retryOn: "5xx,connect-failure,refused-stream"}
-    ---
-    apiVersion: networking.istio.io/v1alpha3
-    kind: VirtualService
-    metadata: {name: worker-timeout}
-    spec:
-      host: worker-service
-      http:
-      - route:
-        - destination: {host: worker-service}
-        timeout: 5s
-    ---
-    apiVersion: networking.istio.io/v1alpha3
-    kind: VirtualService
-    metadata: {name: worker-service}
-    spec:
-      host: worker-service
-      http:
-      - route:
-        - destination: {host: worker-service}
-        retries: {attempts: 3, perTryTimeout: 5s}
-        timeout: 10s
-    ---
-    apiVersion: networking.istio.io/v1alpha3
-    kind: DestinationRule
-    metadata: {name: worker-service}
-    spec:
-      host: worker-service
-      trafficPolicy:
-        loadBalancer: {simple: LEAST_CONN}
-        circuitBreaker: {consecutiveErrors: 5, interval: 30s}
-    """)
+WORKER = documents(OWNERS_DOCUMENTS)
 
 
 def worker_mesh() -> Mesh:

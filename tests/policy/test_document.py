@@ -6,65 +6,11 @@ import random
 
 import pytest
 
+from tests.examples import OWNERS_DOCUMENTS
 from tests.policy.reading import of_kind, parse, raw
 from xds_server.policy.document import Document, Positions, RawDocument, dotted, identify, parse_document, precedence
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Origin, Problem, Severity
-
-OWNERS_DOCUMENTS = """\
-apiVersion: networking.istio.io/v1alpha3
-kind: DestinationRule
-metadata: {name: worker-circuit-breaker}
-spec:
-  host: worker-service
-  trafficPolicy:
-    connectionPool:
-      tcp: {maxConnections: 100}
-      http: {http1MaxPendingRequests: 10, maxRequestsPerConnection: 2}
-    circuitBreaker: {consecutiveErrors: 5, interval: 30s, baseEjectionTime: 30s, maxEjectionPercent: 50}
----
-apiVersion: networking.istio.io/v1alpha3
-kind: VirtualService
-metadata: {name: worker-retry}
-spec:
-  host: worker-service
-  http:
-  - match:
-    - headers: {x-retry: {exact: "true"}}
-    route:
-    - destination: {host: worker-service}
-    retries: {attempts: 3, perTryTimeout: 5s, retryOn: "5xx,connect-failure,refused-stream"}
----
-apiVersion: networking.istio.io/v1alpha3
-kind: VirtualService
-metadata: {name: worker-timeout}
-spec:
-  host: worker-service
-  http:
-  - route:
-    - destination: {host: worker-service}
-    timeout: 5s
----
-apiVersion: networking.istio.io/v1alpha3
-kind: VirtualService
-metadata: {name: worker-service}
-spec:
-  host: worker-service
-  http:
-  - route:
-    - destination: {host: worker-service}
-    retries: {attempts: 3, perTryTimeout: 5s}
-    timeout: 10s
----
-apiVersion: networking.istio.io/v1alpha3
-kind: DestinationRule
-metadata: {name: worker-service}
-spec:
-  host: worker-service
-  trafficPolicy:
-    loadBalancer: {simple: LEAST_CONN}
-    circuitBreaker: {consecutiveErrors: 5, interval: 30s}
-"""
 
 
 @pytest.mark.parametrize(
