@@ -49,8 +49,8 @@ def test_what_the_worker_policies_say_in_vain_is_reported() -> None:
     _, problems = compiled(WORKER, entry("worker-service"))
 
     assert [(problem.name, problem.code, problem.line) for problem in problems] == [
-        ("worker-timeout", "unreachable-route", 31),
-        ("worker-service", "duplicate-section", 53),
+        ("worker-timeout", "unreachable-route", 30),
+        ("worker-service", "duplicate-section", 52),
     ]
 
 
