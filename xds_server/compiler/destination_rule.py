@@ -18,6 +18,7 @@ from xds_server.mesh.host import Names, candidates, is_wildcard, normal
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Service, labels_match
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficRule
+from xds_server.policy import destination_rule as policy
 from xds_server.policy.destination_rule import DestinationRuleSpec, PortTrafficPolicy, TrafficPolicy
 from xds_server.policy.document import Document
 from xds_server.policy.model import istio_name
@@ -60,40 +61,64 @@ def unknown_host(document: Document, known: tuple[str, ...]) -> Outcome[None]:
     return Outcome(None, (Place(document).at("host").warning("unknown-host", message, fix),))
 
 
+def traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
+    """All rules for one host, merged; `documents` in order of precedence."""
+    level = _level(
+        (written, Place(document).at("trafficPolicy"))
+        for document in documents
+        if (written := _spec(document).traffic_policy) is not None
+    )
+    policies = _port_policies(level.whole.sections, level.port_sections)
+    subsets = [
+        _subset(written, Place(document).at("subsets", index), level, policies)
+        for document in documents
+        for index, written in enumerate(_spec(document).subsets)
+    ]
+    unique, repeated = _first_of_each(documents, [outcome.value for outcome in subsets])
+    problems = [
+        *level.problems,
+        *(problem for layer in level.layers for problem in _inert_failover(layer)),
+        *_dropped_tls(level),
+        *(problem for outcome in subsets for problem in outcome.problems),
+        *repeated,
+    ]
+    origins = tuple(document.origin for document in documents)
+    return Outcome(TrafficRule(policies, unique, origins), tuple(problems))
+
+
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """The sections written at one level, each with the place that won."""
+    """Sections, each from the first policy that has it, with the place that won."""
 
     sections: Sections
     places: dict[str, Place]
     problems: tuple[Problem, ...] = ()
 
 
-def traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
-    """All rules for one host, merged; `documents` in order of precedence."""
-    top = [
-        (policy, Place(document).at("trafficPolicy"))
-        for document in documents
-        if (policy := _spec(document).traffic_policy) is not None
-    ]
-    level = _layer(top, SECTIONS)
-    ports = _port_layers(top)
-    subsets = [
-        _subset(document, index, level.sections, {number: layer.sections for number, layer in ports.items()})
-        for document in documents
-        for index in range(len(_spec(document).subsets))
-    ]
-    unique, repeated = _first_of_each(documents, [outcome.value for outcome in subsets])
-    layers = (level, *ports.values())
-    problems = [
-        *(problem for layer in layers for problem in (*layer.problems, *_inert_failover(layer))),
-        *_dropped_tls(level, ports),
-        *(problem for outcome in subsets for problem in outcome.problems),
-        *repeated,
-    ]
-    policies = _port_policies(level.sections, {number: layer.sections for number, layer in ports.items()})
-    origins = tuple(document.origin for document in documents)
-    return Outcome(TrafficRule(policies, unique, origins), tuple(problems))
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """What is written for a host or for a subset, and for single ports of it."""
+
+    whole: _Layer
+    ports: dict[int, _Layer]
+
+    @property
+    def layers(self) -> tuple[_Layer, ...]:
+        return self.whole, *self.ports.values()
+
+    @property
+    def port_sections(self) -> dict[int, Sections]:
+        return {number: layer.sections for number, layer in self.ports.items()}
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What was given twice."""
+        return [problem for layer in self.layers for problem in layer.problems]
+
+
+def _level(policies: Iterable[tuple[TrafficPolicy, Place]]) -> _Level:
+    written = list(policies)
+    return _Level(_layer(written, SECTIONS), _port_layers(written))
 
 
 def _layer(written: Iterable[tuple[TrafficPolicy | PortTrafficPolicy, Place]], names: Iterable[str]) -> _Layer:
@@ -101,9 +126,9 @@ def _layer(written: Iterable[tuple[TrafficPolicy | PortTrafficPolicy, Place]], n
     values: dict[str, object] = {}
     places: dict[str, Place] = {}
     problems = []
-    for policy, place in written:
+    for part, place in written:
         for name in names:
-            value = getattr(policy, name, None)
+            value = getattr(part, name, None)
             if value is None:
                 continue
             here = place.at(istio_name(name))
@@ -124,8 +149,8 @@ def _given_twice(loser: Place, winner: Place) -> Problem:
 def _port_layers(policies: Iterable[tuple[TrafficPolicy, Place]]) -> dict[int, _Layer]:
     """The settings of each port, whole from the first policy that has the port."""
     found: dict[int, _Layer] = {}
-    for policy, place in policies:
-        for index, setting in enumerate(policy.port_level_settings):
+    for written, place in policies:
+        for index, setting in enumerate(written.port_level_settings):
             here = place.at("portLevelSettings", index)
             number = setting.port.number
             if number in found:
@@ -144,31 +169,33 @@ def _port_policies(level: Sections, ports: dict[int, Sections]) -> PortPolicies:
     return PortPolicies(traffic_policy(level), by_port)
 
 
-def _subset(document: Document, index: int, level: Sections, ports: dict[int, Sections]) -> Outcome[Subset]:
+def _subset(written: policy.Subset, place: Place, level: _Level, policies: PortPolicies) -> Outcome[Subset]:
     """A subset's sections lie over the service's, port by port; its own port settings lie over that."""
-    written = _spec(document).subsets[index]
-    place = Place(document).at("subsets", index, "trafficPolicy")
-    policies = [(written.traffic_policy, place)] if written.traffic_policy else []
-    own = _layer(policies, SECTIONS)
-    own_ports = _port_layers(policies)
+    labels = sorted_labels(written.labels)
+    if written.traffic_policy is None:
+        return Outcome(Subset(written.name, labels, policies))
+    own = _level([(written.traffic_policy, place.at("trafficPolicy"))])
+    around = level.port_sections
     by_port = {
-        number: _with_port(_over(own.sections, ports.get(number, level)), own_ports.get(number))
-        for number in (*ports, *own_ports)
+        number: _with_port(
+            _over(own.whole.sections, around.get(number, level.whole.sections)), own.port_sections.get(number)
+        )
+        for number in (*around, *own.ports)
     }
-    whole = replace(own, sections=_over(own.sections, level))
-    subset = Subset(written.name, sorted_labels(written.labels), _port_policies(whole.sections, by_port))
-    return Outcome(subset, (*own.problems, *_inert_failover(whole)))
+    whole = replace(own.whole, sections=_over(own.whole.sections, level.whole.sections))
+    subset = Subset(written.name, labels, _port_policies(whole.sections, by_port))
+    return Outcome(subset, tuple(_inert_failover(whole)))
 
 
 def _over(upper: Sections, lower: Sections) -> Sections:
     return replace(lower, **{name: value for name in SECTIONS if (value := getattr(upper, name)) is not None})
 
 
-def _with_port(around: Sections, port: _Layer | None) -> Sections:
+def _with_port(around: Sections, port: Sections | None) -> Sections:
     """Load balancer, pools, outlier detection and TLS become the port's, written or not (Istio's rule)."""
     if port is None:
         return around
-    return replace(around, **{name: getattr(port.sections, name) for name in PORT_SECTIONS})
+    return replace(around, **{name: getattr(port, name) for name in PORT_SECTIONS})
 
 
 def _first_of_each(
@@ -196,9 +223,9 @@ def _inert_failover(layer: _Layer) -> list[Problem]:
     return [place.at("localityLbSetting", "failover").warning("inert-failover", message, fix)]
 
 
-def _dropped_tls(level: _Layer, ports: dict[int, _Layer]) -> list[Problem]:
+def _dropped_tls(level: _Level) -> list[Problem]:
     """Settings of a port replace all around them: the tls too, which few expect."""
-    if level.sections.tls is None:
+    if level.whole.sections.tls is None:
         return []
     return [
         next(iter(layer.places.values())).warning(
@@ -206,7 +233,7 @@ def _dropped_tls(level: _Layer, ports: dict[int, _Layer]) -> list[Problem]:
             f"the settings of port {number} replace the policy around them, its tls included",
             "repeat tls in the settings of this port",
         )
-        for number, layer in ports.items()
+        for number, layer in level.ports.items()
         if layer.sections.tls is None
     ]
 
