@@ -78,3 +78,11 @@ def test_what_is_kept_is_made_once_of_the_memo() -> None:
 
     assert memo.kept(Holder) is memo.kept(Holder)
     assert memo.kept(Holder).memo is memo
+
+
+def test_what_is_forgotten_is_made_again() -> None:
+    memo = Memo()
+    first = memo.kept(Holder)
+    memo.forget(Holder)
+
+    assert memo.kept(Holder) is not first

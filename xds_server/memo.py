@@ -46,5 +46,9 @@ class Memo:
         found: T = self._kept[kind]
         return found
 
+    def forget(self, kind: Callable[[Memo], T]) -> None:
+        """Let the next `kept` make another: for one that was left half up to date by an exception."""
+        self._kept.pop(kind, None)
+
     def __len__(self) -> int:
         return sum(len(results) for results in self._results.values())

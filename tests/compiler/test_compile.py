@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
+from pydantic import BaseModel
 
 from tests.builders import codes, compiled, documents, entry, istio, policy_set
 from tests.examples import OWNERS_DOCUMENTS
@@ -90,3 +94,14 @@ def test_document_that_is_gone_leaves_nothing_behind() -> None:
 
     assert (mesh.services, dict(mesh.scopes), mesh.default_scope.virtual_hosts, problems) == ((), {}, (), ())
     assert len(memo) == 0
+
+
+def test_defect_in_one_compilation_does_not_spoil_the_next() -> None:
+    """Whoever calls keeps the last good mesh and goes on; nothing half done may be believed."""
+    memo = Memo()
+    good = policy_set(entry("reviews"), entry("ratings"))
+    impossible = replace(good.documents[0], spec=BaseModel())
+    with pytest.raises(AttributeError):
+        compile_mesh(PolicySet((*good.documents, impossible)), memo)
+
+    assert list(compile_mesh(good, memo)[0].default_scope.backends) == ["ratings", "reviews"]

@@ -28,7 +28,11 @@ def compile_mesh(policies: PolicySet, memo: Memo) -> tuple[Mesh, tuple[Problem, 
     The result depends on `policies` alone. What `memo` adds: calls that share one make again only what depends on
     documents that changed in between; everything else is the same object as before.
     """
-    return memo.kept(Compiler).compile(policies)
+    try:
+        return memo.kept(Compiler).compile(policies)
+    except BaseException:
+        memo.forget(Compiler)  # it is half up to date, and must not be believed again
+        raise
 
 
 class Compiler:

@@ -15,7 +15,7 @@ from xds_server.policy.document import Document, dotted
 from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
-_FEW = 100
+_FEW = 16
 """How many names are compared with one that nobody knows."""
 T_co = TypeVar("T_co", covariant=True)
 
