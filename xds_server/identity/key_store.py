@@ -1,4 +1,4 @@
-"""Private files on disk: who may read them, and writing them so that a crash or a full disk leaves the old ones whole."""
+"""Private files: who may read them, and writing them so that a crash or a full disk leaves the old ones whole."""
 
 from __future__ import annotations
 

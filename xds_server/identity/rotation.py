@@ -13,7 +13,7 @@ _JITTER = 0.1
 
 
 def renewal_time(begin: datetime, end: datetime, random: Random) -> datetime:
-    """Half-way through its life, give or take a tenth of that: a fleet that was enrolled at once is not renewed at once.
+    """Half-way through its life, give or take a tenth of that: what began at once is not renewed at once.
 
     Istio renews at half of life too (SECRET_GRACE_PERIOD_RATIO); SPIRE's jitter is this one.
 

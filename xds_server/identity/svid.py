@@ -48,16 +48,24 @@ class Svid:
         return uris[0] if len(uris) == 1 else ""
 
     def check(self, now: datetime) -> None:
-        """Verify that a peer with the same roots would believe it.
+        """Verify that a peer with the same roots would believe it to be what its one name says.
 
         Raises:
-            UnusableIdentity: key and certificate do not belong together, something has expired or is not valid yet, or
-                the chain ends in none of the roots. The text holds no key.
+            UnusableIdentity: it names nobody, or see `check_chain`.
+        """
+        if not self.uri:
+            raise UnusableIdentity("the certificate must name exactly one URI (a SPIFFE ID)")
+        self.check_chain(now)
+
+    def check_chain(self, now: datetime) -> None:
+        """Verify that key, certificates and roots belong together, now.
+
+        Raises:
+            UnusableIdentity: the key is another's, something has expired or is not valid yet, or the chain ends in none
+                of the roots. The text holds no key.
         """
         if self.leaf.public_key() != self.key.public_key():
             raise UnusableIdentity("the private key is not that of the certificate")
-        if not self.uri:
-            raise UnusableIdentity("the certificate must name exactly one URI (a SPIFFE ID)")
         for certificate in self.certificates:
             _check_time(certificate, now)
         if not any(_is_issued_by(self.certificates[-1], root) for root in self.roots if _is_valid(root, now)):

@@ -19,8 +19,10 @@ import structlog
 from xds_server.errors import ProtocolViolation
 from xds_server.server import wire
 from xds_server.server.hub import Hub, Peer, Proxy
+from xds_server.server.secret_audit import SecretAudit
 from xds_server.server.stall import StallWatch
 from xds_server.server.status import StatusBoard, StreamRecord
+from xds_server.server.tls import is_current
 from xds_server.server.tombstones import TombstoneBook
 from xds_server.xds.channel import TypeStatus
 from xds_server.xds.delta import DeltaStream
@@ -29,11 +31,16 @@ from xds_server.xds.proxy_status import Variant
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.sotw import SotwStream
 from xds_server.xds.stream import Tombstones
+from xds_server.xds.type_url import SECRET
 
 log = structlog.get_logger(__name__)
 
 Authenticate = Callable[[Peer], str]
 """The principal behind a peer, asked before a byte of it is read; raises ProtocolViolation to turn it away."""
+
+Admit = Callable[[Proxy], None]
+"""Whether a peer may be the node that it says it is, asked before anything is kept of it; raises ProtocolViolation to
+turn it away."""
 
 _MOST_UNSENT = 1000
 """Answers that may wait for a peer that asks but does not read. Machines keep one in flight per type: more is abuse."""
@@ -63,15 +70,19 @@ class AdsService:
         hub: where streams get their snapshots.
         board: where they report.
         authenticate: see `Authenticate`.
+        admit: see `Admit`.
         stall_limit: seconds for which a write may wait for a peer that neither reads nor acknowledges anything.
     """
 
-    def __init__(self, hub: Hub, board: StatusBoard, *, authenticate: Authenticate, stall_limit: float) -> None:
+    def __init__(
+        self, hub: Hub, board: StatusBoard, *, authenticate: Authenticate, admit: Admit, stall_limit: float
+    ) -> None:
         self.hub = hub
         self.board = board
         self.bodies = wire.Bodies()
         self.tombstones = TombstoneBook()
         self.stall_limit = stall_limit
+        self.admit = admit
         self._authenticate = authenticate
 
     async def serve(self, method: wire.Method, call: Any) -> None:
@@ -94,6 +105,8 @@ class AdsService:
             self.board.ended("OK")
 
     async def _serve(self, method: wire.Method, call: Any, peer: Peer) -> None:
+        if not is_current(call.auth_context()):
+            raise ProtocolViolation("UNAUTHENTICATED", "TLS 1.3 is needed here")
         principal = self._authenticate(peer)
         if not self.hub.is_ready:
             # An empty answer to a wildcard would delete the peer's whole mesh (Istio #25495, Contour #1280).
@@ -114,6 +127,7 @@ class AdsStream:
 
     proxy: Proxy
     _machine: Machine
+    _secrets: SecretAudit
     _record: StreamRecord
     _writer: asyncio.Task[None]
 
@@ -145,10 +159,12 @@ class AdsStream:
             ProtocolViolation: the peer broke the protocol, stalled, or must go for now.
         """
         node = first.node or Node("")
+        self.proxy = Proxy(node, peer, principal)
+        self._service.admit(self.proxy)
+        self._secrets = SecretAudit(self.proxy)
         self._machine = _machine(self._method, self._service.tombstones.of(node.id))
         # Nothing is due before there is a snapshot; what the machine refuses never joins.
         self._take(first)
-        self.proxy = Proxy(node, peer, principal)
         with self._registered():
             await self._move()
 
@@ -203,6 +219,8 @@ class AdsStream:
         if len(self._unsent) > _MOST_UNSENT:
             raise ProtocolViolation("RESOURCE_EXHAUSTED", "too many requests whose answers are not read")
         self._service.board.requests += 1
+        if SECRET in {request.type_url, self._method.type_url}:
+            self._secrets.asked(request.names if isinstance(request, SotwRequest) else request.subscribe)
         if self._unsent:
             self._due()
 
@@ -242,6 +260,7 @@ class AdsStream:
             raise self._refusal
         if not self._unsent and self._pending is not None:
             snapshot, self._pending = self._pending, None
+            self._secrets.served(snapshot)
             self._unsent.extend(self._machine.offer(snapshot))
         return self._unsent.popleft() if self._unsent else None
 
@@ -270,8 +289,10 @@ def _machine(method: wire.Method, tombstones: Tombstones) -> Machine:
 
 
 def _peer(call: Any) -> Peer:
+    shown = call.auth_context()
     return Peer(
         address=call.peer(),
         metadata={key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)},
-        certificate_names=tuple(name.decode() for name in call.auth_context().get("x509_subject_alternative_name", ())),
+        certificate_names=tuple(name.decode() for name in shown.get("x509_subject_alternative_name", ())),
+        certificate=b"".join(shown.get("x509_pem_cert", ())),
     )

@@ -35,11 +35,13 @@ class Peer:
         address: as gRPC writes it ("ipv4:127.0.0.1:51234", "unix:").
         metadata: the call's headers, for tokens; never logged.
         certificate_names: subject alternative names of the client certificate, () without one.
+        certificate: the client certificate itself in PEM, its chain verified by gRPC; b"" without one.
     """
 
     address: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     certificate_names: tuple[str, ...] = ()
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,10 +143,20 @@ class Hub:
         self._waiting.pop(stream, None)
         self._disconnected(stream.proxy)
 
+    def refresh(self, concerned: Callable[[Proxy], bool]) -> None:
+        """Ask again for the snapshots of these proxies, in the generation that is in force."""
+        self._waiting |= {stream: None for stream in self._streams if concerned(stream.proxy)}
+        self._wake.set()
+
+    def refuse(self, concerned: Callable[[Proxy], bool], reason: ProtocolViolation) -> None:
+        """End the streams of these proxies."""
+        for stream in tuple(self._streams):
+            if concerned(stream.proxy):
+                stream.refuse(reason)
+
     def refuse_all(self, reason: ProtocolViolation) -> None:
         """End every stream: the server is going away."""
-        for stream in tuple(self._streams):
-            stream.refuse(reason)
+        self.refuse(lambda _: True, reason)
 
     async def run(self) -> None:
         """Resolve streams until cancelled; app.py runs this once, for the server's life."""

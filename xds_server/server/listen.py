@@ -10,9 +10,9 @@ import grpc
 
 from xds_server.errors import ConfigurationError, ProtocolViolation
 from xds_server.server import wire
-from xds_server.server.ads import AdsService, Authenticate
+from xds_server.server.ads import Admit, AdsService, Authenticate
 from xds_server.server.health import Health
-from xds_server.server.hub import Hub, Peer
+from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.server.reflection import add_reflection
 from xds_server.server.status import StatusBoard
 
@@ -20,6 +20,10 @@ from xds_server.server.status import StatusBoard
 def _anybody(_: Peer) -> str:
     """Takes every peer as it is: for loopback and Unix sockets."""
     return ""
+
+
+def _anything(_: Proxy) -> None:
+    """Lets every peer be the node that it says it is: for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,10 @@ class ListenOptions:
         keepalive_interval: seconds after which a silent connection is probed, so that dead peers are let go.
         keepalive_timeout: seconds to wait for the probe's answer.
         stall_limit: see `AdsService`.
+        max_age: seconds after which a connection is closed, give or take a tenth (gRPC's own jitter), so that its peer
+            comes back with a new handshake: dates, renewals and revocations take effect, replicas are balanced again.
+            0 is never.
+        age_grace: seconds that its streams have after that.
     """
 
     max_streams: int = 100_000
@@ -44,10 +52,17 @@ class ListenOptions:
     keepalive_interval: float = 30
     keepalive_timeout: float = 10
     stall_limit: float = 60
+    max_age: float = 0
+    age_grace: float = 1
 
     def channel_arguments(self) -> list[tuple[str, int]]:
         """As gRPC core names them."""
+        ages = [
+            ("grpc.max_connection_age_ms", round(self.max_age * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(self.age_grace * 1000)),
+        ]
         return [
+            *(ages if self.max_age else ()),
             ("grpc.max_concurrent_streams", self.max_streams),
             ("grpc.server.max_pending_requests", self.max_streams),
             ("grpc.server.max_pending_requests_hard_limit", self.max_streams),
@@ -93,6 +108,7 @@ async def listen(
     board: StatusBoard,
     *,
     authenticate: Authenticate = _anybody,
+    admit: Admit = _anything,
     credentials: grpc.ServerCredentials | None = None,
     options: ListenOptions = ListenOptions(),
 ) -> Listener:
@@ -103,6 +119,7 @@ async def listen(
         hub: its `run` must be running beside.
         board: where streams report.
         authenticate: see `ads.Authenticate`.
+        admit: see `ads.Admit`.
         credentials: TLS of the port; None is plaintext.
         options: see `ListenOptions`.
 
@@ -110,7 +127,7 @@ async def listen(
         ConfigurationError: the address cannot be bound.
     """
     server = grpc.aio.server(options=options.channel_arguments())
-    service = AdsService(hub, board, authenticate=authenticate, stall_limit=options.stall_limit)
+    service = AdsService(hub, board, authenticate=authenticate, admit=admit, stall_limit=options.stall_limit)
     server.add_generic_rpc_handlers((_Handlers(service),))
     names = tuple(dict.fromkeys(method.service for method in wire.METHODS))
     health = Health(names)
