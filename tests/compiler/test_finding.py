@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.builders import document
-from xds_server.compiler.finding import Place, nearest
+from xds_server.compiler.finding import Place, nearest, neighbours
 from xds_server.problem import Severity
 
 DOCUMENT = document("""
@@ -49,4 +49,13 @@ def test_fix_says_how_to_define_a_name_that_is_like_no_other() -> None:
 def test_nearest_name_is_found_among_thousands() -> None:
     known = sorted([*(f"service-{number}" for number in range(5000)), "reviews"])
 
-    assert nearest("revews", known, "a ServiceEntry for") == "did you mean reviews?"
+    assert nearest("revews", neighbours("revews", known), "a ServiceEntry for") == "did you mean reviews?"
+
+
+def test_neighbours_are_few_and_change_only_with_names_near_by() -> None:
+    known = sorted(f"service-{number}" for number in range(5000))
+    found = neighbours("service-2500x", known)
+
+    assert "service-2500" in found
+    assert len(found) < 20
+    assert neighbours("service-2500x", sorted([*known, "another"])) == found

@@ -51,12 +51,15 @@ def backend(service: Service, rule: Outcome[TrafficRule], documents: tuple[Docum
     return Outcome(Backend(service, rule.value), (*rule.problems, *_subset_traps(service, documents)))
 
 
-def unknown_host(document: Document, known: tuple[str, ...]) -> Outcome[None]:
-    """What to say of a rule whose host none of the `known` services has; nothing of one for some workloads only."""
+def unknown_host(document: Document, near: tuple[str, ...]) -> Outcome[None]:
+    """What to say of a rule whose host no service has, hosts `near` it being known.
+
+    Nothing of one for some workloads only.
+    """
     spec = _spec(document)
     if spec.workload_selector is not None:
         return Outcome(None)
-    fix = nearest(normal(spec.host), known, "a ServiceEntry for")
+    fix = nearest(normal(spec.host), near, "a ServiceEntry for")
     message = f"no service is called {spec.host}: the rule is in force for nothing"
     return Outcome(None, (Place(document).at("host").warning("unknown-host", message, fix),))
 

@@ -15,8 +15,8 @@ from xds_server.policy.document import Document, dotted
 from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
-_FEW = 16
-"""How many names are compared with one that nobody knows."""
+_FEW = 8
+"""How many names on each side are compared with one that nobody knows."""
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -83,14 +83,15 @@ class Place:
 
 
 def nearest(name: str, known: Sequence[str], what: str) -> str:
-    """The fix for a name nobody knows: the nearest of the `known` ones (sorted), or how to define it."""
-    close = difflib.get_close_matches(name, _neighbours(name, known), n=3, cutoff=0.6)
+    """The fix for a name nobody knows: the nearest of the `known` ones, or how to define it."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"define {what} {name}, or correct the name"
 
 
-def _neighbours(name: str, known: Sequence[str]) -> Sequence[str]:
-    """What is worth comparing: all of a few, else those next to it in the alphabet."""
-    if len(known) <= _FEW:
-        return known
+def neighbours(name: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Those of the sorted `known` names that are worth comparing with `name`: a few next to it in the alphabet.
+
+    So what is said of an unknown name costs little, and changes only when a name near it comes or goes.
+    """
     middle = bisect.bisect(known, name)
-    return known[max(0, middle - _FEW // 2) : middle + _FEW // 2]
+    return tuple(known[max(0, middle - _FEW) : middle + _FEW])

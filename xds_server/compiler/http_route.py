@@ -49,11 +49,11 @@ class Known:
     """What a VirtualService's destination names mean in one namespace: name as written to backend.
 
     Attributes:
-        hosts: the hosts of all services, sorted, for a name that means none.
+        near: hosts to suggest for a name that means none.
     """
 
     backends: Mapping[str, Backend | None]
-    hosts: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
 
 
 def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
@@ -242,7 +242,7 @@ def _sorted(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
     backend = known.backends.get(written.host)
     if backend is None:
-        fix = nearest(written.host, known.hosts, "a ServiceEntry for")
+        fix = nearest(written.host, known.near, "a ServiceEntry for")
         message = f"no service is called {written.host}: requests sent there are answered 503"
         return [place.at("host").warning("unknown-host", message, fix)]
     found = []

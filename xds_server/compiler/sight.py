@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from xds_server.compiler.destination_rule import backend, rule_candidates, target, traffic_rule, unknown_host
 from xds_server.compiler.export import is_exported, rank
-from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.finding import Outcome, Place, neighbours
 from xds_server.compiler.http_route import Bound
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Index, Table
@@ -21,6 +21,7 @@ from xds_server.compiler.virtual_service import (
     Routes,
     destinations,
     host_candidates,
+    near_destinations,
     routes,
     speaks_http,
     strange_host,
@@ -205,7 +206,8 @@ class Sight:
 
     def _lost_rule(self, document: Document) -> Outcome[None] | None:
         lost = any(not host for _, host in self._rules.of(document))
-        return self._memo(unknown_host, document, self._known) if lost else None
+        near = neighbours(rule_candidates(document)[0], self._known)
+        return self._memo(unknown_host, document, near) if lost else None
 
     def _meant(self, name: str) -> Iterable[str]:
         """The hosts that a resolved name or wildcard is about; a wildcard, which may be a host of its own, included."""
@@ -252,7 +254,8 @@ class Sight:
 
     def _routes_of(self, document: Document) -> Routes:
         found = tuple(self._backends.get(host) for host in destinations(document, self._names))
-        return self._memo(routes, document, found, self._known if None in found else ())
+        near = near_destinations(document, found, self._known) if None in found else ()
+        return self._memo(routes, document, found, near)
 
     def _virtual_host(self, host: str) -> Outcome[VirtualHost] | None:
         found = self._backends.get(host)
@@ -274,7 +277,7 @@ class Sight:
         documents = self._in_order(self._claims.under(host))
         if not documents or host in self._spelled or len(tuple(self._meant(host))) > 1:
             return None
-        return self._memo(strange_host, host, documents, self._rows(documents), self._known)
+        return self._memo(strange_host, host, documents, self._rows(documents), neighbours(host, self._known))
 
     def _is_strange(self, host: str) -> bool:
         found = self._virtual_hosts.get(host)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.compiler.shadow import Earlier
 from xds_server.mesh.host import Names, candidates, normal
@@ -49,16 +49,25 @@ def destinations(document: Document, names: Names) -> tuple[str, ...]:
     return tuple(names.resolve(name, document.namespace) or "" for name in written)
 
 
-def routes(document: Document, backends: tuple[Backend | None, ...], known: tuple[str, ...]) -> Routes:
+def near_destinations(
+    document: Document, backends: tuple[Backend | None, ...], known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Of the `known` hosts (sorted), those near the destination names that mean none of them."""
+    named = zip(destination_names(_spec(document).http), backends, strict=True)
+    lost = [normal(name) for name, backend in named if backend is None]
+    return tuple(sorted({host for name in lost for host in neighbours(name, known)}))
+
+
+def routes(document: Document, backends: tuple[Backend | None, ...], near: tuple[str, ...]) -> Routes:
     """The routes of one VirtualService.
 
     Args:
         document: the VirtualService.
         backends: what `destinations` are, in order.
-        known: every host, sorted; () will do when all destinations are known.
+        near: known hosts to suggest for those that are unknown, see `near_destinations`.
     """
     rules = _spec(document).http
-    found = Known(dict(zip(destination_names(rules), backends, strict=True)), known)
+    found = Known(dict(zip(destination_names(rules), backends, strict=True)), near)
     placed = [(rule, Place(document).at("http", index)) for index, rule in enumerate(rules)]
     made = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
     return Outcome(made, tuple(problem for rule, place in placed for problem in rule_problems(rule, place, found)))
@@ -78,11 +87,11 @@ def virtual_host(backend: Backend, domains: tuple[str, ...], documents: tuple[Ro
 
 
 def strange_host(
-    host: str, documents: tuple[Document, ...], routes: tuple[Routes, ...], known: tuple[str, ...]
+    host: str, documents: tuple[Document, ...], routes: tuple[Routes, ...], near: tuple[str, ...]
 ) -> Outcome[VirtualHost]:
-    """A host that no service has, with the VirtualServices that speak of it; `known` are the hosts of services."""
+    """A host that no service has, with the VirtualServices that speak of it; services have the hosts `near` it."""
     kept, problems = _merged([outcome.value for outcome in routes])
-    strange = [_means_no_service(document, host, known) for document in documents]
+    strange = [_means_no_service(document, host, near) for document in documents]
     return Outcome(VirtualHost(host, (host,), None, tuple(bound.route for bound in kept)), (*strange, *problems))
 
 
@@ -140,10 +149,10 @@ def _port_numbers(backend: Backend) -> Iterable[int]:
     return backend.service.port_by_number
 
 
-def _means_no_service(document: Document, host: str, known: tuple[str, ...]) -> Problem:
+def _means_no_service(document: Document, host: str, near: tuple[str, ...]) -> Problem:
     index = next((i for i, name in enumerate(_spec(document).hosts) if normal(name) == host), 0)
     message = f"no service is called {host}: only plain HTTP requests on port 80 that name it meet these routes"
-    fix = nearest(host, known, "a ServiceEntry for")
+    fix = nearest(host, near, "a ServiceEntry for")
     return Place(document).at("hosts", index).warning("unknown-host", message, fix)
 
 
