@@ -17,8 +17,10 @@ from xds_server.mesh.view import View, view_for
 from xds_server.mesh.workload import Workload
 from xds_server.policy.document import PolicySet
 from xds_server.problem import Problem
+from xds_server.translate.secret import IDENTITY, ROOTS
 from xds_server.translate.translate import Translator
 from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.type_url import SECRET
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,10 @@ class Generation:
     policies: PolicySet
     mesh: Mesh
     problems: tuple[Problem, ...]
+
+
+_PER_PROXY = frozenset({(SECRET, IDENTITY), (SECRET, ROOTS)})
+"""What a view's resources refer to and each proxy gets its own of, behind the pipeline."""
 
 
 class Pipeline:
@@ -63,6 +69,6 @@ class Pipeline:
         snapshot = self._snapshots.get(view) or self._former.get(view)
         if snapshot is None:
             snapshot = Snapshot.of(self._translator.translate(view))
-            snapshot.check()
+            snapshot.check(given=_PER_PROXY)
         self._snapshots[view] = snapshot
         return snapshot

@@ -6,7 +6,10 @@ import pytest
 
 from tests.xds.made import resource, snapshot
 from xds_server.errors import InconsistentSnapshot
-from xds_server.xds.type_url import CLUSTER, ENDPOINT
+from xds_server.xds.resource import Resource
+from xds_server.xds.resource_set import resource_set
+from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, SECRET
 
 
 def test_names_are_sorted_and_unique_within_a_type() -> None:
@@ -31,3 +34,32 @@ def test_version_is_the_same_for_the_same_content() -> None:
 
     assert snapshot(one, two).version == snapshot(two, one).version
     assert snapshot(one).version != snapshot(resource(CLUSTER, "a", "2")).version
+
+
+def test_secrets_of_a_proxy_leave_the_rest_shared() -> None:
+    """A thousand proxies of one view differ in their own keys and in nothing else."""
+    view = snapshot(resource(CLUSTER, "a"))
+
+    one, other = (view.with_secrets([resource(SECRET, "default", version)]) for version in "12")
+
+    assert resource_set(one, CLUSTER) is resource_set(other, CLUSTER) is resource_set(view, CLUSTER)
+    assert (one.of_type(SECRET)["default"].version, other.of_type(SECRET)["default"].version) == ("1", "2")
+    assert not view.of_type(SECRET)
+
+
+def test_version_of_a_snapshot_with_secrets_follows_both() -> None:
+    views = [snapshot(resource(CLUSTER, "a", version)) for version in "12"]
+
+    versions = {view.with_secrets([resource(SECRET, "default", secret)]).version for view in views for secret in "12"}
+
+    assert len(versions) == 4
+    assert views[0].with_secrets([resource(SECRET, "default", "1")]).version in versions
+
+
+def test_reference_to_what_each_proxy_is_given_later_is_no_defect() -> None:
+    listener = Resource(LISTENER, "a", "1", b"1", refs=((SECRET, "default"),))
+
+    Snapshot.of([listener]).check(given={(SECRET, "default")})
+
+    with pytest.raises(InconsistentSnapshot, match="'default'"):
+        Snapshot.of([listener]).check()

@@ -109,8 +109,8 @@ _OF_SNAPSHOT: WeakKeyDictionary[Snapshot, dict[str, ResourceSet]] = WeakKeyDicti
 
 
 def resource_set(snapshot: Snapshot, url: str) -> ResourceSet:
-    """All resources of one type in `snapshot`; the same object each time, for as long as the snapshot lives."""
-    sets = _OF_SNAPSHOT.setdefault(snapshot, {})
+    """All resources of one type in `snapshot`; the same object each time, for as long as its owner lives."""
+    sets = _OF_SNAPSHOT.setdefault(snapshot.owner_of(url), {})
     if url not in sets:
         of_type = snapshot.of_type(url)
         sets[url] = ResourceSet(of_type) if of_type else EMPTY
