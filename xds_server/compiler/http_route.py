@@ -29,10 +29,6 @@ from xds_server.policy import virtual_service as policy
 from xds_server.policy.values import Percent
 from xds_server.problem import Problem
 
-AUTHORITY = frozenset({":authority", "host"})
-"""Request headers that are the authority; changing them is a rewrite."""
-
-
 _NO_CHANGES = policy.HeaderOperations()
 
 
@@ -92,13 +88,12 @@ def rule_problems(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Pr
 
 def _action(rule: policy.HTTPRoute, place: Place, known: Known) -> Route:
     destinations = _weighted(rule.route, known)
-    alone = rule.route[0] if len(rule.route) == 1 else None
     return Route(
         match=Match(),
         destinations=destinations,
         redirect=_redirect(rule.redirect) if rule.redirect else None,
         direct_response=_direct_response(rule.direct_response) if rule.direct_response else None,
-        rewrite=_rewrite(rule, alone),
+        rewrite=_rewrite(rule.rewrite) if rule.rewrite else None,
         timeout=rule.timeout or None,
         retry=retry(rule.retries, destinations),
         fault=_fault(rule.fault) if rule.fault else None,
@@ -161,26 +156,10 @@ def _direct_response(written: policy.HTTPDirectResponse) -> DirectResponse:
     return DirectResponse(written.status, written.body.bytes if text is None else text.encode())
 
 
-def _rewrite(rule: policy.HTTPRoute, alone: policy.HTTPRouteDestination | None) -> Rewrite | None:
-    """Path and authority. Istio's order for the authority: rewrite, the rule's headers, its only destination's."""
-    written = rule.rewrite
-    regex = written.uri_regex_rewrite if written else None
-    found = Rewrite(
-        uri=written.uri if written else "",
-        authority=(written.authority if written else "")
-        or _authority(rule.headers)
-        or _authority(alone.headers if alone else None),
-        regex=(regex.match, regex.rewrite) if regex else None,
-    )
+def _rewrite(written: policy.HTTPRewrite) -> Rewrite | None:
+    regex = written.uri_regex_rewrite
+    found = Rewrite(written.uri, written.authority, (regex.match, regex.rewrite) if regex else None)
     return None if found == Rewrite() else found
-
-
-def _authority(headers: policy.Headers | None) -> str:
-    request = headers.request if headers else None
-    if request is None:
-        return ""
-    changes = [*request.set.items(), *request.add.items()]
-    return next((value for name, value in changes if name.lower() in AUTHORITY), "")
 
 
 def _fault(written: policy.HTTPFaultInjection) -> Fault:
@@ -236,7 +215,7 @@ def _headers(written: policy.Headers | None) -> HeaderOperations:
 
 
 def _sorted(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in headers.items() if name.lower() not in AUTHORITY))
+    return tuple(sorted(headers.items()))
 
 
 def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
