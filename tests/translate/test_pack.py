@@ -4,7 +4,6 @@ import hashlib
 
 import pytest
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
-from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.problem import Origin
 from xds_server.translate import pack
@@ -37,14 +36,3 @@ def test_refs_and_origins_are_sorted_and_come_once() -> None:
 def test_a_message_is_never_packed_as_another_type() -> None:
     with pytest.raises(ValueError, match="a Cluster is no type"):
         pack.resource(type_url.LISTENER, "a", cluster_v3.Cluster(name="a"))
-
-
-def test_joined_virtual_hosts_read_back_in_their_order_beside_the_rest() -> None:
-    """The bytes differ from one encode of the whole (fields 2 stand last), the message does not."""
-    hosts = [route_v3.VirtualHost(name=name, domains=[name]) for name in ("b", "a")]
-    rest = route_v3.RouteConfiguration(name="80", ignore_port_in_host_matching=True)
-
-    body = pack.join(rest, pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, [encode(host) for host in hosts])
-
-    whole = route_v3.RouteConfiguration(name="80", ignore_port_in_host_matching=True, virtual_hosts=hosts)
-    assert route_v3.RouteConfiguration.parse(body) == whole

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import betterproto2
 
 from xds_server.problem import Origin
-from xds_server.translate.encode import encode, length_delimited, type_url_of
+from xds_server.translate.encode import encode, type_url_of
 from xds_server.xds.resource import Part, Resource
 
 ROUTE_CONFIGURATION_VIRTUAL_HOSTS = 2
@@ -41,7 +41,7 @@ def resource_of_bytes(
     *,
     parts: tuple[Part, ...] = (),
 ) -> Resource:
-    """A resource whose message is encoded already, such as what `join` gives."""
+    """A resource whose message is encoded already."""
     version, needs, made_from = content_version(body), tuple(sorted(set(refs))), tuple(sorted(set(origins)))
     return Resource(type_url, name, version, body, needs, made_from, parts)
 
@@ -49,13 +49,3 @@ def resource_of_bytes(
 def content_version(body: bytes) -> str:
     """16 hex characters that are equal exactly when the bytes are."""
     return hashlib.blake2b(body, digest_size=8).hexdigest()
-
-
-def join(rest: betterproto2.Message, number: int, parts: Iterable[bytes]) -> bytes:
-    """The bytes of `rest` with the encoded messages `parts` in its repeated field `number`, which `rest` leaves empty.
-
-    Nothing is rebuilt or encoded again: a thousand virtual hosts join into their RouteConfiguration in the time that
-    it takes to copy them. Fields may stand in any order on the wire (protobuf.dev, "Encoding"), so the parts follow
-    the rest, in the order given.
-    """
-    return b"".join((encode(rest), *(length_delimited(number, part) for part in parts)))
