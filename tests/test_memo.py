@@ -27,6 +27,14 @@ class Holder:
         self.memo = memo
 
 
+class Named(Holder):
+    """One of several that are kept, by name."""
+
+    def __init__(self, memo: Memo, name: str) -> None:
+        super().__init__(memo)
+        self.name = name
+
+
 def test_same_inputs_give_the_same_object() -> None:
     memo = Memo()
     first = memo(Pair, 1, 2)
@@ -86,3 +94,10 @@ def test_what_is_forgotten_is_made_again() -> None:
     memo.forget(Holder)
 
     assert memo.kept(Holder) is not first
+
+
+def test_what_is_kept_is_made_once_for_each_input() -> None:
+    memo = Memo()
+
+    assert memo.kept(Named, "a") is memo.kept(Named, "a")
+    assert memo.kept(Named, "b").name == "b"

@@ -39,16 +39,17 @@ class Memo:
             found = results[inputs] = function(*inputs)
         return found
 
-    def kept(self, kind: Callable[[Memo], T]) -> T:
-        """The one `kind(self)` of this memo, made when first asked for: for what has to be kept up to date in place."""
-        if kind not in self._kept:
-            self._kept[kind] = kind(self)
-        found: T = self._kept[kind]
+    def kept(self, kind: Callable[[Memo, *Inputs], T], *inputs: *Inputs) -> T:
+        """The one `kind(self, *inputs)` of this memo, made when first asked: for what is kept up to date in place."""
+        key = (kind, inputs)
+        if key not in self._kept:
+            self._kept[key] = kind(self, *inputs)
+        found: T = self._kept[key]
         return found
 
-    def forget(self, kind: Callable[[Memo], T]) -> None:
+    def forget(self, kind: Callable[[Memo, *Inputs], T], *inputs: *Inputs) -> None:
         """Let the next `kept` make another: for one that was left half up to date by an exception."""
-        self._kept.pop(kind, None)
+        self._kept.pop((kind, inputs), None)
 
     def __len__(self) -> int:
         return sum(len(results) for results in self._results.values())

@@ -43,9 +43,14 @@ _PER_PROXY = frozenset({(SECRET, IDENTITY), (SECRET, ROOTS)})
 
 
 class Pipeline:
-    """The remembering between generations: compile, then a snapshot for whoever asks."""
+    """The remembering between generations: compile, then a snapshot for whoever asks.
 
-    def __init__(self) -> None:
+    Args:
+        root_namespace: whose policies hold for the whole mesh.
+    """
+
+    def __init__(self, root_namespace: str = Mesh.root_namespace) -> None:
+        self._root = root_namespace
         self._number = 0
         self._memo = Memo()
         self._translator = Translator()
@@ -54,7 +59,7 @@ class Pipeline:
 
     def compile(self, policies: PolicySet) -> Generation:
         """The next generation; what did not change since the last one is shared with it."""
-        mesh, problems = compile_mesh(policies, self._memo)
+        mesh, problems = compile_mesh(policies, self._memo, self._root)
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
         return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))

@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 from pydantic import BaseModel
 
-from tests.builders import codes, compiled, documents, entry, istio, policy_set
+from tests.builders import codes, compiled, documents, entry, istio, policy_set, workload
 from tests.examples import OWNERS_DOCUMENTS
 from xds_server.compiler.compile import compile_mesh
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.traffic import LoadBalancing, OutlierDetection
+from xds_server.mesh.view import view_for
 from xds_server.policy.document import PolicySet
 
 WORKER = documents(OWNERS_DOCUMENTS)
@@ -109,3 +110,24 @@ def test_defect_in_one_compilation_does_not_spoil_the_next() -> None:
         compile_mesh(PolicySet((*good.documents, impossible)), memo)
 
     assert list(compile_mesh(good, memo)[0].default_scope.backends) == ["ratings", "reviews"]
+
+
+def test_rule_of_the_root_namespace_holds_for_all_others() -> None:
+    rule = istio("DestinationRule", "host: reviews.shop, subsets: [{name: v1}]", namespace="istio-system")
+    policies = policy_set(entry("reviews.shop", namespace="shop"), rule)
+
+    ordinary, _ = compile_mesh(policies, Memo())
+    mesh, _ = compile_mesh(policies, Memo(), "istio-system")
+
+    assert ordinary.scope("web").backends["reviews.shop"].traffic.subset("v1") is None
+    assert mesh.scope("web").backends["reviews.shop"].traffic.subset("v1") is not None
+
+
+def test_sidecar_of_the_root_namespace_is_everybodys_default() -> None:
+    """Its "./" is the namespace of the workload (Istio: Sidecar, the mesh-wide default)."""
+    sidecar = istio("Sidecar", "egress: [{hosts: ['./*']}]", namespace="istio-system")
+    policies = policy_set(entry("a", namespace="shop"), entry("b", namespace="other"), sidecar)
+
+    mesh, _ = compile_mesh(policies, Memo(), "istio-system")
+
+    assert [found.service.host for found in view_for(mesh, workload(namespace="shop")).backends] == ["a"]

@@ -22,28 +22,32 @@ from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
 
 
-def compile_mesh(policies: PolicySet, memo: Memo) -> tuple[Mesh, tuple[Problem, ...]]:
+def compile_mesh(
+    policies: PolicySet, memo: Memo, root_namespace: str = Mesh.root_namespace
+) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that `policies` mean, and what their authors should know about it; `policies.problems` not repeated.
 
-    The result depends on `policies` alone. What `memo` adds: calls that share one make again only what depends on
-    documents that changed in between; everything else is the same object as before.
+    The result depends on `policies` and `root_namespace` (whose policies hold for the whole mesh) alone. What `memo`
+    adds: calls that share one make again only what depends on documents that changed in between; everything else is the
+    same object as before.
     """
     try:
-        return memo.kept(Compiler).compile(policies)
+        return memo.kept(Compiler, root_namespace).compile(policies)
     except BaseException:
-        memo.forget(Compiler)  # it is half up to date, and must not be believed again
+        memo.forget(Compiler, root_namespace)  # it is half up to date, and must not be believed again
         raise
 
 
 class Compiler:
     """The last policies, and all that was made from them."""
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: Memo, root_namespace: str) -> None:
         self._memo = memo
+        self._root = root_namespace
         self._documents: set[Document] = set()
         self._namespaces: Counter[str] = Counter()
         self._services = Services(memo)
-        self._scopes = Scopes(Mesh.root_namespace, self._services, memo)
+        self._scopes = Scopes(root_namespace, self._services, memo)
         self._sidecars: Table[Document, Sidecar] = Table()
 
     def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
@@ -59,6 +63,7 @@ class Compiler:
             scopes=self._scopes.by_namespace(self._namespaces),
             default_scope=self._scopes.default,
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
+            root_namespace=self._root,
         )
         return mesh, tuple(sorted({*self._services.problems, *self._scopes.problems, *self._sidecars.all_problems}))
 

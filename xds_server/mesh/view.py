@@ -61,7 +61,7 @@ def view_for(mesh: Mesh, workload: Workload) -> View:
     """What `workload` may see of `mesh`: scope of its namespace, narrowed by the Sidecar that selects it."""
     scope = mesh.scope(workload.namespace)
     sidecar = sidecar_for(mesh, workload)
-    backends, virtual_hosts = _visible(scope, sidecar)
+    backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
     return View(
         backends=backends,
         virtual_hosts=virtual_hosts,
@@ -99,10 +99,13 @@ def serves(service: Service, workload: Workload) -> tuple[int, ...]:
     return tuple(endpoint.port_for(port) for port in service.ports) if endpoint else ()
 
 
-def _visible(scope: Scope, sidecar: Sidecar | None) -> tuple[tuple[Backend, ...], tuple[VirtualHost, ...]]:
+def _visible(
+    scope: Scope, sidecar: Sidecar | None, namespace: str
+) -> tuple[tuple[Backend, ...], tuple[VirtualHost, ...]]:
+    """What is left of `scope` for a workload of `namespace`, which is what "./" means in the root namespace's too."""
     if sidecar is None or sidecar.egress_hosts is None:
         return scope.all_backends, scope.virtual_hosts
-    wanted = [(sidecar.namespace if ns == "." else ns, host) for ns, host in sidecar.egress_hosts]
+    wanted = [(namespace if ns == "." else ns, host) for ns, host in sidecar.egress_hosts]
     hosts = {
         backend.service.host
         for backend in scope.backends.values()
