@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.builders import document
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.table import Index, Table
+from xds_server.compiler.table import Index, Table, in_order
 
 PROBLEM = Place(
     document("""
@@ -48,6 +48,19 @@ def test_problems_are_those_of_the_rows_that_are_there() -> None:
     table.remake("ab", {"a": Outcome(1, (PROBLEM,)), "b": Outcome(2)}.get)
 
     assert list(table.all_problems) == [PROBLEM]
+
+
+def test_values_are_in_order_of_keys_whatever_came_or_went() -> None:
+    table: Table[str, int] = Table()
+    rows = {"b": Outcome(2), "a": Outcome(1)}
+    first = in_order({}, table, table.remake(rows, rows.get))
+    rows["b"] = Outcome(20)
+    second = in_order(first, table, table.remake("b", rows.get))
+    third = in_order(second, table, table.remake("ac", {"c": Outcome(3)}.get))
+
+    assert list(first.items()) == [("a", 1), ("b", 2)]
+    assert list(second.items()) == [("a", 1), ("b", 20)]
+    assert list(third.items()) == [("b", 20), ("c", 3)]
 
 
 def test_member_stands_under_its_last_keys_only() -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 
 from xds_server.compiler.finding import Outcome
 from xds_server.compiler.service_entry import Claim, claims, joined, selected_labels
-from xds_server.compiler.table import Diff, Index, Table
+from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.workload_entry import labels_of
 from xds_server.memo import Memo
 from xds_server.mesh.service import Service
@@ -31,7 +31,7 @@ class Services:
         self._by_host: Index[str, Key] = Index()
         self._workloads: Index[Pair, Document] = Index()
         self._selectors: Index[Pair, Document] = Index()
-        self._in_order: tuple[Service, ...] | None = None
+        self._by_key: dict[Key, Service] = {}
 
     def update(self, entries: Diff, workloads: Diff) -> set[str]:
         """Take in what changed; gives the hosts of services that are now others."""
@@ -41,8 +41,7 @@ class Services:
         services = self._services.remake(keys, self._service)
         for key in services:
             self._by_host.put(key, (key[0],) if key in self._services.rows else ())
-        if services:
-            self._in_order = None
+        self._by_key = in_order(self._by_key, self._services, services)
         return {host for host, _ in services}
 
     def named(self, host: str) -> list[Service]:
@@ -61,9 +60,7 @@ class Services:
     @property
     def in_order(self) -> tuple[Service, ...]:
         """All of them, sorted by (host, namespace)."""
-        if self._in_order is None:
-            self._in_order = tuple([self._services.rows[key].value for key in sorted(self._services.rows)])
-        return self._in_order
+        return tuple(self._by_key.values())
 
     def _touched(self, entries: Diff, workloads: Diff) -> set[Document]:
         """ServiceEntries that came or went, or that select by a label of a WorkloadEntry that did."""

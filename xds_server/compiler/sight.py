@@ -6,17 +6,16 @@ next makes only that again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar
 
 from xds_server.compiler.destination_rule import backend, rule_candidates, target, traffic_rule, unknown_host
 from xds_server.compiler.export import is_exported, rank
 from xds_server.compiler.finding import Outcome, Place, neighbours
 from xds_server.compiler.http_route import Bound
 from xds_server.compiler.services import Services
-from xds_server.compiler.table import Diff, Index, Table
+from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.virtual_service import (
     Routes,
     destinations,
@@ -35,8 +34,6 @@ from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.service import Service
 from xds_server.policy.document import Document, precedence
 from xds_server.problem import Problem
-
-V = TypeVar("V")
 
 EVERYBODY = ""
 """The namespace of callers that no document speaks for."""
@@ -109,8 +106,8 @@ class Sight:
         self._strange -= self.changed_hosts
         self._strange |= {host for host in self.changed_hosts if self._is_strange(host)}
         if backends or self.changed_hosts:
-            self.virtual_hosts = _patched(self.virtual_hosts, self._virtual_hosts, self.changed_hosts)
-            known = _patched(self.scope.backends, self._backends, backends)
+            self.virtual_hosts = in_order(self.virtual_hosts, self._virtual_hosts, self.changed_hosts)
+            known = in_order(self.scope.backends, self._backends, backends)
             self.scope = Scope(self._namespace, known, tuple(self.virtual_hosts.values()))
 
     @property
@@ -288,13 +285,6 @@ class Sight:
 
     def _rows(self, documents: Iterable[Document]) -> tuple[Routes, ...]:
         return tuple(self._routes.rows[document] for document in documents)
-
-
-def _patched(before: Mapping[str, V], table: Table[str, V], changed: set[str]) -> dict[str, V]:
-    """The values of `table` sorted by key, given those from before and the keys that are others now."""
-    if all((key in before) == (key in table.rows) for key in changed):
-        return {**before, **{key: table.rows[key].value for key in changed if key in table.rows}}
-    return {key: table.rows[key].value for key in sorted(table.rows)}
 
 
 def _by_length(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

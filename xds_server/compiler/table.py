@@ -6,7 +6,7 @@ touches, however large the mesh is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from xds_server.policy.document import Document
 from xds_server.problem import Problem
 
 K = TypeVar("K")
+S = TypeVar("S", str, tuple[str, str])
 V = TypeVar("V")
 M = TypeVar("M")
 
@@ -65,6 +66,13 @@ class Table(Generic[K, V]):
             self._problems[key] = row.problems
         else:
             self._problems.pop(key, None)
+
+
+def in_order(before: Mapping[S, V], table: Table[S, V], changed: Collection[S]) -> dict[S, V]:
+    """What stands in the rows, sorted by key, given the same from before `changed` became others."""
+    if all((key in before) == (key in table.rows) for key in changed):
+        return {**before, **{key: table.rows[key].value for key in changed if key in table.rows}}
+    return {key: table.rows[key].value for key in sorted(table.rows)}
 
 
 class Index(Generic[K, M]):
