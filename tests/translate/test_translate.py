@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 
-from tests.builders import backend, destination, route, service, traffic_rule, virtual_host
+from tests.builders import backend, destination, endpoint, route, service, traffic_rule, virtual_host
+from tests.translate.shown import shown
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.service import Endpoint, Locality, Protocol, Resolution
-from xds_server.mesh.traffic import OutlierDetection, TrafficPolicy
+from xds_server.mesh.traffic import LoadBalancer, LocalityLoadBalancing, OutlierDetection, TrafficPolicy
 from xds_server.mesh.view import InboundPort, View
 from xds_server.mesh.workload import Interception
 from xds_server.translate.translate import Translator
@@ -103,3 +105,25 @@ def test_cluster_that_looks_names_up_depends_on_where_the_caller_stands() -> Non
 
     cluster = (type_url.CLUSTER, "outbound|9080||reviews")
     assert west[cluster] != east[cluster]
+
+
+def test_failover_priority_puts_endpoints_with_the_callers_label_first() -> None:
+    """Each caller its own rack first, though the mesh and all else that they see is the same."""
+    policy = TrafficPolicy(
+        LoadBalancer(locality=LocalityLoadBalancing(failover_priority=("rack",))), outlier_detection=OutlierDetection()
+    )
+    near_one, near_two = endpoint("10.0.0.1", rack="one"), endpoint("10.0.0.2", rack="two")
+    racked = backend(service(endpoints=(near_one, near_two)), traffic_rule(policy))
+    translator = Translator()
+
+    def order(rack: str) -> list[str]:
+        resources = by_name(translator.translate(replace(view_of(racked), labels=(("rack", rack),))))
+        assignment = endpoint_v3.ClusterLoadAssignment.parse(
+            resources[type_url.ENDPOINT, "outbound|9080||reviews"].body
+        )
+        by_priority = sorted(shown(assignment)["endpoints"], key=lambda group: group.get("priority", 0))
+        found = [one["endpoint"] for group in by_priority for one in group["lb_endpoints"]]
+        return [one["address"]["socket_address"]["address"] for one in found]
+
+    assert order("one") == ["10.0.0.1", "10.0.0.2"]
+    assert order("two") == ["10.0.0.2", "10.0.0.1"]

@@ -35,6 +35,11 @@ class Scope:
         return frozenset(key for host in self.virtual_hosts for key in host.source_keys)
 
     @cached_property
+    def caller_keys(self) -> frozenset[str]:
+        """Label keys of the caller that the order of some service's endpoints depends on."""
+        return frozenset(key for backend in self.backends.values() for key in backend.traffic.caller_keys)
+
+    @cached_property
     def asks_namespace(self) -> bool:
         """Whether some route asks for the namespace of the caller."""
         return any(host.asks_namespace for host in self.virtual_hosts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from xds_server.mesh.service import Labels
 from xds_server.problem import Origin
@@ -77,6 +78,11 @@ class LocalityLoadBalancing:
     distribute: tuple[LocalityDistribute, ...] = ()
     failover: tuple[tuple[str, str], ...] = ()
     failover_priority: tuple[str, ...] = ()
+
+    @property
+    def caller_keys(self) -> tuple[str, ...]:
+        """Keys of the labels in which endpoints are compared with the caller; a "key=value" asks nothing of it."""
+        return tuple(key for key in self.failover_priority if "=" not in key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +232,14 @@ class TrafficRule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {subset.name: subset for subset in self.subsets})
+
+    @cached_property
+    def caller_keys(self) -> frozenset[str]:
+        """Label keys of the caller that the order of endpoints depends on."""
+        resolved = (self.policies, *(subset.policies for subset in self.subsets))
+        policies = (policy for each in resolved for policy in (each.default, *(found for _, found in each.by_port)))
+        settings = (policy.load_balancer.locality for policy in policies)
+        return frozenset(key for setting in settings if setting is not None for key in setting.caller_keys)
 
     def subset(self, name: str) -> Subset | None:
         """The subset of that name, None if no DestinationRule defines it."""

@@ -44,13 +44,19 @@ class Source:
 
 @dataclass(frozen=True)
 class View:
-    """What one workload may see. Equal views share one snapshot."""
+    """What one workload may see. Equal views share one snapshot.
+
+    Attributes:
+        locality, labels: where the caller stands, for the order of endpoints: only labels that some failoverPriority
+            compares.
+    """
 
     backends: tuple[Backend, ...] = ()
     virtual_hosts: tuple[VirtualHost, ...] = ()
     inbound: tuple[InboundPort, ...] = ()
     source: Source = Source()
     locality: Locality = Locality()
+    labels: Labels = ()
     interception: Interception = Interception.REDIRECT
     http_proxy_port: int = 0
     bind_address: str = "127.0.0.1"
@@ -68,6 +74,7 @@ def view_for(mesh: Mesh, workload: Workload) -> View:
         inbound=_inbound(mesh, workload, sidecar),
         source=_source(workload, scope),
         locality=workload.locality,
+        labels=_asked(workload.labels, scope.caller_keys),
         interception=workload.interception,
         http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
         bind_address=workload.bind_address if workload.interception is Interception.NONE else "",
@@ -170,5 +177,9 @@ def _source(workload: Workload, scope: Scope) -> Source:
     """Only what some route asks for, so that labels that no route names do not split views."""
     return Source(
         namespace=workload.namespace if scope.asks_namespace else "",
-        labels=tuple((key, value) for key, value in workload.labels if key in scope.source_keys),
+        labels=_asked(workload.labels, scope.source_keys),
     )
+
+
+def _asked(labels: Labels, keys: frozenset[str]) -> Labels:
+    return tuple((key, value) for key, value in labels if key in keys)

@@ -38,7 +38,7 @@ class Translator:
 
     def translate(self, view: View) -> tuple[Resource, ...]:
         """Every resource of `view`: clusters, endpoints, listeners, routes. All references resolve among them."""
-        backends = self._memory(Caller(view.locality)).each(view.backends)
+        backends = self._memory(Caller(view.locality, view.labels)).each(view.backends)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception) for port in inbound_ports(view)),
