@@ -21,7 +21,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
     [
         ("VirtualService", {"tls": []}, ("tls",)),
         ("VirtualService", {"tcp": []}, ("tcp",)),
-        ("VirtualService", {"http": [{}, {"delegate": {}}]}, ("http", 1, "delegate")),
         ("VirtualService", {"gateways": ["mesh", "g"]}, ("gateways",)),
         ("DestinationRule", {"workloadSelector": {}}, ("workloadSelector",)),
         ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from xds_server.compiler.delegate import Delegation
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
 from xds_server.compiler.sidecar import sidecar
@@ -48,13 +49,15 @@ class Compiler:
         self._namespaces: Counter[str] = Counter()
         self._services = Services(memo)
         self._scopes = Scopes(root_namespace, self._services, memo)
+        self._delegation = Delegation(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
 
     def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`."""
         diff = self._diff(policies.documents)
         hosts = self._services.update(_of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry"))
-        self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), _of(diff, "VirtualService")))
+        virtual_services = self._delegation.update(_of(diff, "VirtualService"))
+        self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), virtual_services))
         selecting = _of(diff, "Sidecar")
         self._sidecars.remake(selecting.removed, lambda _: None)
         self._sidecars.remake(selecting.added, lambda document: self._memo(sidecar, document))
@@ -65,7 +68,8 @@ class Compiler:
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
             root_namespace=self._root,
         )
-        return mesh, tuple(sorted({*self._services.problems, *self._scopes.problems, *self._sidecars.all_problems}))
+        parts = (self._services.problems, self._delegation.problems, self._scopes.problems, self._sidecars.all_problems)
+        return mesh, tuple(sorted({problem for problems in parts for problem in problems}))
 
     def _diff(self, documents: Iterable[Document]) -> Diff:
         """What came and went since the last policies."""

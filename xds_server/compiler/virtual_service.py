@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+from xds_server.compiler.delegate import placed_rules
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.compiler.shadow import Earlier
@@ -68,7 +69,7 @@ def routes(document: Document, backends: tuple[Backend | None, ...], near: tuple
     """
     rules = _spec(document).http
     found = Known(dict(zip(destination_names(rules), backends, strict=True)), near)
-    placed = [(rule, Place(document).at("http", index)) for index, rule in enumerate(rules)]
+    placed = placed_rules(document)
     made = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
     return Outcome(made, tuple(problem for rule, place in placed for problem in rule_problems(rule, place, found)))
 
