@@ -90,7 +90,7 @@ class Server:
         async with contextlib.AsyncExitStack() as parts:
             parts.callback(self._worker.shutdown)
             port = await parts.enter_async_context(
-                serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port)
+                serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port, any_host=settings.insecure)
             )
             options = ListenOptions(stall_limit=settings.stalled_stream)
             listener = await listen(str(settings.listen), self._hub, self._board, options=options)

@@ -26,6 +26,17 @@ async def test_serves_on_a_port_of_the_systems_choice() -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize(("any_host", "status"), [(False, 403), (True, 200)])
+async def test_requests_for_another_host_are_refused_unless_all_are_let_in(any_host: bool, status: int) -> None:
+    async with (
+        serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0, any_host=any_host) as port,
+        httpx.AsyncClient() as asking,
+    ):
+        answer = await asking.get(f"http://127.0.0.1:{port}/ready", headers={"host": "evil.example"})
+
+    assert answer.status_code == status
+
+
 async def test_port_is_closed_and_nothing_runs_on_when_the_block_ends() -> None:
     async with serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0) as port:
         assert port

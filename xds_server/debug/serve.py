@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from xds_server.debug.host_guard import HostGuard
 from xds_server.errors import ConfigurationError
 
 
 @contextlib.asynccontextmanager
-async def serve_debug(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+async def serve_debug(app: ASGIApp, host: str, port: int, *, any_host: bool = False) -> AsyncIterator[int]:
     """Serve `app` inside the `async with` block, which gets the port: the system's choice when `port` is 0.
+
+    Requests that mean another host are refused (see `HostGuard`), unless `any_host` lets them in.
 
     Signals are left alone: whoever holds the block decides when it ends.
 
@@ -23,8 +26,9 @@ async def serve_debug(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         ConfigurationError: the address cannot be listened on.
     """
     listener = _listener(host, port)
+    guarded = app if any_host else HostGuard(app, host)
     server = _Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(guarded, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="debug endpoints")
     try:
