@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from xds_server.errors import ConfigurationError
-from xds_server.settings import Address, LogFormat, Settings
+from xds_server.settings import Address, Authentication, LogFormat, Settings
 
 ROOT = Path("policies")
 
@@ -55,15 +55,46 @@ def test_loopback_needs_no_permission(host: str) -> None:
 
 @pytest.mark.parametrize("flag", ["listen", "debug_listen"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "xds-server"])
-def test_other_machines_are_served_only_when_told_to(flag: str, host: str) -> None:
-    """Nobody is authenticated on this port, so an accident must not publish a mesh."""
+def test_other_machines_are_served_unasked_only_when_told_to(flag: str, host: str) -> None:
+    """An accident must not publish a mesh."""
     with pytest.raises(ConfigurationError) as refused:
-        Settings.of(policies=(ROOT,), **{flag: f"{host}:15010"})
+        Settings.of(policies=(ROOT,), auth=Authentication.NONE, **{flag: f"{host}:15010"})
 
     assert f"--{flag.replace('_', '-')} {host}:15010" in str(refused.value)
     assert "127.0.0.1:15010" in str(refused.value)
     assert "--insecure" in str(refused.value)
     assert Settings.of(policies=(ROOT,), insecure=True, **{flag: f"{host}:15010"}).insecure
+
+
+@pytest.mark.parametrize(
+    ("values", "how"),
+    [
+        ({}, Authentication.NONE),
+        ({"listen": "0.0.0.0:1"}, Authentication.CERTIFICATE),
+        ({"listen": "0.0.0.0:1", "insecure": True}, Authentication.NONE),
+        ({"listen": "0.0.0.0:1", "insecure": True, "auth": Authentication.CERTIFICATE}, Authentication.CERTIFICATE),
+        ({"auth": Authentication.TOKEN}, Authentication.TOKEN),
+    ],
+    ids=str,
+)
+def test_envoys_from_other_machines_need_certificates_unless_told_otherwise(
+    values: dict[str, object], how: Authentication
+) -> None:
+    assert Settings.of(policies=(ROOT,), **values).authentication is how
+
+
+def test_state_is_kept_where_the_users_other_programs_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+
+    assert Settings.of(policies=(ROOT,)).state_dir == Path("/state/xds-server")
+
+
+def test_trust_domain_and_its_aliases_are_one_value() -> None:
+    trust = Settings.of(policies=(ROOT,), trust_domain="new.org", trust_domain_aliases=("old.org",)).trust
+
+    assert tuple(trust) == ("new.org", "old.org")
+    with pytest.raises(ConfigurationError, match=r"--trust-domain: 'A B'"):
+        Settings.of(policies=(ROOT,), trust_domain="A B")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from xds_server.errors import ConfigurationError
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind, TrustDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def default_state_dir() -> Path:
+    """$XDG_STATE_HOME/xds-server, by default ~/.local/state/xds-server (XDG base directories)."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        return (Path(home) if home else Path.home() / ".local" / "state") / "xds-server"
+    except RuntimeError:  # a user without a home, as in containers
+        return Path("/var/lib/xds-server")
+
+
 class LogFormat(enum.StrEnum):
     """How log lines are written."""
 
@@ -77,14 +88,34 @@ def _address(value: Any) -> Any:
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 
 
+class Authentication(enum.StrEnum):
+    """How Envoys that connect prove who they are."""
+
+    AUTO = "auto"
+    """`none` on loopback or with --insecure, else `certificate`."""
+    CERTIFICATE = "certificate"
+    """TLS 1.3 with a client certificate made by `enroll`; nobody gets past the handshake without one."""
+    TOKEN = "token"  # noqa: S105 - the name of a way, no token
+    """TLS 1.3, and a signed token made by `enroll --token` with every stream."""
+    NONE = "none"
+    """Plaintext; every Envoy is believed to be who it says it is."""
+
+
 class Settings(BaseModel):
     """What `xds-server serve` was told. Times are in seconds. Make it with `Settings.of` for errors fit to be read.
 
     Attributes:
         policies: files and directories of policy documents.
-        listen: plaintext gRPC; port 15010 is Istio's.
+        listen: gRPC; port 15010 is Istio's.
         debug_listen: HTTP: debug endpoints and metrics; port 15014 is Istio's.
         insecure: let `listen` and `debug_listen` be reached from other machines though nobody is authenticated.
+        auth: what was asked for; `authentication` is what it comes to.
+        state_dir: authorities, revocations, a root rotation under way; private. Replicas share one, or copies.
+        trust_domain, trust_domain_aliases: MeshConfig's; see `trust`.
+        identity_dir: workload certificates that somebody else makes (`identity.identity_files`); None for none.
+        certificate_lifetime: of workload certificates; 24 h at most. They are renewed half-way.
+        key_type: of the keys of workload certificates.
+        max_stream_age: a connection is closed after it, give or take a tenth, so that its Envoy proves itself again.
         default_namespace: of documents without metadata.namespace and of nodes that name none.
         root_namespace: whose policies hold for the whole mesh (Istio's istio-system).
         debounce, debounce_ceiling: a change is taken up when it has been quiet for the first, at most the second after
@@ -102,6 +133,14 @@ class Settings(BaseModel):
     listen: ListenAddress = Address("127.0.0.1", 15010)
     debug_listen: ListenAddress = Address("127.0.0.1", 15014)
     insecure: bool = False
+    auth: Authentication = Authentication.AUTO
+    state_dir: Path = Field(default_factory=default_state_dir)
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    trust_domain_aliases: tuple[str, ...] = ()
+    identity_dir: Path | None = None
+    certificate_lifetime: float = Field(default=86400.0, gt=0, le=86400.0)
+    key_type: KeyKind = KeyKind.EC_P256
+    max_stream_age: float = Field(default=1800.0, gt=0)
     default_namespace: str = Field(default="default", min_length=1)
     root_namespace: str = Field(default="default", min_length=1)
     debounce: float = Field(default=0.1, ge=0)
@@ -126,14 +165,38 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ConfigurationError("; ".join(_told(detail) for detail in error.errors())) from None
 
+    @property
+    def authentication(self) -> Authentication:
+        """How Envoys prove who they are; never AUTO."""
+        if self.auth is not Authentication.AUTO:
+            return self.auth
+        return Authentication.NONE if self.insecure or self.listen.is_loopback else Authentication.CERTIFICATE
+
+    @property
+    def trust(self) -> TrustDomain:
+        """The mesh's trust domain."""
+        return TrustDomain(self.trust_domain, self.trust_domain_aliases)
+
     @model_validator(mode="after")
     def _refuse_to_serve_strangers(self) -> Settings:
-        for flag, address in (("--listen", self.listen), ("--debug-listen", self.debug_listen)):
-            if not address.is_loopback and not self.insecure:
-                raise ValueError(
-                    f"{flag} {address} can be reached from other machines and nobody would be asked who they are; "
-                    f"listen on 127.0.0.1:{address.port}, or add --insecure if the network is private"
-                )
+        if self.authentication is Authentication.NONE and not self.listen.is_loopback and not self.insecure:
+            raise ValueError(
+                f"--listen {self.listen} can be reached from other machines and --auth none asks nobody who they are; "
+                f"leave --auth out, listen on 127.0.0.1:{self.listen.port}, or add --insecure if the network is private"
+            )
+        if not self.debug_listen.is_loopback and not self.insecure:
+            raise ValueError(
+                f"--debug-listen {self.debug_listen} can be reached from other machines and nobody would be asked who "
+                f"they are; listen on 127.0.0.1:{self.debug_listen.port}, or add --insecure if the network is private"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trust_domain_is_one(self) -> Settings:
+        try:
+            TrustDomain(self.trust_domain, self.trust_domain_aliases)
+        except ValueError as error:
+            raise ValueError(f"--trust-domain: {error}") from None
         return self
 
     @model_validator(mode="after")

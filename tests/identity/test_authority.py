@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.identity.material import NOW, WEB, intermediate, root
-from xds_server.identity.authority import BACKDATE, KeyKind, Leaf, Use, fingerprint, issue, new_key, new_root, pem, sign
+from xds_server.identity.authority import BACKDATE, Leaf, Use, fingerprint, issue, new_key, new_root, pem, sign
+from xds_server.mesh.identity import KeyKind
 
 CLUSTER_ROOT = root()
 

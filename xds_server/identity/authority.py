@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xds_server.mesh.identity import SCHEME, SpiffeId
+from xds_server.mesh.identity import SCHEME, KeyKind, SpiffeId
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -30,13 +30,6 @@ BACKDATE = timedelta(minutes=5)
 """Certificates are valid from so long before they were made: clocks in a fleet differ."""
 
 _LEAST_RSA_BITS = 2048
-
-
-class KeyKind(enum.StrEnum):
-    """What keys are made."""
-
-    EC_P256 = "ec-p256"
-    RSA_2048 = "rsa-2048"
 
 
 class Use(enum.StrEnum):

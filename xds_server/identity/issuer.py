@@ -14,12 +14,12 @@ import structlog
 from cryptography import x509
 
 from xds_server.errors import UnusableIdentity
-from xds_server.identity.authority import LEAF_LIFETIME, KeyKind, issue, new_key
+from xds_server.identity.authority import LEAF_LIFETIME, issue, new_key
 from xds_server.identity.identity_files import IdentityFiles, Stamps
 from xds_server.identity.root_rotation import MeshAuthority
 from xds_server.identity.rotation import Random, renewal_time
 from xds_server.identity.svid import Svid
-from xds_server.mesh.identity import Credentials, SpiffeId
+from xds_server.mesh.identity import Credentials, KeyKind, SpiffeId
 
 log = structlog.get_logger(__name__)
 
@@ -102,17 +102,22 @@ class Issuer:
             self._renew(node_id, held, now)
         return held.credentials if held.svid is not None and _is_unexpired(held.svid, now) else None
 
-    def due(self) -> tuple[str, ...]:
-        """Node ids whose credentials may change when they are asked for now."""
+    def due(self, connected: Collection[str]) -> frozenset[str]:
+        """Those of these node ids whose credentials may change when they are asked for now.
+
+        What proxies held that are not connected is kept for their return until it would have to be renewed.
+        """
         now = self._clock()
         if self._files is not None and (stamps := self._files.stamps()) != self._stamps:
             self._stamps, self._shared = stamps, self._shared_roots()
-        return tuple(node_id for node_id, held in self._held.items() if self._is_due(held, now))
+        due = frozenset(node_id for node_id, held in self._held.items() if self._is_due(held, now))
+        for node_id in due.difference(connected):
+            del self._held[node_id]
+        return due.intersection(connected)
 
-    def forget(self, node_ids: Collection[str]) -> None:
-        """Drop what proxies held that are gone."""
-        for node_id in node_ids:
-            self._held.pop(node_id, None)
+    def forget(self, node_id: str) -> None:
+        """Drop what this proxy held: it needs nothing any more."""
+        self._held.pop(node_id, None)
 
     @property
     def expiries(self) -> dict[str, datetime]:

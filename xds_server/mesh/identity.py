@@ -6,6 +6,7 @@ Certificates are opaque bytes here: `identity/` makes and checks them.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,13 @@ _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}\Z")
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+\Z")
 _LONGEST = 2048
 """Bytes in a SPIFFE ID (SPIFFE-ID, section 2.3)."""
+
+
+class KeyKind(enum.StrEnum):
+    """What keys workloads are given."""
+
+    EC_P256 = "ec-p256"
+    RSA_2048 = "rsa-2048"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -160,6 +160,11 @@ class StreamRecord:
         """Whether nothing is due to the peer, and it has answered all that it was sent."""
         return not self.is_due and all(record.answered_nonce == record.sent_nonce for record in self.types.values())
 
+    def has_taken(self, url: str) -> bool:
+        """Whether nothing is due to the peer, and it took the latest that it was sent of one type."""
+        record = self.types.get(url)
+        return not self.is_due and (record is None or record.sent_nonce == record.acked_nonce)
+
     def status(self) -> ProxyStatus:
         """The stream as the debug endpoints show it."""
         node = self.proxy.node
@@ -236,6 +241,10 @@ class StatusBoard:
     def is_settled(self) -> bool:
         """Whether every connected stream has answered all that it was sent."""
         return all(record.is_settled for record in self._open)
+
+    def waiting_for(self, url: str) -> tuple[str, ...]:
+        """Node ids of the streams that have not yet taken all there is for them of one type."""
+        return tuple(sorted({record.proxy.node.id for record in self._open if not record.has_taken(url)}))
 
     def totals(self) -> Totals:
         """Counts since the server started."""
