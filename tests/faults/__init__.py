@@ -1,0 +1,1 @@
+"""Everything that can go wrong around the server, done to a running one."""
