@@ -18,23 +18,25 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from xds_server import __version__
+from xds_server.admission import Admission
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.serve import serve_debug
-from xds_server.debug.sources import Sources
-from xds_server.errors import InconsistentSnapshot
+from xds_server.debug.sources import Sources, Validation
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Workload, workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.problem import Problem, Severity
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
-from xds_server.server.status import StatusBoard
+from xds_server.server.status import Refusal, StatusBoard
 from xds_server.settings import Settings
 from xds_server.store.debounce import Changed, Changes, Debounce
 from xds_server.store.directory import Reading, Rules, read_policies
 from xds_server.store.watcher import Watcher
 from xds_server.translate.to_json import resource_json
+from xds_server.validation.validator import find_validator
+from xds_server.xds.messages import Nacked
 from xds_server.xds.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -63,16 +65,18 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pipeline = Pipeline()
         self._worker = ThreadPoolExecutor(1, "pipeline")
+        self._admission = Admission(Pipeline(), self._worker)
+        self._not_validated = ""
+        self._notice: Callable[[Changed], None] = lambda _: None
         self._rules = Rules(
             default_namespace=settings.default_namespace,
             max_delete_fraction=settings.max_delete_fraction,
             allow_mass_delete=settings.allow_mass_delete,
         )
         self._reading: Reading | None = None
-        self._generation: Generation | None = None
-        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace)
+        self._published: Generation | None = None
+        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
         self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
         self._streams_of: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
@@ -116,6 +120,7 @@ class Server:
         watcher = Watcher(settings.policies, changes.notice, loop=loop, scan_seconds=settings.scan_interval)
         watcher.start()
         try:
+            self._notice = changes.notice
             yield changes
         finally:
             await asyncio.to_thread(watcher.stop)
@@ -124,6 +129,7 @@ class Server:
         """Take up the policies as they are, and then each change of them."""
         loop = asyncio.get_running_loop()
         changed: Changed = None
+        await self._find_validator()
         while True:
             began = loop.time()
             if await self._load(changed):
@@ -134,28 +140,48 @@ class Server:
                 loop.call_later(self._rules.half_written_grace, changes.notice, self._reading.unsettled)
             changed = await changes.settled()
 
+    async def _find_validator(self) -> None:
+        """Say clearly when nothing is validated: then only connected proxies tell what Envoy refuses."""
+        if not self._settings.validation:
+            self._not_validated = "switched off by --no-validation"
+        elif isinstance(found := await find_validator(self._settings.envoy), str):
+            self._not_validated = found
+            log.warning("changes are sent without asking Envoy first", reason=found)
+        else:
+            self._admission.validator = found
+            log.info("changes are validated before they are sent", envoy=found.name)
+
     async def _load(self, changed: Changed) -> bool:
-        """Read, compile and publish; whether anything changed. A failure of ours keeps what is in force."""
+        """Read, compile, validate and publish; whether anything changed. A failure of ours keeps what is in force."""
         try:
             reading = await self._in_worker(
                 read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules
             )
-            if self._reading is not None and reading.policies is self._reading.policies:
+            unchanged = self._reading is not None and reading.policies is self._reading.policies
+            if unchanged and not self._admission.is_stale:
                 self._reading = reading
                 return False
-            generation = await self._in_worker(self._pipeline.compile, reading.policies)
+            if self._published is None and not reading.complete and not reading.policies.documents:
+                self._reading = reading
+                log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
+                return False
+            await self._admission.admit(reading.policies, [self._workload(proxy) for proxy in self._hub.proxies()])
         except Exception:
             log.exception("policies not taken up; what was in force stays")
             return False
         self._reading = reading
-        _log_problems(self._generation.problems if self._generation else (), generation.problems)
-        if self._generation is None and not reading.complete and not reading.policies.documents:
-            log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
-            return False
-        self._generation = generation
-        log.info("generation", number=generation.number, documents=len(reading.policies.documents))
-        self._hub.publish(generation.number)
+        self._publish()
         return True
+
+    def _publish(self) -> None:
+        """Put the admitted generation into force, if it is not."""
+        generation, former = self._admission.generation, self._published
+        if generation is None or generation is former:
+            return
+        _log_problems(former.problems if former else (), generation.problems)
+        self._published = generation
+        log.info("generation", number=generation.number, documents=len(generation.policies.documents))
+        self._hub.publish(generation.number)
 
     async def _measure(self) -> None:
         """Tell the metrics how long each change took until every proxy had answered it."""
@@ -168,26 +194,29 @@ class Server:
 
     async def _snapshots_for(self, proxies: Sequence[Proxy]) -> Sequence[Snapshot | None]:
         """See `hub.SnapshotsFor`."""
-        generation = self._generation
-        if generation is None:
-            return [None] * len(proxies)
-        workloads = [self._workload(proxy) for proxy in proxies]
-        snapshots = await self._in_worker(self._translated, generation, workloads)
+        snapshots = await self._admission.snapshots_for([self._workload(proxy) for proxy in proxies])
+        self._publish()
         for proxy, snapshot in zip(proxies, snapshots, strict=True):
             if snapshot is not None and self._streams_of[proxy.node.id]:
                 self._sent[proxy.node.id] = snapshot
         return snapshots
 
-    def _translated(self, generation: Generation, workloads: Sequence[Workload]) -> list[Snapshot | None]:
-        """In the worker. A snapshot that is not whole is our defect: None, so that the proxy keeps what it has."""
-        found: list[Snapshot | None] = []
-        for one in workloads:
-            try:
-                found.append(self._pipeline.snapshot_for(generation, one))
-            except InconsistentSnapshot as error:
-                log.error("inconsistent snapshot not sent", workload=one.name, error=str(error))
-                found.append(None)
-        return found
+    def _refused(self, proxy: Proxy, nacked: Nacked, refusal: Refusal) -> None:
+        """A proxy's NACK; one of what is not sent any more is past."""
+        sent = self._sent.get(proxy.node.id)
+        now = sent.of_type(nacked.type_url) if sent else {}
+        if not any(now.get(resource.name) == resource for resource in nacked.resources):
+            return
+        self._admission.refused(
+            proxy.node.id,
+            refusal.type_url,
+            refusal.names,
+            refusal.origins,
+            refusal.message,
+            connected=len(self._streams_of),
+        )
+        if self._admission.is_stale:
+            self._notice(frozenset())
 
     def _workload(self, proxy: Proxy) -> Workload:
         node = proxy.node
@@ -213,19 +242,31 @@ class Server:
     def _sources(self) -> Sources:
         return Sources(
             version=__version__,
-            generation=lambda: self._generation.number if self._generation else 0,
-            documents=lambda: self._generation.policies.documents if self._generation else (),
+            generation=lambda: self._published.number if self._published else 0,
+            documents=lambda: self._published.policies.documents if self._published else (),
             problems=self._problems,
             proxies=self._board.proxies,
             totals=self._board.totals,
+            validation=self._validation,
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )
 
     def _problems(self) -> tuple[Problem, ...]:
-        if self._generation is not None:
-            return self._generation.problems
+        if self._published is not None:
+            return self._published.problems
         return self._reading.policies.problems if self._reading else ()
+
+    def _validation(self) -> Validation:
+        admission = self._admission
+        return Validation(
+            envoy=admission.validator.name if admission.validator else "",
+            reason=self._not_validated,
+            runs={str(outcome): count for outcome, count in admission.validator.runs.items()}
+            if admission.validator
+            else {},
+            quarantined=[held.problem for held in admission.held],
+        )
 
     async def _in_worker(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))

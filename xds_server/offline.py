@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+from xds_server.admission import Admission
 from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Generation, Pipeline
+from xds_server.policy.document import PolicySet
 from xds_server.store.directory import Rules, read_policies
+from xds_server.validation.validator import find_validator
 from xds_server.xds.snapshot import Snapshot
 
 
@@ -26,3 +32,39 @@ class Offline:
     def snapshot_for(self, workload: Workload) -> Snapshot:
         """What a server with these policies would send to `workload`."""
         return self._pipeline.snapshot_for(self.generation, workload)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a server would make of some policies.
+
+    Attributes:
+        generation: documents in force, and every problem.
+        not_validated: why Envoy itself was not asked; "" when it was.
+    """
+
+    generation: Generation
+    not_validated: str
+
+
+def checked(
+    paths: Sequence[Path], default_namespace: str, *, validation: bool = True, envoy: Path | None = None
+) -> Checked:
+    """The policies at some paths, and what Envoy would refuse of what they mean to anybody.
+
+    Args:
+        paths: files and directories.
+        default_namespace: of documents that name none.
+        validation: ask an Envoy, where there is one.
+        envoy: that Envoy; None looks for one.
+    """
+    reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
+    return asyncio.run(_admitted(reading.policies, validation=validation, envoy=envoy))
+
+
+async def _admitted(policies: PolicySet, *, validation: bool, envoy: Path | None) -> Checked:
+    found = await find_validator(envoy) if validation else "not asked for"
+    validator = None if isinstance(found, str) else found
+    with ThreadPoolExecutor(1) as worker:
+        generation = await Admission(Pipeline(), worker, validator).admit(policies)
+    return Checked(generation, found if isinstance(found, str) else "")

@@ -37,6 +37,7 @@ def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
         "/debug/config_dump": endpoints.config_dump,
         "/debug/configz": endpoints.configz,
         "/debug/problems": endpoints.problems,
+        "/debug/validation": endpoints.validation,
         "/debug/list": endpoints.list,
     }
     return Starlette(
@@ -93,6 +94,9 @@ class _Endpoints:
 
     async def problems(self, _request: Request) -> Response:
         return JSONResponse([asdict(problem) for problem in self._sources.problems()])
+
+    async def validation(self, _request: Request) -> Response:
+        return JSONResponse(asdict(self._sources.validation()))
 
     async def list(self, _request: Request) -> Response:
         return JSONResponse([asdict(endpoint) for endpoint in pages.ENDPOINTS])

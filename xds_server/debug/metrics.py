@@ -64,6 +64,7 @@ class _Facts(Collector):
         )
         yield _by_label("xds_server_documents", "Documents in force", "kind", self._documents())
         yield _by_label("xds_server_problems", "Problems with the policies", "severity", self._problems())
+        yield from self._validation()
         yield from self._streams()
         yield _by_label("xds_server_resources", "Resources in the snapshots in use", "type", self._resources())
 
@@ -73,6 +74,19 @@ class _Facts(Collector):
     def _problems(self) -> Mapping[str, int]:
         found = Counter(str(problem.severity) for problem in self._sources.problems())
         return {str(severity): found[severity] for severity in Severity}
+
+    def _validation(self) -> Iterator[Metric]:
+        validation = self._sources.validation()
+        yield GaugeMetricFamily(
+            "xds_server_validation_enabled", "Whether an Envoy validates changes first", bool(validation.envoy)
+        )
+        runs = CounterMetricFamily("xds_server_validations", "Runs of Envoy in validate mode", labels=["outcome"])
+        for outcome, count in sorted(validation.runs.items()):
+            runs.add_metric([outcome], count)
+        yield runs
+        yield GaugeMetricFamily(
+            "xds_server_quarantined_documents", "Documents that Envoy refuses, kept out", len(validation.quarantined)
+        )
 
     def _streams(self) -> Iterator[Metric]:
         proxies = self._sources.proxies()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from xds_server.policy.document import Document
@@ -30,6 +30,23 @@ class StreamTotals(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """Whether changes are shown to a real Envoy before they are sent, and what came of it.
+
+    Attributes:
+        envoy: its path; "" when nothing is validated.
+        reason: why nothing is; "" when it is.
+        runs: of Envoy, by outcome (valid, invalid, crashed, failed).
+        quarantined: why documents are kept out though they are valid by themselves, one problem for each.
+    """
+
+    envoy: str = ""
+    reason: str = "not started"
+    runs: Mapping[str, int] = field(default_factory=dict)
+    quarantined: Sequence[Problem] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Every callable is cheap and called on the event loop, but for `resource_json`: that one in a worker thread.
 
@@ -39,6 +56,7 @@ class Sources:
         problems: what is wrong with, or worth knowing about, the policies.
         proxies: one status per connected stream.
         totals: see StreamTotals.
+        validation: see Validation.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
         resource_json: a resource as proto-JSON, secrets redacted.
     """
@@ -49,5 +67,6 @@ class Sources:
     problems: Callable[[], Sequence[Problem]]
     proxies: Callable[[], Sequence[ProxyStatus]]
     totals: Callable[[], StreamTotals]
+    validation: Callable[[], Validation] = Validation
     snapshot_of: Callable[[str], Snapshot | None]
     resource_json: Callable[[Resource], Mapping[str, object]]

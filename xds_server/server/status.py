@@ -22,6 +22,8 @@ from xds_server.xds.resource import Resource
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
+OnRefusal = Callable[[Proxy, Nacked, "Refusal"], None]
+"""Told of each NACK, as it came and as it may be shown."""
 
 _PEM = re.compile(r"-----BEGIN [^-]*-----.*?(-----END [^-]*-----|\Z)", re.DOTALL)
 _INLINE = re.compile(r'(inline_bytes|inline_string)(\\?["\s:]+)(?:\\.|[^"\\])*')
@@ -153,6 +155,7 @@ class StreamRecord:
         record.nacks += 1
         self.board.last_answer = self.board.clock()
         self.board.nacks[nacked.type_url] += 1
+        self.board.on_refusal(self.proxy, nacked, record.refusal)
         return record.refusal
 
     @property
@@ -189,6 +192,7 @@ class StatusBoard:
 
     Args:
         namespace_of: the workload's namespace of a connected proxy.
+        on_refusal: see `OnRefusal`.
         clock: seconds since the epoch.
 
     Attributes:
@@ -196,8 +200,15 @@ class StatusBoard:
         requests: read so far, over all streams.
     """
 
-    def __init__(self, *, namespace_of: Callable[[Proxy], str] = lambda _: "", clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        namespace_of: Callable[[Proxy], str] = lambda _: "",
+        on_refusal: OnRefusal = lambda *_: None,
+        clock: Clock = time.time,
+    ) -> None:
         self.namespace_of = namespace_of
+        self.on_refusal = on_refusal
         self.clock = clock
         self.pushes: Counter[str] = Counter()
         self.acks: Counter[str] = Counter()

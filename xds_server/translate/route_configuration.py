@@ -8,13 +8,13 @@ it: where two hosts share one (a virtual IP), the first by name has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
-from xds_server.problem import Origin
 from xds_server.translate import names, pack
 from xds_server.translate.catch_all import Unknown, catch_all, forward_proxy_itself, own_addresses, unknown_hosts
 from xds_server.translate.encode import encode, length_delimited
@@ -108,6 +108,8 @@ class _Encoded:
         self.domains = domains_of(virtual_host)
         self.domains_with_port = {port: domains_with_port(self.domains, port) for port in self.ports}
         self._origins = virtual_host.origins
+        backend = virtual_host.backend
+        self._service_origins = (*backend.traffic.origins, *backend.service.origins) if backend else ()
         self._all_routes = tuple(range(len(virtual_host.routes))) if applies_everywhere(virtual_host) else None
         self._parts: dict[_PartKey, Part] = {}
         self._routes: dict[tuple[tuple[int, ...], Place], EncodedRoutes] = {}
@@ -130,7 +132,8 @@ class _Encoded:
             routes = self._routes_at(virtual_host, applicable, Place(port, missing))
             name = names.virtual_host(virtual_host.host, port)
             body = encoded_virtual_host(name, domains, routes)
-            found = self._parts[key] = _part(name, body, routes.clusters, self._origins)
+            part = _part(name, body, routes.clusters)
+            found = self._parts[key] = replace(part, origins=self._origins, service_origins=self._service_origins)
         return found
 
     def _routes_at(self, virtual_host: VirtualHost, applicable: tuple[int, ...], place: Place) -> EncodedRoutes:
@@ -185,6 +188,6 @@ def _part_of(message: route_v3.VirtualHost, clusters: tuple[str, ...] = ()) -> P
     return _part(message.name, encode(message), clusters)
 
 
-def _part(name: str, body: bytes, clusters: tuple[str, ...] = (), origins: tuple[Origin, ...] = ()) -> Part:
+def _part(name: str, body: bytes, clusters: tuple[str, ...]) -> Part:
     field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
-    return Part(name, pack.content_version(field), field, clusters, origins)
+    return Part(name, pack.content_version(field), field, clusters)

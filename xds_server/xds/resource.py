@@ -16,7 +16,8 @@ class Part:
         version: content hash of `field`.
         field: its bytes as they stand in the body, tag and length included.
         clusters: names of the clusters that it sends to.
-        origins: as a Resource's.
+        origins: the documents that it was written in.
+        service_origins: those of the service that it stands for, which have a smaller part in it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Part:
     field: bytes
     clusters: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    service_origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

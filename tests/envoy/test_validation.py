@@ -1,0 +1,173 @@
+"""A real Envoy says what it would refuse before any proxy sees it; the policy at fault is kept out, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.builders import documents
+from tests.envoy.running import Backend, Control, Envoy, envoy, until
+from tests.envoy.test_traffic import routes, rule, service
+from xds_server.admission import Admission
+from xds_server.pipeline import Generation, Pipeline
+from xds_server.policy.document import Document, PolicySet, precedence
+from xds_server.problem import Problem
+from xds_server.validation.validator import Validator, find_validator
+
+BAD_HEADER = "[{route: [{destination: {host: HOST}}], headers: {request: {set: {x-a: '%NO_SUCH_COMMAND%'}}}}]"
+BAD_REGEX = "[{match: [{uri: {regex: '(x{1,50}){1,19}'}}], route: [{destination: {host: HOST}}]}]"
+BAD_RING = "{loadBalancer: {consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 9000000}}}}"
+GOOD_ROUTE = "[{route: [{destination: {host: HOST}}]}]"
+
+
+def shop(host: str, http: str = GOOD_ROUTE, policy: str = "{connectionPool: {tcp: {connectTimeout: 1s}}}") -> str:
+    """A service with a DestinationRule and a VirtualService."""
+    entry = f"""\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {host}}}
+spec:
+  hosts: [{host}]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  endpoints: [{{address: 10.0.0.1}}]
+---
+"""
+    return entry + rule(host, policy) + routes(host, http.replace("HOST", host))
+
+
+def policies(texts: Iterable[tuple[str, str]]) -> PolicySet:
+    """The documents of (name, text), each text in a file of its own."""
+    found = (document for name, text in texts for document in documents(text, file=f"{name}.yaml"))
+    return PolicySet(tuple(sorted(found, key=precedence)))
+
+
+async def admitted(*sets: PolicySet) -> tuple[Generation, Validator]:
+    """The last of several states of the policies, each admitted after the one before."""
+    validator = await find_validator()
+    assert isinstance(validator, Validator)
+    with ThreadPoolExecutor(1) as worker:
+        admission = Admission(Pipeline(), worker, validator)
+        for each in sets:
+            generation = await admission.admit(each)
+    return generation, validator
+
+
+def refused(generation: Generation) -> list[Problem]:
+    """What Envoy refuses of it."""
+    return [problem for problem in generation.problems if problem.code == "refused-by-envoy"]
+
+
+async def test_one_bad_among_a_thousand_is_found_in_fifteen_runs(envoy_binary: Path) -> None:
+    """All new units are asked at once, halved until one is left, and asked once more without the policy at fault."""
+    names = [f"s{number}" for number in range(1000)]
+    state = policies((name, shop(name, BAD_HEADER if name == "s617" else GOOD_ROUTE)) for name in names)
+
+    generation, validator = await admitted(state)
+
+    (problem,) = refused(generation)
+    assert (problem.file, problem.kind, problem.name) == ("s617.yaml", "VirtualService", "s617")
+    assert "Not supported field in StreamInfo: NO_SUCH_COMMAND" in problem.message
+    assert len(generation.policies.documents) == 2999
+    assert sum(validator.runs.values()) <= 15
+
+
+async def test_several_bad_documents_are_all_found(envoy_binary: Path) -> None:
+    names = [f"s{number}" for number in range(20)]
+    bad = {"s3", "s11", "s12"}
+
+    generation, _ = await admitted(policies((n, shop(n, BAD_HEADER if n in bad else GOOD_ROUTE)) for n in names))
+
+    assert {problem.name for problem in refused(generation)} == bad
+    assert len(generation.policies.documents) == 57
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "reason"),
+    [
+        (shop("a", BAD_HEADER), "VirtualService", "Not supported field in StreamInfo: NO_SUCH_COMMAND"),
+        (shop("a", BAD_REGEX), "VirtualService", "RE2 program size of 1941 > max program size of 100"),
+        (shop("a", policy=BAD_RING), "DestinationRule", "MinimumRingSize: value must be less than or equal to 8388608"),
+    ],
+    ids=["header value", "regex", "ring size"],
+)
+async def test_blame_falls_on_the_document_that_says_it(text: str, kind: str, reason: str, envoy_binary: Path) -> None:
+    """A unit is made from three documents; the two that are innocent stay in force."""
+    generation, _ = await admitted(policies([("a", text), ("b", shop("b"))]))
+
+    (problem,) = refused(generation)
+    assert (problem.kind, problem.name) == (kind, "a")
+    assert reason in problem.message
+    assert len(generation.policies.documents) == 5
+
+
+async def test_an_edit_to_one_service_takes_one_run(envoy_binary: Path) -> None:
+    """What is known to be valid is not validated anew: three units are, whatever the size of the mesh."""
+    names = [f"s{number}" for number in range(100)]
+    before = policies((name, shop(name)) for name in names)
+    edited = documents(shop("s7", policy="{connectionPool: {tcp: {connectTimeout: 2s}}}"), file="s7.yaml")
+
+    _, validator = await admitted(before, _with(before, edited))
+
+    assert sum(validator.runs.values()) == 2
+
+
+async def test_the_last_good_form_stays_in_force_until_the_text_changes(envoy_binary: Path) -> None:
+    good = policies([("a", shop("a"))])
+    bad = _with(good, documents(shop("a", BAD_HEADER), file="a.yaml"))
+    mended = _with(good, documents(shop("a", GOOD_ROUTE), file="a.yaml"))
+
+    held, _ = await admitted(good, bad)
+    released, _ = await admitted(good, bad, mended)
+
+    in_force = {document.kind: document for document in held.policies.documents}
+    assert in_force["VirtualService"] in good.documents
+    assert "the form before it stays in force" in refused(held)[0].message
+    assert not refused(released)
+    assert set(released.policies.documents) == set(mended.documents)
+
+
+def _with(state: PolicySet, edited: list[Document]) -> PolicySet:
+    """`state` with some documents replaced by those of the same names."""
+    new = {document.key: document for document in edited}
+    return replace(state, documents=tuple(new.get(document.key, document) for document in state.documents))
+
+
+@pytest.mark.parametrize("validation", ["--validation", "--no-validation"])
+def test_traffic_goes_on_while_a_policy_is_refused(validation: str, envoy_binary: Path, tmp_path: Path) -> None:
+    """Validated, no proxy sees it; otherwise the proxy refuses it. Both ways the form before it stays in force."""
+    code = "refused-by-envoy" if validation == "--validation" else "refused-by-proxy"
+    control, backend = Control(tmp_path, validation), Backend("one")
+    caller = envoy(control, envoy_binary, tmp_path, "caller")
+    try:
+        entry, good = service("shop", [backend]), GOOD_ROUTE.replace("HOST", "shop")
+        control.write("shop.yaml", entry + routes("shop", good))
+        until(lambda: caller.wait().call("shop").status == 200, what="the service answers")
+
+        control.write("shop.yaml", entry + routes("shop", BAD_HEADER.replace("HOST", "shop")))
+        until(lambda: _problems(control, code), what=f"a problem says {code}")
+        control.write("other.yaml", service("other", [backend]))
+        until(lambda: caller.call("other").status == 200, what="what is not refused goes on changing")
+
+        (problem,) = _problems(control, code)
+        assert (problem["file"], problem["kind"], problem["name"]) == ("shop.yaml", "VirtualService", "shop")
+        assert caller.call("shop").status == 200
+        assert _rejected(caller) == (0 if validation == "--validation" else 1)
+    finally:
+        caller.close()
+        control.close()
+        backend.close()
+
+
+def _problems(control: Control, code: str) -> list[dict[str, str]]:
+    return [problem for problem in control.problems() if problem["code"] == code]
+
+
+def _rejected(caller: Envoy) -> int:
+    """Updates that it refused since it started."""
+    return sum(caller.stats(r"update_rejected$").values())

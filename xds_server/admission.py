@@ -1,0 +1,197 @@
+"""What comes into force: policies become a generation only as far as Envoy takes what they mean.
+
+    policies -> quarantine -> compile -> what is new of it -> Envoy in validate mode -> accepted, or once more without
+    the document at fault
+
+Runs beside the streams: what is in force stays in force until the next generation is accepted, and a proxy that nobody
+knew before is sent nothing that was not validated. Without an Envoy, everything is accepted as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from xds_server.blame import Complaints, refused_by_proxy, suspects, trials
+from xds_server.errors import InconsistentSnapshot
+from xds_server.mesh.representative import representatives
+from xds_server.mesh.workload import Workload
+from xds_server.pipeline import Generation, Pipeline
+from xds_server.policy.document import Document, PolicySet
+from xds_server.problem import Origin
+from xds_server.quarantine import Held, Quarantine
+from xds_server.translate.unit import Unit, UnitKind
+from xds_server.validation.validator import Refused, Validator
+from xds_server.xds.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TIME_LIMIT = 60.0
+"""Seconds after which what is still not narrowed down is sent as it is: waiting longer helps nobody."""
+MOST_LOOKED_AT = 64
+"""Connected workloads whose snapshots are validated before a generation is accepted; the others' are before they are
+sent. What they are sent is the same but for a few listeners, and the first must not wait for the last."""
+
+
+class Admission:
+    """The policies that are in force, and the way to change them. Serves one event loop.
+
+    Args:
+        pipeline: nobody else uses it.
+        worker: one thread, for the pipeline alone.
+        validator: None accepts everything.
+
+    Attributes:
+        validator: may be set until the first admission.
+    """
+
+    def __init__(self, pipeline: Pipeline, worker: Executor, validator: Validator | None = None) -> None:
+        self.validator = validator
+        self._pipeline = pipeline
+        self._worker = worker
+        self._quarantine = Quarantine()
+        self._complaints = Complaints()
+        self._lock = asyncio.Lock()
+        self._policies = PolicySet()
+        self._generation: Generation | None = None
+        self._is_stale = False
+
+    @property
+    def generation(self) -> Generation | None:
+        """What is in force; None before the first acceptance."""
+        return self._generation
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The documents in quarantine."""
+        return self._quarantine.held
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a proxy's refusal has put a document in quarantine since: the same policies must be admitted anew."""
+        return self._is_stale
+
+    async def admit(self, policies: PolicySet, workloads: Sequence[Workload] = ()) -> Generation:
+        """Bring `policies` into force, but for documents that Envoy refuses.
+
+        Args:
+            policies: as the store gave them.
+            workloads: who is connected.
+        """
+        async with self._lock:
+            return await self._admitted(policies, workloads[:MOST_LOOKED_AT])
+
+    async def snapshots_for(self, workloads: Sequence[Workload]) -> list[Snapshot | None]:
+        """What each is to be sent by the generation in force; None where that is not whole, or nothing is in force.
+
+        Validates what was not yet, which may bring a new generation into force.
+        """
+        generation = self._generation
+        if generation is None:
+            return [None] * len(workloads)
+        snapshots = await self._in_worker(self._snapshots, generation, workloads)
+        if self.validator is None or not await self._in_worker(self._unknown, snapshots):
+            return snapshots
+        async with self._lock:
+            now = self._generation or generation
+            snapshots = await self._in_worker(self._snapshots, now, workloads)
+            if await self._first_refused(snapshots) is not None:
+                now = await self._admitted(self._policies, workloads)
+            return await self._in_worker(self._snapshots, now, workloads)
+
+    def refused(
+        self, node_id: str, url: str, names: tuple[str, ...], origins: Sequence[Origin], reason: str, *, connected: int
+    ) -> None:
+        """A connected proxy refuses what it was sent; see `blame.Complaints` and `is_stale`."""
+        if not self._complaints.count(node_id, url, names, reason, connected=connected):
+            return
+        now = asyncio.get_running_loop().time()
+        what = f"{url.rpartition('.')[2]} {', '.join(names)}"
+        for document in refused_by_proxy(origins, self._policies.documents, self._quarantine, now):
+            self._quarantine.hold(document, "refused-by-proxy", f"{node_id} refuses {what}: {_line(reason)}")
+            self._is_stale = True
+
+    async def _admitted(self, policies: PolicySet, workloads: Sequence[Workload]) -> Generation:
+        """Holding the lock."""
+        loop, cases = asyncio.get_running_loop(), _Cases()
+        self._is_stale = False
+        if self.validator is not None:
+            await self.validator.reconsider()
+        until = loop.time() + TIME_LIMIT
+        while True:
+            generation = await self._in_worker(self._pipeline.compile, self._quarantine.applied(policies))
+            refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
+            if refused is None or self.validator is None:
+                break
+            if loop.time() > until or not cases.try_next(refused, policies, self._quarantine):
+                self.validator.let_pass([refused.unit], refused.reason)
+        return self._accepted(policies, generation, loop.time())
+
+    def _accepted(self, policies: PolicySet, generation: Generation, now: float) -> Generation:
+        number = self._generation.number + 1 if self._generation else 1
+        self._policies, self._generation = policies, replace(generation, number=number)
+        self._quarantine.accepted(generation.policies, now)
+        self._complaints.forget()
+        return self._generation
+
+    async def _first_refused(self, snapshots: Sequence[Snapshot | None]) -> Refused | None:
+        if self.validator is None:
+            return None
+        return await self.validator.first_refused(await self._in_worker(self._unknown, snapshots))
+
+    def _unknown(self, snapshots: Sequence[Snapshot | None]) -> tuple[Unit, ...]:
+        if self.validator is None:
+            return ()
+        return self.validator.unknown({id(snapshot): snapshot for snapshot in snapshots if snapshot}.values())
+
+    def _looked_at(self, generation: Generation, workloads: Sequence[Workload]) -> list[Snapshot | None]:
+        """In the worker: what a generation means for those who are connected, and for anybody who may come."""
+        if self.validator is None:
+            return []
+        return self._snapshots(generation, (*workloads, *representatives(generation.mesh)))
+
+    def _snapshots(self, generation: Generation, workloads: Sequence[Workload]) -> list[Snapshot | None]:
+        """In the worker. A snapshot that is not whole is our defect: None, so that the proxy keeps what it has."""
+        found: list[Snapshot | None] = []
+        for one in workloads:
+            try:
+                found.append(self._pipeline.snapshot_for(generation, one))
+            except InconsistentSnapshot as error:
+                log.error("inconsistent snapshot not sent", workload=one.name, error=str(error))
+                found.append(None)
+        return found
+
+    async def _in_worker(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+class _Cases:
+    """The units refused in one admission: who may be to blame for each, and who is kept out at the moment."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[tuple[UnitKind, str], Iterator[tuple[Document, ...]]] = {}
+        self._kept_out: dict[tuple[UnitKind, str], tuple[Document, ...]] = {}
+
+    def try_next(self, refused: Refused, policies: PolicySet, quarantine: Quarantine) -> bool:
+        """Keep out whom to blame next for a unit; whoever was until now is innocent. False when nobody is left."""
+        case = refused.unit.kind, refused.unit.name
+        if case not in self._attempts:
+            self._attempts[case] = trials(suspects(refused.unit.origins, policies.documents, quarantine))
+        for document in self._kept_out.get(case, ()):
+            quarantine.release(document)
+        self._kept_out[case] = next(self._attempts[case], ())
+        for document in self._kept_out[case]:
+            quarantine.hold(document, "refused-by-envoy", f"Envoy refuses {refused.unit}: {refused.reason}")
+        return bool(self._kept_out[case])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,44 @@
+"""Workloads that stand for all others: what they see together is everything that anybody may be sent.
+
+For whoever must look at a whole mesh, though nobody may be connected: one for each namespace that sees something of its
+own, for each set of labels that a route asks its caller for, and for each Sidecar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xds_server.mesh.mesh import Mesh, Scope
+from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.service import Labels
+from xds_server.mesh.workload import Workload
+
+_NAME = "representative"
+
+
+def representatives(mesh: Mesh) -> tuple[Workload, ...]:
+    """They come in order of namespace, Sidecars' last; equal ones once."""
+    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh))))
+
+
+def _of_scopes(mesh: Mesh) -> Iterator[Workload]:
+    seen: set[Backend | VirtualHost] = set()
+    for namespace, scope in sorted(mesh.scopes.items()):
+        shown: set[Backend | VirtualHost] = {*scope.all_backends, *scope.virtual_hosts}
+        if scope.asks_namespace or not shown <= seen:
+            for labels in _asked_for(scope, seen):
+                yield Workload(_NAME, namespace, labels)
+            seen |= shown
+
+
+def _asked_for(scope: Scope, seen: set[Backend | VirtualHost]) -> Iterator[Labels]:
+    """No labels, and each set that a route of a host not seen yet wants of its caller."""
+    yield ()
+    for host in scope.virtual_hosts:
+        if host.source_keys and (scope.asks_namespace or host not in seen):
+            yield from (route.match.source_labels for route in host.routes if route.match.source_labels)
+
+
+def _of_sidecars(mesh: Mesh) -> Iterator[Workload]:
+    for sidecar in mesh.sidecars:
+        yield Workload(_NAME, sidecar.namespace, sidecar.selector)

