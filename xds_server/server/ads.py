@@ -72,16 +72,18 @@ class AdsService:
         authenticate: see `Authenticate`.
         admit: see `Admit`.
         stall_limit: seconds for which a write may wait for a peer that neither reads nor acknowledges anything.
+        gate: make before break, see `xds.rollout`; without it everything is sent at once.
     """
 
     def __init__(
-        self, hub: Hub, board: StatusBoard, *, authenticate: Authenticate, admit: Admit, stall_limit: float
+        self, hub: Hub, board: StatusBoard, *, authenticate: Authenticate, admit: Admit, stall_limit: float, gate: bool
     ) -> None:
         self.hub = hub
         self.board = board
         self.bodies = wire.Bodies()
         self.tombstones = TombstoneBook()
         self.stall_limit = stall_limit
+        self.gate = gate
         self.admit = admit
         self._authenticate = authenticate
 
@@ -162,7 +164,7 @@ class AdsStream:
         self.proxy = Proxy(node, peer, principal)
         self._service.admit(self.proxy)
         self._secrets = SecretAudit(self.proxy)
-        self._machine = _machine(self._method, self._service.tombstones.of(node.id))
+        self._machine = _machine(self._method, self._service.tombstones.of(node.id), gate=self._service.gate)
         # Nothing is due before there is a snapshot; what the machine refuses never joins.
         self._take(first)
         with self._registered():
@@ -282,10 +284,10 @@ class AdsStream:
         return {url: (len(status.names), status.wildcard) for url, status in self._machine.status().items()}
 
 
-def _machine(method: wire.Method, tombstones: Tombstones) -> Machine:
+def _machine(method: wire.Method, tombstones: Tombstones, *, gate: bool) -> Machine:
     types = (method.type_url,) if method.type_url else None
     kind = SotwStream if method.variant is Variant.SOTW else DeltaStream
-    return kind(types=types, tombstones=tombstones)
+    return kind(types=types, tombstones=tombstones, gate=gate)
 
 
 def _peer(call: Any) -> Peer:

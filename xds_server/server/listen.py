@@ -39,7 +39,7 @@ class ListenOptions:
             `connection_keepalive.interval`, or gRPC answers GOAWAY too_many_pings.
         keepalive_interval: seconds after which a silent connection is probed, so that dead peers are let go.
         keepalive_timeout: seconds to wait for the probe's answer.
-        stall_limit: see `AdsService`.
+        stall_limit, gate: see `AdsService`.
         max_age: seconds after which a connection is closed, give or take a tenth (gRPC's own jitter), so that its peer
             comes back with a new handshake: dates, renewals and revocations take effect, replicas are balanced again.
             0 is never.
@@ -52,6 +52,7 @@ class ListenOptions:
     keepalive_interval: float = 30
     keepalive_timeout: float = 10
     stall_limit: float = 60
+    gate: bool = True
     max_age: float = 0
     age_grace: float = 1
 
@@ -127,7 +128,9 @@ async def listen(
         ConfigurationError: the address cannot be bound.
     """
     server = grpc.aio.server(options=options.channel_arguments())
-    service = AdsService(hub, board, authenticate=authenticate, admit=admit, stall_limit=options.stall_limit)
+    service = AdsService(
+        hub, board, authenticate=authenticate, admit=admit, stall_limit=options.stall_limit, gate=options.gate
+    )
     server.add_generic_rpc_handlers((_Handlers(service),))
     names = tuple(dict.fromkeys(method.service for method in wire.METHODS))
     health = Health(names)
