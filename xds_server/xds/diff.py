@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from xds_server.xds.resource import Resource
 from xds_server.xds.resource_set import EMPTY, ResourceSet
 
 
@@ -42,9 +43,11 @@ def diff(old: ResourceSet, new: ResourceSet) -> Diff:
 
 def _compare(old: ResourceSet, new: ResourceSet) -> Diff:
     before = old.by_name
-    changed = {}
-    for name, resource in new.by_name.items():
-        held = before.get(name)
-        if held is not resource and (held is None or held.version != resource.version):
-            changed[name] = resource
+    # Most resources of two sets in succession are the same objects.
+    others = [(name, resource) for name, resource in new.by_name.items() if before.get(name) is not resource]
+    changed = {name: resource for name, resource in others if _is_news(before.get(name), resource)}
     return Diff(ResourceSet(changed) if changed else EMPTY, old.names - new.names)
+
+
+def _is_news(held: Resource | None, resource: Resource) -> bool:
+    return held is None or held.version != resource.version

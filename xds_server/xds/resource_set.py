@@ -53,10 +53,8 @@ class ResourceSet:
     @cached_property
     def version(self) -> str:
         """Hash over names and versions: equal sets have equal versions, on every machine and after every restart."""
-        digest = hashlib.blake2b(digest_size=8)
-        for name, resource in self.by_name.items():
-            digest.update(f"{name}\0{resource.version}\n".encode())
-        return digest.hexdigest()
+        lines = [f"{name}\0{resource.version}\n" for name, resource in self.by_name.items()]
+        return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
 
     @cached_property
     def _needs(self) -> dict[str, frozenset[str]]:
@@ -74,10 +72,13 @@ class ResourceSet:
         """Those of `names` that are here; the same set for the same names, and this very set if that is all of it."""
         found = self._selections.get(names)
         if found is None:
-            chosen = {name: self.by_name[name] for name in sorted(names & self.names)}
-            found = self if len(chosen) == len(self) else ResourceSet(chosen) if chosen else EMPTY
+            found = self if names >= self.names else self._chosen(names)
             _remember(self._selections, names, found)
         return found
+
+    def _chosen(self, names: frozenset[str]) -> ResourceSet:
+        chosen = {name: self.by_name[name] for name in sorted(names & self.names)}
+        return ResourceSet(chosen) if chosen else EMPTY
 
     def variant(self, replaced: Mapping[str, Resource | None]) -> ResourceSet:
         """This set with some resources exchanged or added, and those that are None left out."""
