@@ -96,7 +96,7 @@ class Server:
             port = await parts.enter_async_context(
                 serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port, any_host=settings.insecure)
             )
-            options = ListenOptions(stall_limit=settings.stalled_stream)
+            options = ListenOptions(stall_limit=settings.stalled_stream, gate=settings.gate)
             listener = await listen(str(settings.listen), self._hub, self._board, options=options)
             parts.push_async_callback(listener.stop)
             changes = await parts.enter_async_context(self._watching())

