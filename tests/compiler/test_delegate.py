@@ -50,9 +50,9 @@ def test_rules_of_the_delegate_stand_where_the_root_named_it() -> None:
 
 
 def test_names_are_joined() -> None:
-    (rule,) = made("name: r, match: [{name: m}]", "name: l, match: [{name: n}]")
+    (rule,) = made("name: r, match: [{name: m}]", "name: l, match: [{name: o}]")
 
-    assert (rule.name, rule.match[0].name) == ("r-l", "m-n")
+    assert (rule.name, rule.match[0].name) == ("r-l", "m-o")
 
 
 def test_root_fills_in_what_the_delegate_leaves_out() -> None:
@@ -69,13 +69,13 @@ def test_root_fills_in_what_the_delegate_leaves_out() -> None:
 def test_match_of_the_root_narrows_that_of_the_delegate() -> None:
     (rule,) = made(
         "match: [{uri: {prefix: /a}, headers: {x: {exact: '1'}}, gateways: [mesh]}]",
-        "match: [{uri: {prefix: /a/b}, headers: {y: {exact: '2'}}}]",
+        "match: [{uri: {prefix: /a/b}, headers: {z: {exact: '2'}}}]",
     )
 
     (match,) = rule.match
     assert match.uri is not None
     assert match.uri.prefix == "/a/b"
-    assert sorted(match.headers) == ["x", "y"]
+    assert sorted(match.headers) == ["x", "z"]
     assert match.gateways == ("mesh",)
 
 

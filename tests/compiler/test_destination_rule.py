@@ -143,10 +143,10 @@ def test_port_of_a_subset_replaces_all_but_the_retry_budget() -> None:
 
 
 def test_subsets_of_several_rules_are_joined() -> None:
-    found = merged("subsets: [{name: v1, labels: {b: x, a: y}}]", "subsets: [{name: v2}]").value
+    found = merged("subsets: [{name: v1, labels: {b: x, a: z}}]", "subsets: [{name: v2}]").value
 
     assert [subset.name for subset in found.subsets] == ["v1", "v2"]
-    assert found.subsets[0].labels == (("a", "y"), ("b", "x"))
+    assert found.subsets[0].labels == (("a", "z"), ("b", "x"))
 
 
 def test_subset_defined_twice_is_decided_by_precedence_and_reported() -> None:

@@ -157,16 +157,16 @@ def test_rewrite_of_path_and_authority(written: str, meant: Rewrite | None) -> N
 def test_header_changes_are_sorted() -> None:
     """Host stays among them: what each place can do with it is a matter of Envoy's."""
     found = made(
-        "headers: {request: {set: {b: x, a: y, host: a.b}, add: {c: z}, remove: [e, d]},"
-        f" response: {{set: {{f: x}}, add: {{g: y}}, remove: [h]}}}}, {TO}"
+        "headers: {request: {set: {b: x, a: z, host: a.b}, add: {c: z}, remove: [e, d]},"
+        f" response: {{set: {{f: x}}, add: {{g: z}}, remove: [h]}}}}, {TO}"
     )
 
     assert found.headers == HeaderOperations(
-        request_set=(("a", "y"), ("b", "x"), ("host", "a.b")),
+        request_set=(("a", "z"), ("b", "x"), ("host", "a.b")),
         request_add=(("c", "z"),),
         request_remove=("d", "e"),
         response_set=(("f", "x"),),
-        response_add=(("g", "y"),),
+        response_add=(("g", "z"),),
         response_remove=("h",),
     )
 

@@ -38,7 +38,7 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
         ),
         ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
         ("ServiceEntry", {"subjectAltNames": ["a"]}, ("subjectAltNames",)),
-        ("WorkloadEntry", {"network": "n"}, ("network",)),
+        ("WorkloadEntry", {"network": "net"}, ("network",)),
         ("Sidecar", {"egress": [{"captureMode": "NONE"}]}, ("egress", 0, "captureMode")),
         ("Sidecar", {"ingress": [{"connectionPool": {}}]}, ("ingress", 0, "connectionPool")),
         ("Sidecar", {"inboundConnectionPool": {}}, ("inboundConnectionPool",)),
@@ -63,7 +63,7 @@ def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
 
 
 def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
-    document, problems = of_kind("WorkloadEntry", "address: 10.0.0.1\nnetwork: n")
+    document, problems = of_kind("WorkloadEntry", "address: 10.0.0.1\nnetwork: net")
 
     assert document is not None
     assert document.problems == problems

@@ -160,7 +160,7 @@ def test_weights_of_several_destinations_cannot_all_be_nothing() -> None:
         (f"{{hosts: [a], tls: [{{match: [], {ROUTE}}}]}}", "tls[0].match"),
         ("{hosts: [a], tcp: [{match: [{port: 1}]}]}", "tcp[0]"),
         (
-            f"{{hosts: [a], http: [{{match: [{{headers: {{'@request.auth.claims.x': {{exact: y}}}}}}], {ROUTE}}}]}}",
+            f"{{hosts: [a], http: [{{match: [{{headers: {{'@request.auth.claims.x': {{exact: z}}}}}}], {ROUTE}}}]}}",
             'http[0].match[0].headers["@request.auth.claims.x"]',
         ),
     ],

@@ -31,4 +31,4 @@ def test_istios_rules(spec: str, field: str) -> None:
 
 
 def test_an_address_may_be_left_out_for_a_network() -> None:
-    assert errors("WorkloadEntry", "network: n") == []
+    assert errors("WorkloadEntry", "network: net") == []

@@ -22,9 +22,9 @@ def read(root: Path, previous: Reading | None = None, changed: frozenset[Path] |
 
 
 def test_documents_come_in_order_of_precedence_whatever_their_files(tmp_path: Path) -> None:
-    write(tmp_path, a=documents("z", "y"), b=documents("x") + "---\n" + virtual_service("old", created="2020-01-01"))
+    write(tmp_path, a=documents("z", "w"), b=documents("x") + "---\n" + virtual_service("old", created="2020-01-01"))
 
-    assert names(read(tmp_path)) == ["old", "x", "y", "z"]
+    assert names(read(tmp_path)) == ["old", "w", "x", "z"]
 
 
 def test_a_document_knows_its_file_relative_to_the_root(tmp_path: Path) -> None:
@@ -294,9 +294,9 @@ def test_of_two_equally_old_documents_with_one_name_the_first_by_file_and_line_i
 
 
 def test_one_name_in_two_namespaces_is_two_documents(tmp_path: Path) -> None:
-    write(tmp_path, a=virtual_service("a", namespace="x"), b=virtual_service("a", namespace="y"))
+    write(tmp_path, a=virtual_service("a", namespace="x"), b=virtual_service("a", namespace="z"))
 
-    assert [document.namespace for document in read(tmp_path).policies.documents] == ["x", "y"]
+    assert [document.namespace for document in read(tmp_path).policies.documents] == ["x", "z"]
 
 
 def test_a_missing_root_holds_all_documents(tmp_path: Path) -> None:
@@ -442,11 +442,11 @@ def test_a_config_map_changes_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_several_roots_are_one_set(tmp_path: Path) -> None:
-    for root in ("x", "y"):
+    for root in ("x", "z"):
         (tmp_path / root).mkdir()
         write(tmp_path / root, a=documents(root))
 
-    assert names(read_policies([tmp_path / "x", tmp_path / "y" / "a.yaml"])) == ["x", "y"]
+    assert names(read_policies([tmp_path / "x", tmp_path / "z" / "a.yaml"])) == ["x", "z"]
 
 
 def test_a_single_file_is_read_again_by_its_hint(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ def test_an_empty_document_is_none() -> None:
 
 
 def test_each_entry_stands_at_its_key_and_each_item_at_itself() -> None:
-    _, positions = build("a:\n  b:\n  - x\n  - y: 1\n", 10)
+    _, positions = build("a:\n  b:\n  - x\n  - z: 1\n", 10)
 
     assert positions.at(()) == (10, 1)
     assert positions.at(("a", "b")) == (11, 3)
     assert positions.at(("a", "b", 0)) == (12, 5)
-    assert positions.at(("a", "b", 1, "y")) == (13, 5)
+    assert positions.at(("a", "b", 1, "z")) == (13, 5)
 
 
 def test_an_alias_stands_where_it_is_written_and_its_parts_at_the_anchor() -> None:
