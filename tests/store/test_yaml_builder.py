@@ -158,3 +158,30 @@ def test_a_document_with_too_many_values_is_refused() -> None:
 
 def test_a_second_document_is_refused() -> None:
     assert refusal("a: 1\n--- \nb: 1\n").line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "built"),
+    [
+        ("[1.2.3.4, 001:db8::]", ["1.2.3.4", "001:db8::"]),
+        ("[db8::, 'a:]', b]", ["db8::", "a:]", "b"]),
+        ('{a: [db8::], "b":[1], "c:{":2}', {"a": ["db8::"], "b": [1], "c:{": 2}),
+        ("a: [db8::] # [x:]\nb: |\n  [y:]\n", {"a": ["db8::"], "b": "[y:]\n"}),
+        ("[b:]", ["b:"]),
+    ],
+)
+def test_colon_before_a_bracket_belongs_to_the_plain_scalar(text: str, built: object) -> None:
+    """As Go's loader reads it; libyaml takes it for a mistake. The first is of Istio's own valid ServiceEntry."""
+    assert value(text) == built
+
+
+def test_places_are_right_behind_a_colon_before_a_bracket() -> None:
+    _, positions = build("a: [db8::]\nb: {c: [d::], e: 1}\n", 1)
+
+    assert positions.at(("b", "e")) == (2, 15)
+
+
+def test_what_is_wrong_behind_a_colon_before_a_bracket_is_found_where_it_stands() -> None:
+    refused = refusal("a: [db8::]\nb: 1\nb: 2\n")
+
+    assert (refused.line, refused.code) == (3, "duplicate-key")

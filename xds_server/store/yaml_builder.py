@@ -6,11 +6,13 @@ passes a limit. Anchors, aliases and `<<` merges work; what an alias stands for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from yaml._yaml import CParser
 from yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, StreamEndEvent
+from yaml.scanner import ScannerError
 
 from xds_server.policy.document import Positions
 from xds_server.store.yaml_scalar import plain_scalar
@@ -39,6 +41,11 @@ _SCALAR_TYPES: dict[str, tuple[type, ...]] = {
     f"{_TAG}null": (type(None),),
 }
 
+_UNEXPECTED_COLON = "found unexpected ':'"
+_COLON_OF_A_SCALAR = re.compile(r"""(?<=[^\s"'\[\]{},]):(?=[,?\[\]{}])""")
+"""Behind a quote it is the one of JSON: `{"a":[1]}`."""
+_PRIVATE_USE = range(0xE000, 0xF900)
+
 
 class Refused(Exception):
     """The document asks for something that is not built; ends the reading of this document.
@@ -63,14 +70,38 @@ def build(text: str, line: int) -> tuple[object, Positions]:
         Refused: for what we do not build.
         yaml.error.MarkedYAMLError, yaml.reader.ReaderError: for what is not YAML; their marks count from `text`.
     """
-    return _Builder(text, line).document()
+    try:
+        return _Builder(CParser(text).get_event, line).document()
+    except ScannerError as error:
+        if error.problem != _UNEXPECTED_COLON:
+            raise
+    return _Builder(_keeping_colons(text), line).document()
+
+
+def _keeping_colons(text: str) -> Callable[[], _Event]:
+    """The events of a text that libyaml refuses for a `:` before a bracket, as in `[2001:db8::]`.
+
+    To Go's loader, and so to Istio, it is part of the plain scalar that it ends. So that all places stay right, another
+    character stands in for it while libyaml reads.
+    """
+    used = set(text)
+    stand_in = next(char for char in map(chr, _PRIVATE_USE) if char not in used)
+    next_event: Callable[[], _Event] = CParser(_COLON_OF_A_SCALAR.sub(stand_in, text)).get_event
+
+    def restored() -> _Event:
+        event = next_event()
+        if type(event) is ScalarEvent:
+            event.value = event.value.replace(stand_in, ":")
+        return event
+
+    return restored
 
 
 class _Builder:
     """Pulls events from the C parser; every limit is checked before the value is kept."""
 
-    def __init__(self, text: str, line: int) -> None:
-        self._next: Callable[[], _Event] = CParser(text).get_event
+    def __init__(self, next_event: Callable[[], _Event], line: int) -> None:
+        self._next = next_event
         self._line = line
         self._anchors: dict[str, tuple[_Built, int]] = {}
         self._values = 0
