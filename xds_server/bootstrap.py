@@ -26,6 +26,28 @@ class Api(enum.StrEnum):
     SOTW = "sotw"
 
 
+@dataclass(frozen=True, slots=True)
+class SecureXds:
+    """How a node proves itself to the control plane, and knows it.
+
+    Attributes:
+        directory: where Envoy finds `CA_FILE` and `SECRETS_FILE`; it watches it, and takes up what is renamed into it.
+        control_plane: the URI that the control plane's certificate must name.
+        server_name: what to ask for in the handshake (SNI).
+        token: prove it by a token in each stream's headers, instead of by a client certificate.
+    """
+
+    directory: str
+    control_plane: str
+    server_name: str
+    token: bool = False
+
+
+CA_FILE, SECRETS_FILE = "ca.pem", "sds.yaml"
+XDS_SECRET = "xds"  # noqa: S105 - the name of a secret
+"""Name of the one secret in `SECRETS_FILE`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
     """Who a node is and what it is to do.
@@ -37,6 +59,7 @@ class NodeOptions:
         bind_address: where outbound listeners bind in NONE mode; "" is 127.0.0.1.
         xds: addresses of the control plane's replicas; Envoy moves to the next when one fails.
         admin_port: on loopback; 0 lets the system choose.
+        secure: TLS towards the control plane; None is plaintext.
     """
 
     name: str
@@ -52,6 +75,7 @@ class NodeOptions:
     xds: tuple[Address, ...] = (Address("127.0.0.1", 15010),)
     admin_port: int = 15000
     api: Api = Api.DELTA
+    secure: SecureXds | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would be read as something else.
@@ -78,7 +102,7 @@ def bootstrap(options: NodeOptions) -> dict[str, object]:
         "node": _node(options),
         "admin": {"address": _socket_address(Address("127.0.0.1", options.admin_port))},
         "dynamic_resources": _dynamic_resources(options.api),
-        "static_resources": {"clusters": [_xds_cluster(options.xds)]},
+        "static_resources": {"clusters": [_xds_cluster(options.xds, options.secure)]},
         # Envoy refuses bigger regular expressions than 100 by default; Istio's bootstrap sets this limit too.
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}],
@@ -148,14 +172,16 @@ def _dynamic_resources(api: Api) -> dict[str, object]:
     }
 
 
-def _xds_cluster(addresses: tuple[Address, ...]) -> dict[str, object]:
-    protocol = {
+def _xds_cluster(addresses: tuple[Address, ...], secure: SecureXds | None) -> dict[str, object]:
+    protocol: dict[str, object] = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {
             # Without it a control plane that froze is never noticed.
             "http2_protocol_options": {"connection_keepalive": {"interval": "15s", "timeout": "5s"}}
         },
     }
+    if secure is not None and secure.token:
+        protocol["http_filters"] = _token_filters(secure)
     return {
         "name": XDS_CLUSTER,
         "type": "STATIC" if all(_is_ip(address.host) for address in addresses) else "STRICT_DNS",
@@ -165,7 +191,58 @@ def _xds_cluster(addresses: tuple[Address, ...]) -> dict[str, object]:
             "cluster_name": XDS_CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket_address(a)}} for a in addresses]}],
         },
+        **({"transport_socket": _transport_socket(secure)} if secure is not None else {}),
     }
+
+
+def _transport_socket(secure: SecureXds) -> dict[str, object]:
+    name = {"san_type": "URI", "matcher": {"exact": secure.control_plane}}
+    tls: dict[str, object] = {
+        # A client's greatest version is 1.2 by default; the least alone would leave none.
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "validation_context": {
+            "trusted_ca": {"filename": f"{secure.directory}/{CA_FILE}"},
+            "match_typed_subject_alt_names": [name],
+        },
+    }
+    if not secure.token:
+        tls["tls_certificate_sds_secret_configs"] = [_secret_in_file(secure)]
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": secure.server_name,
+            "common_tls_context": tls,
+        },
+    }
+
+
+def _token_filters(secure: SecureXds) -> list[dict[str, object]]:
+    """What puts the token into each stream's headers; the header is the whole secret, "Bearer" included."""
+    generic = "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic"
+    injector = "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
+    codec = "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+    credential = {"@type": generic, "header": "authorization", "credential": _secret_in_file(secure)}
+    return [
+        {
+            "name": "envoy.filters.http.credential_injector",
+            "typed_config": {
+                "@type": injector,
+                "overwrite": True,
+                "credential": {"name": "envoy.http.injected_credentials.generic", "typed_config": credential},
+            },
+        },
+        {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": codec}},
+    ]
+
+
+def _secret_in_file(secure: SecureXds) -> dict[str, object]:
+    source = {
+        "path": f"{secure.directory}/{SECRETS_FILE}",
+        # Without it Envoy watches the file that was there at first, and misses what is renamed over it in a mount.
+        "watched_directory": {"path": secure.directory},
+    }
+    return {"name": XDS_SECRET, "sds_config": {"resource_api_version": "V3", "path_config_source": source}}
 
 
 def _socket_address(address: Address) -> dict[str, object]:

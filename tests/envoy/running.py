@@ -134,11 +134,12 @@ class Answer:
 class Envoy:
     """One real Envoy in NONE mode: an HTTP proxy port for the caller, an admin port."""
 
-    def __init__(self, binary: Path, directory: Path, options: NodeOptions) -> None:
+    def __init__(self, binary: Path, directory: Path, options: NodeOptions, *, config: Path | None = None) -> None:
         self.admin_port = options.admin_port
         self.proxy_port = options.http_proxy_port
-        config = directory / f"{options.name}.json"
-        config.write_text(json.dumps(bootstrap(options)))
+        if config is None:
+            config = directory / f"{options.name}.json"
+            config.write_text(json.dumps(bootstrap(options)))
         self._log = (directory / f"{options.name}.log").open("wb")
         self._process = subprocess.Popen(
             [binary, "-c", config, "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"],

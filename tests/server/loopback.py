@@ -58,10 +58,12 @@ class Server:
 class Client:
     """One peer's stream, in bytes or in messages."""
 
-    def __init__(self, channel: grpc.aio.Channel, path: str) -> None:
-        self.call: Any = channel.stream_stream(path)()
+    def __init__(
+        self, channel: grpc.aio.Channel, path: str, *, node: str = "node-1", metadata: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.call: Any = channel.stream_stream(path)(metadata=tuple(metadata))
         self._delta = path.rpartition("/")[2].startswith("Delta")
-        self._node: str | None = "node-1"
+        self._node: str | None = node
 
     async def send_bytes(self, data: bytes) -> None:
         """Write one message as it is."""

@@ -55,8 +55,13 @@ def read_private(path: Path) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes, *, owner: tuple[int, int] | None = None) -> None:
     """Put `data` at `path` with mode 0600, whole or not at all, and on the disk before this returns.
+
+    Args:
+        path: its directory must be there.
+        data: the whole content.
+        owner: (user id, group id) to give it to, before anybody can see it.
 
     Raises:
         OSError: it could not be written (a full disk, a read-only mount); what was there before still is.
@@ -65,6 +70,8 @@ def write_private(path: Path, data: bytes) -> None:
     descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,0 +1,124 @@
+"""A real Envoy that proves who it is, gets its certificate over the same stream, and follows what changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.envoy.running import Envoy, free_port
+from tests.envoy.test_stream import look
+from tests.identity.material import svid
+from tests.secured import Enrolled, Secured, secured, shown_certificate, tls_listener
+from tests.server.loopback import until
+from xds_server.identity.authority import key_pem, pem
+from xds_server.identity.authority_files import read_authority
+from xds_server.identity.revocation import revoke
+from xds_server.identity.svid import uri_names
+from xds_server.mesh.identity import SpiffeId
+from xds_server.security import utc_now
+from xds_server.settings import Authentication
+from xds_server.xds import type_url
+
+
+@asynccontextmanager
+async def started(binary: Path, node: Enrolled) -> AsyncIterator[Envoy]:
+    """An Envoy with the bootstrap that was written for the node."""
+    envoy = Envoy(binary, node.directory, node.options, config=node.directory / "bootstrap.yaml")
+    try:
+        yield envoy
+    finally:
+        await asyncio.to_thread(envoy.close)
+
+
+def caller(server: Secured) -> Path:
+    """A certificate of the mesh with its key, in one file, for calls to the listener."""
+    document = svid(
+        read_authority(server.settings.state_dir / "ca", utc_now()),
+        SpiffeId("cluster.local", "default", "caller"),
+        utc_now(),
+    )
+    path = server.directory / "caller.pem"
+    path.write_bytes(pem(document.certificates) + key_pem(document.key))
+    return path
+
+
+@pytest.mark.parametrize("way", [Authentication.CERTIFICATE, Authentication.TOKEN])
+async def test_enrolled_envoy_is_served_and_shows_the_identity_it_proved(
+    way: Authentication, envoy_binary: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with secured(tmp_path, tls_listener(port), auth=way) as server:
+        node = server.enrol("web-1", service_account="web")
+        async with started(envoy_binary, node):
+            await look(lambda: bool(shown_certificate(port, caller(server))))
+
+            shown = shown_certificate(port, caller(server))
+
+    assert uri_names(shown) == ["spiffe://cluster.local/ns/default/sa/web"]
+
+
+async def test_renewal_reaches_envoy_and_sends_one_secret_and_nothing_else(envoy_binary: Path, tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        secured(tmp_path, tls_listener(port), certificate_lifetime=4) as server,
+        started(envoy_binary, server.enrol("web-1")) as envoy,
+    ):
+        await look(lambda: bool(shown_certificate(port, caller(server))))
+        first = shown_certificate(port, caller(server))
+        pushes = dict(server.board.pushes)
+
+        await look(lambda: shown_certificate(port, caller(server)) != first)
+
+        assert server.board.pushes[type_url.LISTENER] == pushes[type_url.LISTENER]
+        stats = await asyncio.to_thread(envoy.stats, "sds.(default|ROOTCA).(update_success|update_rejected)")
+        assert stats["sds.default.update_success"] > stats["sds.ROOTCA.update_success"] == 1
+        assert stats["sds.default.update_rejected"] == 0
+
+
+async def test_revoked_envoy_loses_its_stream_and_gets_no_other_until_it_is_enrolled_again(
+    envoy_binary: Path, tmp_path: Path
+) -> None:
+    async with secured(tmp_path, tls_listener(free_port()), max_age=1) as server:
+        node = server.enrol("web-1")
+        async with started(envoy_binary, node):
+            await until(lambda: len(server.hub.proxies()) == 1)
+
+            revoke(server.settings.state_dir / "revoked", "web-1.default", utc_now())
+
+            await until(lambda: server.hub.proxies() == ())
+            refused = server.board.totals().ended["UNAUTHENTICATED"]
+            await until(lambda: server.board.totals().ended["UNAUTHENTICATED"] > refused)
+            assert server.hub.proxies() == ()
+
+            server.enrol("web-1")
+
+            await until(lambda: len(server.hub.proxies()) == 1)
+
+
+async def test_envoy_of_another_authority_never_gets_past_the_handshake(envoy_binary: Path, tmp_path: Path) -> None:
+    async with secured(tmp_path / "other") as other, secured(tmp_path / "this") as server:
+        foreign = other.enrol("web-1")
+        node = server.enrol("web-1")
+        (node.directory / "sds.yaml").write_bytes((foreign.directory / "sds.yaml").read_bytes())
+        async with started(envoy_binary, node) as envoy:
+            await look(lambda: sum(envoy.stats("cluster.xds-grpc.upstream_cx_(destroy|connect_fail)$").values()) > 1)
+
+            assert server.board.totals().opened == 0
+            assert server.board.totals().ended == {}
+
+
+async def test_renewed_node_certificate_is_used_without_a_restart(envoy_binary: Path, tmp_path: Path) -> None:
+    """Enrolling again renames the new pair into place; the next connection shows it."""
+    async with secured(tmp_path, tls_listener(free_port()), max_age=1) as server:
+        node = server.enrol("web-1")
+        async with started(envoy_binary, node):
+            await until(lambda: len(server.hub.proxies()) == 1)
+            first = server.hub.proxies()[0].peer.certificate
+
+            server.enrol("web-1")
+
+            await until(lambda: any(proxy.peer.certificate != first for proxy in server.hub.proxies()))
