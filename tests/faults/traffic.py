@@ -51,10 +51,11 @@ class Traffic:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._servers: dict[int, asyncio.Server] = {}
+        self._accepted: set[asyncio.Transport] = set()
 
     def backend(self, name: str) -> int:
         """The port of a new backend that answers everything with its name."""
-        server = self._on_loop(self._listen(lambda: _Backend(name)))
+        server = self._on_loop(self._listen(lambda: _Backend(name, self._accepted)))
         port: int = server.sockets[0].getsockname()[1]
         self._servers[port] = server
         return port
@@ -87,9 +88,16 @@ class Traffic:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def close(self) -> None:
-        """Close all backends."""
-        for port in tuple(self._servers):
-            self.retire(port)
+        """Close all backends and their connections."""
+        self._on_loop(self._close())
+
+    async def _close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+        for transport in tuple(self._accepted):
+            transport.abort()
+        while self._accepted:  # noqa: ASYNC110  # the loop tells each of its end in a turn to come
+            await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
@@ -105,7 +113,6 @@ def traffic() -> Iterator[Traffic]:
         running.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
 
@@ -114,13 +121,18 @@ class _Backend(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, accepted: set[asyncio.Transport]) -> None:
+        self._accepted = accepted
         body = name.encode()
         self._answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._accepted.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._accepted.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(self._answer * data.count(b"\r\n\r\n"))
