@@ -85,6 +85,7 @@ class Load:
                 body, status = b"", 0
             ended = time.monotonic()
             self._samples.append(Sample(ended, ended - began, status, _worker(body)))
+        connection.close()
 
 
 def _worker(body: bytes) -> str:

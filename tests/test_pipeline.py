@@ -1,0 +1,72 @@
+"""The way from policies to snapshots, and what is shared on it."""
+
+from __future__ import annotations
+
+from tests.builders import entry, istio, policy_set, workload
+from xds_server.pipeline import Pipeline
+from xds_server.policy.document import PolicySet
+from xds_server.xds import type_url
+
+
+def test_workloads_with_equal_views_share_one_snapshot() -> None:
+    """Names and labels that no policy asks for do not tell views apart."""
+    pipeline = Pipeline()
+    generation = pipeline.compile(policy_set(entry("reviews")))
+
+    one = pipeline.snapshot_for(generation, workload("a", app="x"))
+    two = pipeline.snapshot_for(generation, workload("b", app="y"))
+
+    assert one is two
+
+
+def test_label_that_a_route_asks_for_makes_another_snapshot() -> None:
+    """The route is in one and not in the other."""
+    pipeline = Pipeline()
+    routed = istio(
+        "VirtualService",
+        "hosts: [reviews], http: [{match: [{sourceLabels: {app: x}}], directResponse: {status: 418}}]",
+    )
+    generation = pipeline.compile(policy_set(entry("reviews"), routed))
+
+    asked, other = (pipeline.snapshot_for(generation, workload("a", app=app)) for app in "xy")
+
+    assert asked.of_type(type_url.ROUTE)["80"] != other.of_type(type_url.ROUTE)["80"]
+
+
+def test_edit_keeps_every_resource_that_it_does_not_touch() -> None:
+    """The same objects, so that nothing is encoded, hashed or sent again."""
+    pipeline = Pipeline()
+    kept = entry("kept")
+    documents = policy_set(kept)
+    before = pipeline.snapshot_for(pipeline.compile(documents), workload())
+    after = pipeline.snapshot_for(
+        pipeline.compile(PolicySet((*documents.documents, *policy_set(entry("new")).documents))), workload()
+    )
+
+    name = "outbound|80||kept"
+    assert after.of_type(type_url.CLUSTER)[name] is before.of_type(type_url.CLUSTER)[name]
+    assert "outbound|80||new" in after.of_type(type_url.CLUSTER)
+
+
+def test_endpoint_edit_changes_endpoints_alone() -> None:
+    """Adding, removing or draining a STATIC endpoint is EDS and nothing else."""
+    pipeline = Pipeline()
+    snapshots = [
+        pipeline.snapshot_for(pipeline.compile(policy_set(entry("reviews", f"endpoints: {endpoints}"))), workload())
+        for endpoints in ("[{address: 10.0.0.1}]", "[{address: 10.0.0.1}, {address: 10.0.0.2}]")
+    ]
+
+    versions = [
+        {url: [one.version for one in snapshot.of_type(url).values()] for url in type_url.PUSH_ORDER}
+        for snapshot in snapshots
+    ]
+    changed = {url for url in type_url.PUSH_ORDER if versions[0][url] != versions[1][url]}
+    assert changed == {type_url.ENDPOINT}
+
+
+def test_generations_count_up_and_tell_problems_once() -> None:
+    """A problem that reading and compiling both know is one problem."""
+    pipeline = Pipeline()
+    numbers = [pipeline.compile(policy_set(entry("reviews"))).number for _ in range(2)]
+
+    assert numbers == [1, 2]
