@@ -116,3 +116,9 @@ def test_wider_match_takes_every_request_of_the_other(wide: str, narrow: str) ->
 )
 def test_match_that_may_leave_a_request_is_not_wider(one: str, other: str) -> None:
     assert not is_wider(made(one), made(other))
+
+
+def test_header_that_may_have_no_value_at_all_must_be_absent() -> None:
+    (header,) = made('withoutHeaders: {a: {regex: "*"}}').headers
+
+    assert header == HeaderMatch("a", StringMatch(MatchKind.PRESENT), invert=True)

@@ -77,3 +77,19 @@ def test_draining_is_said_by_label_or_annotation(spec: str, metadata: str, drain
 )
 def test_address_needs_no_name_resolution(text: str, is_one: bool) -> None:
     assert is_address(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("annotation", "status", "healthy"),
+    [
+        ("", "", True),
+        ("", '{conditions: [{type: Healthy, status: "False"}]}', False),
+        ("", '{conditions: [{type: Healthy, status: "True"}]}', True),
+        ('proxy.istio.io/health-checks-enabled: "true"', "", False),
+        ('proxy.istio.io/health-checks-enabled: "true"', '{conditions: [{type: Healthy, status: "True"}]}', True),
+    ],
+)
+def test_health_is_what_status_reports_where_somebody_reports_it(annotation: str, status: str, healthy: bool) -> None:
+    text = istio("WorkloadEntry", "address: 10.0.0.1", metadata=f"annotations: {{{annotation}}}")
+
+    assert entry_endpoint(document(text + (f"status: {status}\n" if status else ""))).healthy is healthy

@@ -38,7 +38,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
         ),
         ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
         ("ServiceEntry", {"subjectAltNames": ["a"]}, ("subjectAltNames",)),
-        ("WorkloadEntry", {"network": "net"}, ("network",)),
         ("Sidecar", {"egress": [{"captureMode": "NONE"}]}, ("egress", 0, "captureMode")),
         ("Sidecar", {"ingress": [{"connectionPool": {}}]}, ("ingress", 0, "connectionPool")),
         ("Sidecar", {"inboundConnectionPool": {}}, ("inboundConnectionPool",)),
@@ -63,13 +62,13 @@ def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
 
 
 def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
-    document, problems = of_kind("WorkloadEntry", "address: 10.0.0.1\nnetwork: net")
+    document, problems = of_kind("DestinationRule", "host: a\ntrafficPolicy: {tls: {mode: SIMPLE}}")
 
     assert document is not None
     assert document.problems == problems
     (warning,) = problems
     assert (warning.severity, warning.code) == (Severity.WARNING, "not-applied-yet")
-    assert (warning.field, warning.line, warning.column) == ("spec.network", 6, 3)
+    assert (warning.field, warning.line, warning.column) == ("spec.trafficPolicy.tls.mode", 6, 25)
 
 
 def test_a_pattern_names_keys_and_lists() -> None:

@@ -33,7 +33,7 @@ def test_every_part_of_a_rule_is_read() -> None:
             method: {exact: GET}
             authority: {regex: "a.*"}
             headers: {x-retry: {exact: "true"}, cookie: {}}
-            withoutHeaders: {x-a: {}}
+            withoutHeaders: {x-a: {}, x-b: {regex: "*"}}
             queryParams: {q: {exact: "1"}}
             port: 80
             sourceLabels: {app: web}
@@ -174,3 +174,12 @@ def test_a_rule_for_others_to_delegate_to_has_no_hosts() -> None:
 
     assert document is not None
     assert problems == ()
+
+
+def test_any_value_at_all_can_be_said_of_a_header_that_must_be_absent_only() -> None:
+    """Istio allows the regex "*", which is none, in withoutHeaders alone."""
+    ((field, message),) = rule_errors(f'match: [{{headers: {{a: {{regex: "*"}}}}}}]\n  {ROUTE}')
+
+    assert not rule_errors(f'match: [{{withoutHeaders: {{a: {{regex: "*"}}}}}}]\n  {ROUTE}')
+    assert field == "match[0].headers.a.regex"
+    assert "RE2" in message

@@ -157,3 +157,9 @@ def test_an_assignment_names_the_documents_behind_it() -> None:
     found = Backend(Service("a", "default", (HTTP,), Resolution.STATIC, origins=(entry,)), TrafficRule(origins=(rule,)))
 
     assert load_assignments(found)[0].origins == (rule, entry)
+
+
+def test_endpoint_that_is_known_not_to_work_is_left_out() -> None:
+    found = assignment(Endpoint("10.0.0.1", healthy=False), Endpoint("10.0.0.2"))
+
+    assert [where(each)[0] for locality in found.endpoints for each in locality.lb_endpoints] == ["10.0.0.2"]

@@ -7,7 +7,7 @@ from typing import cast
 
 from xds_server.compiler.export import export_to
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.workload_entry import endpoint, entry_endpoint, is_address, sorted_labels
+from xds_server.compiler.workload_entry import endpoint, entry_endpoint, is_address, is_healthy, sorted_labels
 from xds_server.mesh.host import normal
 from xds_server.mesh.service import Endpoint, Labels, Port, Protocol, Resolution, Service
 from xds_server.policy.document import Document
@@ -60,7 +60,8 @@ def claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple
     )
     skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
     found = tuple(Claim(Outcome(service), document) for service in made)
-    return Outcome(found, (*ports.problems, *skipped, *_selects_nothing(document, workloads)))
+    problems = (*ports.problems, *skipped, *_unhealthy(workloads), *_selects_nothing(document, workloads))
+    return Outcome(found, problems)
 
 
 def _ports(document: Document) -> Outcome[tuple[Port, ...]]:
@@ -98,6 +99,16 @@ def _skipped(workload: Document, found: Endpoint, entry: Document) -> Problem:
         f"{found.address} is a name, but {entry.origin} has resolution {_spec(entry).resolution}: it is skipped",
         "give an IP address, or set resolution: DNS in the ServiceEntry",
     )
+
+
+def _unhealthy(workloads: tuple[Document, ...]) -> list[Problem]:
+    return [
+        Place(workload, ("status",)).note(
+            "unhealthy", "is reported not to be healthy: nothing is sent to it", "remove status once it is well again"
+        )
+        for workload in workloads
+        if not is_healthy(workload)
+    ]
 
 
 def _selects_nothing(document: Document, workloads: tuple[Document, ...]) -> list[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from xds_server.compiler.finding import Outcome
+from xds_server.compiler.port_clash import Key, PortClashes
 from xds_server.compiler.service_entry import Claim, claims, joined, selected_labels
 from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.workload_entry import labels_of
@@ -14,8 +15,6 @@ from xds_server.mesh.service import Service
 from xds_server.policy.document import Document, precedence
 from xds_server.problem import Problem
 
-Key = tuple[str, str]
-"""(host, namespace) of a service."""
 Pair = tuple[str, str, str]
 """(namespace, label, value): what selectors choose by."""
 
@@ -32,6 +31,7 @@ class Services:
         self._workloads: Index[Pair, Document] = Index()
         self._selectors: Index[Pair, Document] = Index()
         self._by_key: dict[Key, Service] = {}
+        self._port_clashes = PortClashes(self._services.get, self.definition)
 
     def update(self, entries: Diff, workloads: Diff) -> set[str]:
         """Take in what changed; gives the hosts of services that are now others."""
@@ -41,6 +41,7 @@ class Services:
         services = self._services.remake(keys, self._service)
         for key in services:
             self._by_host.put(key, (key[0],) if key in self._services.rows else ())
+        self._port_clashes.update(services)
         self._by_key = in_order(self._by_key, self._services, services)
         return {host for host, _ in services}
 
@@ -55,7 +56,7 @@ class Services:
     @property
     def problems(self) -> Iterator[Problem]:
         """Everything found about the documents behind the services."""
-        return chain(self._made.all_problems, self._services.all_problems)
+        return chain(self._made.all_problems, self._services.all_problems, self._port_clashes.problems)
 
     @property
     def in_order(self) -> tuple[Service, ...]:

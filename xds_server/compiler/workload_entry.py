@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from xds_server.mesh.service import Endpoint, Labels, Locality
 from xds_server.policy.document import Document
+from xds_server.policy.status import condition
 from xds_server.policy.workload_entry import WorkloadEntrySpec
 
 DRAINING = "xds-server.io/draining"
 """Label or annotation of a WorkloadEntry: "true" takes no new requests and lets open ones finish."""
 TLS_MODE = "security.istio.io/tlsMode"
+HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
+"""Annotation of a WorkloadEntry: "true" means that somebody reports its health, so silence is no good sign."""
 LOCALITY_LABELS = ("topology.istio.io/locality", "istio-locality")
 
 
@@ -27,13 +31,20 @@ def labels_of(document: Document) -> dict[str, str]:
 def entry_endpoint(document: Document) -> Endpoint:
     """The endpoint that a WorkloadEntry document is."""
     draining = "true" in (labels_of(document).get(DRAINING), document.annotations.get(DRAINING))
-    return endpoint(
+    found = endpoint(
         _spec(document),
         labels_of(document),
         namespace=document.namespace,
         workload=document.name,
         draining=draining,
     )
+    return found if is_healthy(document) else replace(found, healthy=False)
+
+
+def is_healthy(document: Document) -> bool:
+    """Whether requests may be sent to a WorkloadEntry: what its status says, if somebody reports it (Istio's rule)."""
+    reported = condition(document.status, "Healthy")
+    return document.annotations.get(HEALTH_CHECKED) != "true" if reported is None else reported
 
 
 def endpoint(

@@ -101,6 +101,7 @@ class Endpoint:
         workload: name of the WorkloadEntry it comes from, "" when written inline.
         draining: no new requests, open ones finish (Envoy's DRAINING).
         tls_mode: "istio" or "disabled": whether it accepts mesh mTLS.
+        healthy: False is sent to nobody: it is known that it does not work.
     """
 
     address: str
@@ -114,6 +115,7 @@ class Endpoint:
     network: str = ""
     draining: bool = False
     tls_mode: str = "disabled"
+    healthy: bool = True
 
     def port_for(self, port: Port) -> int:
         """Where this endpoint listens for a service port: its own, else the port's target, else the same number."""

@@ -54,6 +54,7 @@ class Document:
         created: metadata.creationTimestamp where given; aware, UTC.
         labels, annotations: metadata's, as written.
         spec: the pydantic model that `policy.kinds` names for `kind`.
+        status: as written, whatever it is: `policy.status` reads it.
         problems: notes and warnings about this document alone (old spellings, fields not applied yet).
     """
 
@@ -67,6 +68,7 @@ class Document:
     created: datetime | None = None
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    status: object = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -163,6 +165,7 @@ def _parsed(
         created=metadata.created,
         labels=metadata.labels,
         annotations=metadata.annotations,
+        status=value.get("status"),
         problems=problems,
     )
     return document, problems

@@ -57,8 +57,6 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("ServiceEntry", ("subjectAltNames",)),
     NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),
-    NotApplied("ServiceEntry", ("endpoints[].network",)),
-    NotApplied("WorkloadEntry", ("network",)),
     NotApplied("Sidecar", ("inboundConnectionPool", "outboundTrafficPolicy.egressProxy")),
     NotApplied("Sidecar", ("egress[].port", "egress[].bind", "egress[].captureMode")),
     NotApplied("Sidecar", ("ingress[].tls", "ingress[].connectionPool", "ingress[].captureMode")),

@@ -124,6 +124,16 @@ class StringMatch(PolicyModel):
         return self.exact is None and self.prefix is None and self.regex is None
 
 
+def _regex_or_any(value: str) -> str:
+    return value if value == "*" else _regex(value)
+
+
+class AbsentMatch(StringMatch):
+    """What a header may not be. Here "*", which is no regular expression, means any value at all (Istio)."""
+
+    regex: Annotated[str, AfterValidator(_regex_or_any)] | None = None
+
+
 class PortSelector(PolicyModel):
     """A port by its number."""
 

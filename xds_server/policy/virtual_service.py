@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -20,6 +20,7 @@ from xds_server.policy.http_words import (
 from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
 from xds_server.policy.model import Finding, PolicyEnum, PolicyModel, refusal
 from xds_server.policy.values import (
+    AbsentMatch,
     Base64,
     Bool,
     DestinationHost,
@@ -64,7 +65,10 @@ _REDIRECT_CODES = (301, 302, 303, 307, 308)
 _LARGEST_BODY = 2**20
 
 
-def _matched_headers(value: dict[str, StringMatch]) -> dict[str, StringMatch]:
+M = TypeVar("M", bound=StringMatch)
+
+
+def _matched_headers(value: dict[str, M]) -> dict[str, M]:
     found = [Finding(f'"{name}" is not a header name', at=(name,)) for name in value if not is_matchable(name)]
     if found:
         raise refusal(*found)
@@ -72,6 +76,7 @@ def _matched_headers(value: dict[str, StringMatch]) -> dict[str, StringMatch]:
 
 
 MatchedHeaders = Annotated[dict[str, StringMatch], AfterValidator(_matched_headers)]
+AbsentHeaders = Annotated[dict[str, AbsentMatch], AfterValidator(_matched_headers)]
 
 
 class Destination(PolicyModel):
@@ -142,7 +147,7 @@ class HTTPMatchRequest(PolicyModel):
     gateways: tuple[str, ...] = ()
     query_params: dict[str, StringMatch] = Field(default_factory=dict)
     ignore_uri_case: Bool = False
-    without_headers: MatchedHeaders = Field(default_factory=dict)
+    without_headers: AbsentHeaders = Field(default_factory=dict)
     source_namespace: DnsLabel | None = None
     stat_prefix: str = ""
 

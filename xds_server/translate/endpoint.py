@@ -76,9 +76,10 @@ def _passes_through(backend: Backend, port: Port, subset: str) -> bool:
 
 
 def _endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
-    """Endpoints that carry the subset's labels, sorted; a LOGICAL_DNS service has its first one only (Istio)."""
+    """Healthy endpoints that carry the subset's labels, sorted; a LOGICAL_DNS service has its first only (Istio)."""
     found = backend.traffic.subset(subset)
-    chosen = sorted(e for e in backend.service.endpoints if found is None or labels_match(found.labels, e.labels))
+    healthy = (endpoint for endpoint in backend.service.endpoints if endpoint.healthy)
+    chosen = sorted(e for e in healthy if found is None or labels_match(found.labels, e.labels))
     return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
 
 
