@@ -464,3 +464,39 @@ def test_problems_are_sorted_by_file_and_line(tmp_path: Path) -> None:
 
     assert list(problems) == sorted(problems)
     assert {problem.file for problem in problems} == {"a.yaml", "b.yaml", "c.yaml"}
+
+
+def listed(*texts: str) -> str:
+    """These documents as kubectl writes several: the items of one List."""
+    items = "".join(f"- {text.replace(chr(10), chr(10) + '  ').rstrip()}\n" for text in texts)
+    return f"apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{items}"
+
+
+def test_items_of_a_list_are_documents_at_their_own_lines(tmp_path: Path) -> None:
+    write(tmp_path, a=listed(virtual_service("a"), virtual_service("b").replace("http:", "htp:")))
+    reading = read(tmp_path)
+
+    assert [(document.name, document.origin.line) for document in reading.policies.documents] == [("a", 5)]
+    (problem,) = (found for found in reading.policies.problems if found.code == "unknown-field")
+    assert (problem.name, problem.line, problem.column) == ("b", 26, 5)
+
+
+def test_lists_may_stand_in_lists_and_hold_nothing(tmp_path: Path) -> None:
+    write(tmp_path, a=listed(listed(virtual_service("a")), listed().replace("items:", "items: []")))
+    reading = read(tmp_path)
+
+    assert (names(reading), reading.policies.problems) == (["a"], ())
+
+
+def test_an_invalid_item_of_a_list_keeps_its_last_good_form(tmp_path: Path) -> None:
+    write(tmp_path, a=listed(virtual_service("a"), virtual_service("b")))
+    first = read(tmp_path)
+    write(tmp_path, a=listed(invalid("a"), virtual_service("b", mark="2")))
+
+    assert marks(read(tmp_path, first)) == {"a": "1", "b": "2"}
+
+
+def test_a_list_without_items_is_never_silent(tmp_path: Path) -> None:
+    write(tmp_path, a="apiVersion: v1\nkind: List\n")
+
+    assert codes(read(tmp_path)) == ["not-a-policy"]

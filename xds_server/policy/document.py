@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,6 +33,7 @@ __all__ = [
     "identify",
     "parse_document",
     "precedence",
+    "unfolded",
 ]
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -101,6 +103,21 @@ def precedence(document: Document) -> tuple[bool, datetime, str, str]:
         document.namespace,
         document.name,
     )
+
+
+def unfolded(raw: RawDocument) -> Iterator[RawDocument]:
+    """The documents that `raw` stands for: itself, or the items of a `kind: List` (kubectl writes several so)."""
+    items = raw.value.get("items") if _is_list(raw.value) else None
+    if not isinstance(items, list):
+        yield raw
+        return
+    places = raw.positions.children["items"].children
+    for index, item in enumerate(items):
+        yield from unfolded(RawDocument(raw.file, item, places[index]))
+
+
+def _is_list(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, Mapping) and (value.get("apiVersion"), value.get("kind")) == ("v1", "List")
 
 
 def identify(raw: RawDocument, default_namespace: str) -> tuple[str, str, str] | None:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from xds_server.policy.document import Document, RawDocument, identify, parse_document, precedence
+from xds_server.policy.document import Document, RawDocument, identify, parse_document, precedence, unfolded
 from xds_server.problem import Problem, Severity
 from xds_server.store.tree import Found
 from xds_server.store.yaml_reader import MAX_FILE_BYTES, Source, decode, read_document, split_documents
@@ -29,7 +29,7 @@ RACY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one stretch of YAML gave.
+    """What one document gave; a stretch of YAML holds one, or none, or those of a List.
 
     Attributes:
         document: None when it is not valid, or no policy at all.
@@ -54,7 +54,7 @@ class PolicyFile:
     Attributes:
         found: the file as it was when it was read.
         trusted: an equal signature proves that it did not change since.
-        pieces: the documents of the last text that was taken, in order; None for empty ones.
+        pieces: the documents of the last text that was taken, in order.
         spare: the pieces of held documents, so that an undone edit gives back the same objects.
         live: the valid documents of that text, each behind its `rank`.
         held: last good forms of documents that stand in the file in no valid form.
@@ -64,8 +64,8 @@ class PolicyFile:
 
     found: Found
     trusted: bool
-    pieces: dict[Source, Piece | None]
-    spare: dict[Source, Piece | None]
+    pieces: dict[Source, tuple[Piece, ...]]
+    spare: dict[Source, tuple[Piece, ...]]
     live: tuple[Ranked, ...]
     held: tuple[Ranked, ...]
     problems: tuple[Problem, ...]
@@ -139,27 +139,31 @@ class Reader:
     def _taken(self, found: Found, before: PolicyFile | None, text: str) -> PolicyFile:
         known = {**before.spare, **before.pieces} if before else {}
         pieces = {
-            source: known[source] if source in known else self._piece(source, found.label)
+            source: known[source] if source in known else self._pieces(source, found.label)
             for source in split_documents(text)
         }
-        valid = [piece.document for piece in pieces.values() if piece and piece.document]
-        failed = [piece for piece in pieces.values() if piece and piece.failed]
+        every = [piece for stretch in pieces.values() for piece in stretch]
+        valid = [piece.document for piece in every if piece.document]
+        failed = [piece for piece in every if piece.failed]
         held = self._held(failed, before.in_force if before else {}, {document.key for document in valid})
-        problems = [problem for piece in pieces.values() if piece for problem in _problems(piece, held)]
+        problems = [problem for piece in every for problem in _problems(piece, held)]
         return PolicyFile(
             found=found,
             trusted=self.now - found.signature[3] / 1e9 > RACY_SECONDS,
             pieces=pieces,
-            spare={source: piece for source, piece in known.items() if piece and piece.document in held.values()},
+            spare={source: stretch for source, stretch in known.items() if _holds_any(stretch, held)},
             live=ranked(valid),
             held=ranked(held.values()),
             problems=tuple(sorted(problems)),
         )
 
-    def _piece(self, source: Source, label: str) -> Piece | None:
+    def _pieces(self, source: Source, label: str) -> tuple[Piece, ...]:
         raw = read_document(source, label)
-        if not isinstance(raw, RawDocument):
-            return Piece(None, None, (raw,)) if raw else None
+        if isinstance(raw, Problem):
+            return (Piece(None, None, (raw,)),)
+        return tuple(self._piece(one) for one in unfolded(raw)) if raw else ()
+
+    def _piece(self, raw: RawDocument) -> Piece:
         document, problems = parse_document(raw, self.default_namespace)
         return Piece(document, None if document else identify(raw, self.default_namespace), problems)
 
@@ -182,6 +186,10 @@ def _content(found: Found) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "no regular file")
         return file.read(MAX_FILE_BYTES + 1)
+
+
+def _holds_any(stretch: Iterable[Piece], held: Mapping[Key, Document]) -> bool:
+    return any(piece.document is not None and held.get(piece.document.key) is piece.document for piece in stretch)
 
 
 def _problem(found: Found, code: str, message: str, fix: str) -> Problem:
