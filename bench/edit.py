@@ -134,7 +134,7 @@ async def served(policies: Path) -> AsyncIterator[tuple[int, Proxy]]:
     """The server over `policies` and a stream that has all of it: (process id, stream)."""
     xds, debug = _free_port(), _free_port()
     command = [sys.executable, "-m", "xds_server", "serve", str(policies), "--listen", f"127.0.0.1:{xds}",
-               "--debug-listen", f"127.0.0.1:{debug}", "--log-level", "error", "--no-gate"]  # fmt: skip
+               "--debug-listen", f"127.0.0.1:{debug}", "--log-level", "error", "--no-validation"]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*command)
     try:
         async with grpc.aio.insecure_channel(
