@@ -14,6 +14,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 
+from tests.builders import istio
 from xds_server import __version__
 from xds_server.settings import Settings
 
@@ -164,11 +165,11 @@ def test_check_puts_documents_in_the_default_namespace(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0]["namespace"] == "shop"
 
 
-def render(root: Path, node: str, form: str = "json") -> Any:
+def render(root: Path, node: str, form: str = "json", *, more: tuple[str, ...] = ()) -> Any:
     """What `render` prints for a node."""
     path = root / "node.txt"
     path.write_text(node)
-    done = run("render", "--node", path, root, "-o", form)
+    done = run("render", "--node", path, root, "-o", form, *more)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if form == "json" else yaml.safe_load(done.stdout)
 
@@ -180,6 +181,17 @@ def test_render_prints_what_the_node_is_sent(tmp_path: Path) -> None:
     cluster = next(c for c in sent["clusters"] if c["name"] == "outbound|80||reviews")
     assert (cluster["type"], cluster["connect_timeout"], cluster["lb_policy"]) == ("EDS", "10s", "LEAST_REQUEST")
     assert [e["cluster_name"] for e in sent["endpoints"]] == ["outbound|80||reviews"]
+
+
+def test_policies_of_the_root_namespace_hold_for_every_node(tmp_path: Path) -> None:
+    closed = istio("Sidecar", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}", namespace="istio-system")
+    root = written(tmp_path, reviews=GOOD, closed=closed)
+
+    ordinary = render(root, "id: web")
+    sent = render(root, "id: web", more=("--root-namespace", "istio-system"))
+
+    catch_alls = [[each["routes"][0]["virtual_hosts"][-1]["name"]] for each in (ordinary, sent)]
+    assert catch_alls == [["allow_any"], ["block_all"]]
 
 
 def test_render_is_the_same_as_yaml_and_json(tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ Paths = Annotated[
     list[Path],
     typer.Argument(metavar="PATH...", exists=True, help="Policy files, or directories of them.", show_default=False),
 ]
+RootNamespace = Annotated[
+    str,
+    typer.Option(
+        "--root-namespace",
+        envvar="XDS_SERVER_ROOT_NAMESPACE",
+        show_envvar=False,
+        help="Namespace whose policies hold for the whole mesh.",
+    ),
+]
 Namespace = Annotated[
     str,
     typer.Option(
@@ -141,12 +150,8 @@ def serve(
     insecure: Annotated[
         bool, _setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
     ] = False,
-    default_namespace: Annotated[
-        str, _setting("DEFAULT_NAMESPACE", "Namespace of documents and nodes that name none.")
-    ] = "default",
-    root_namespace: Annotated[
-        str, _setting("ROOT_NAMESPACE", "Namespace whose policies hold for the whole mesh.")
-    ] = "default",
+    default_namespace: Namespace = "default",
+    root_namespace: RootNamespace = "default",
     debounce: Annotated[
         float, _setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")
     ] = 0.1,
@@ -232,6 +237,7 @@ def check(
     output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
     default_namespace: Namespace = "default",
+    root_namespace: RootNamespace = "default",
     validation: Annotated[bool, typer.Option("--validation/--no-validation", help=VALIDATION_HELP)] = True,
     envoy: Annotated[
         Path | None,
@@ -260,7 +266,7 @@ def check(
     from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
     from xds_server.report import report  # noqa: PLC0415
 
-    found = checked(paths, default_namespace, validation=validation, envoy=envoy)
+    found = checked(paths, default_namespace, root_namespace, validation=validation, envoy=envoy)
     generation = found.generation
     if validation and found.not_validated:
         typer.echo(f"What Envoy itself would refuse was not checked: {found.not_validated}", err=True)
@@ -285,6 +291,7 @@ def render(
     ],
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
     default_namespace: Namespace = "default",
+    root_namespace: RootNamespace = "default",
 ) -> None:
     """Print exactly what one node would be sent.
 
@@ -305,7 +312,7 @@ def render(
     from xds_server.render import read_node, rendered  # noqa: PLC0415
 
     described = read_node(node, default_namespace)
-    offline = Offline(paths, default_namespace)
+    offline = Offline(paths, default_namespace, root_namespace)
     errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
     if errors:
         what = "is an error" if errors == 1 else "are errors"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.admission import Admission
+from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import PolicySet
@@ -24,8 +25,10 @@ class Offline:
         generation: documents in force, and every problem.
     """
 
-    def __init__(self, paths: Sequence[Path], default_namespace: str) -> None:
-        self._pipeline = Pipeline()
+    def __init__(
+        self, paths: Sequence[Path], default_namespace: str, root_namespace: str = Mesh.root_namespace
+    ) -> None:
+        self._pipeline = Pipeline(root_namespace)
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
         self.generation: Generation = self._pipeline.compile(reading.policies)
 
@@ -48,23 +51,30 @@ class Checked:
 
 
 def checked(
-    paths: Sequence[Path], default_namespace: str, *, validation: bool = True, envoy: Path | None = None
+    paths: Sequence[Path],
+    default_namespace: str,
+    root_namespace: str = Mesh.root_namespace,
+    *,
+    validation: bool = True,
+    envoy: Path | None = None,
 ) -> Checked:
     """The policies at some paths, and what Envoy would refuse of what they mean to anybody.
 
     Args:
         paths: files and directories.
         default_namespace: of documents that name none.
+        root_namespace: whose policies hold for the whole mesh.
         validation: ask an Envoy, where there is one.
         envoy: that Envoy; None looks for one.
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
-    return asyncio.run(_admitted(reading.policies, validation=validation, envoy=envoy))
+    pipeline = Pipeline(root_namespace)
+    return asyncio.run(_admitted(pipeline, reading.policies, validation=validation, envoy=envoy))
 
 
-async def _admitted(policies: PolicySet, *, validation: bool, envoy: Path | None) -> Checked:
+async def _admitted(pipeline: Pipeline, policies: PolicySet, *, validation: bool, envoy: Path | None) -> Checked:
     found = await find_validator(envoy) if validation else "not asked for"
     validator = None if isinstance(found, str) else found
     with ThreadPoolExecutor(1) as worker:
-        generation = await Admission(Pipeline(), worker, validator).admit(policies)
+        generation = await Admission(pipeline, worker, validator).admit(policies)
     return Checked(generation, found if isinstance(found, str) else "")
