@@ -73,8 +73,10 @@ def test_route_is_named_after_rule_and_match(rule_name: str, match_name: str, na
     assert made(f'name: "{rule_name}", match: [{{name: "{match_name}", uri: {{prefix: /a}}}}], {TO}').name == name
 
 
-def test_match_for_gateways_only_is_no_route_of_sidecars() -> None:
-    assert len(routes(f"match: [{{gateways: [edge]}}, {{gateways: [mesh]}}, {{uri: {{prefix: /}}}}], {TO}")) == 2
+def test_match_holds_at_its_own_gateways_else_at_those_of_its_virtual_service() -> None:
+    found = routes(f"match: [{{gateways: [edge]}}, {{gateways: [mesh]}}, {{uri: {{prefix: /}}}}], {TO}")
+
+    assert [route.match.gateways for route in found] == [("default/edge",), ("mesh",), ("mesh",)]
 
 
 def test_delegate_is_no_route() -> None:

@@ -86,7 +86,30 @@ def test_problems_of_rules_come_with_the_routes() -> None:
     outcome = routes(virtual_service(""), (None,), ("ratings",))
 
     assert codes(outcome.problems) == ["unknown-host"]
-    assert len(outcome.value) == 1
+    assert len(outcome.value.http) == 1
+
+
+def test_sidecars_get_no_routes_that_are_for_gateways_alone() -> None:
+    found = merged(bound("name: edge, match: [{gateways: [edge]}]", "name: both, match: [{gateways: [edge, mesh]}]"))
+
+    assert names(found) == ["both"]
+
+
+def test_rules_for_connections_stand_beside_those_for_requests() -> None:
+    database = backend(service("db", port=3306, protocol=Protocol.TCP))
+    tcp = document(istio("VirtualService", "hosts: [db], tcp: [{route: [{destination: {host: db}}]}]"))
+
+    found = virtual_host(database, ("db",), (routes(tcp, (database,), ()),))
+
+    assert len(found.value.connections) == 1
+    assert not found.problems
+
+
+def test_rule_for_connections_that_no_port_is_for_is_reported() -> None:
+    tls = "tls: [{match: [{sniHosts: [reviews]}], route: [{destination: {host: reviews}}]}]"
+    found = document(istio("VirtualService", f"hosts: [reviews], {tls}"))
+
+    assert codes(virtual_host(REVIEWS, ("reviews",), (routes(found, (REVIEWS,), ()),)).problems) == ["no-such-port"]
 
 
 @pytest.mark.parametrize(

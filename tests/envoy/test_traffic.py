@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.envoy.running import Backend, Running, until
+from tests.envoy.running import Backend, Running, free_port, get, until
 
 
 def service(host: str, backends: Sequence[Backend], *, extra: Sequence[str] = ()) -> str:
@@ -233,3 +233,20 @@ def test_unknown_destination_passes_through(mesh: Running, path: str) -> None:
 
     assert (answer.status, answer.body) == (200, "outside")
     assert backend.behaviour.requests[-1][1] == path
+
+
+def test_connections_go_where_tcp_rules_send_them(mesh: Running) -> None:
+    """By weight, and none to the service itself."""
+    one, two = mesh.backend("one"), mesh.backend("two")
+    port = free_port()
+    entry = service("tcp-routes", [one, two], extra=["labels: {v: a}", "labels: {v: b}"])
+    entry = entry.replace("number: 80, name: http, protocol: HTTP", f"number: {port}, name: http, protocol: TCP")
+    policy = rule(
+        "tcp-routes", "{loadBalancer: {simple: ROUND_ROBIN}}", "[{name: a, labels: {v: a}}, {name: b, labels: {v: b}}]"
+    )
+    tcp = "[{route: [{destination: {host: tcp-routes, subset: b}}]}]"
+    mesh.apply("tcp-routes", entry + policy + routes("tcp-routes", "").replace("http: ", f"tcp: {tcp}"))
+
+    until(lambda: get(port, "/") == "two", what="a connection is routed")
+
+    assert {get(port, "/") for _ in range(10)} == {"two"}

@@ -19,8 +19,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
 @pytest.mark.parametrize(
     ("kind", "spec", "place"),
     [
-        ("VirtualService", {"tls": []}, ("tls",)),
-        ("VirtualService", {"tcp": []}, ("tcp",)),
         ("VirtualService", {"gateways": ["mesh", "g"]}, ("gateways",)),
         ("DestinationRule", {"workloadSelector": {}}, ("workloadSelector",)),
         ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
-from tests.builders import virtual_host
+from tests.builders import backend, destination, virtual_host
 from tests.translate.chains import HTTP, chains, inspectors
 from tests.translate.shown import shown
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute, VirtualHost
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import TrafficRule
-from xds_server.mesh.view import View
+from xds_server.mesh.view import Source, View
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate.outbound import outbound, outbound_listeners, unknown_cluster, virtual_outbound
@@ -24,6 +25,7 @@ from xds_server.xds.resource import Resource
 DETECTED = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP)}
 ELSE = {"default": True}
 ORIGIN = Origin("services.yaml", 1, "ServiceEntry", "default", "db")
+THERE = backend("there", port=80)
 
 
 def host(
@@ -103,6 +105,56 @@ def test_tls_services_on_one_port_are_told_by_server_name() -> None:
         (ELSE, "PassthroughCluster"),
     ]
     assert inspectors(found) == ["tls_inspector"]
+
+
+def with_rules(found: VirtualHost, *rules: ConnectionRoute) -> VirtualHost:
+    return replace(found, connections=rules)
+
+
+def tcp_rule(match: ConnectionMatch = ConnectionMatch()) -> ConnectionRoute:
+    return ConnectionRoute(False, match, (destination(THERE),))
+
+
+def tls_rule(*server_names: str) -> ConnectionRoute:
+    return ConnectionRoute(True, ConnectionMatch(server_names), (destination(THERE),))
+
+
+def test_tls_rules_take_connections_by_server_name_and_leave_the_service_nothing() -> None:
+    here = with_rules(host("a.com", 443, Protocol.TLS), tls_rule("x.com", "*.y.com"))
+
+    assert chains(made(here, virtual_host(THERE))["0.0.0.0_443"]) == [
+        ({"server_names": ["x.com", "*.y.com"]}, "outbound|80||there"),
+        (ELSE, "PassthroughCluster"),
+    ]
+
+
+def test_tcp_rules_take_connections_until_one_takes_them_all() -> None:
+    here, there = host("db", 3306, Protocol.TCP), virtual_host(THERE)
+    narrow, elsewhere = tcp_rule(ConnectionMatch(subnets=("10.0.0.0/8",))), tcp_rule(ConnectionMatch(port=1))
+    ranges = {"prefix_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+
+    some, every = made(with_rules(here, narrow, elsewhere), there), made(with_rules(here, tcp_rule(), narrow), there)
+
+    assert chains(some["0.0.0.0_3306"]) == [(ranges, "outbound|80||there"), (ELSE, "outbound|3306||db")]
+    assert chains(every["0.0.0.0_3306"]) == [({}, "outbound|80||there")]
+
+
+def test_rule_for_another_caller_is_passed_over() -> None:
+    rule = tcp_rule(ConnectionMatch(source_labels=(("app", "web"),)))
+    hosts = (with_rules(host("db", 3306, Protocol.TCP), rule), virtual_host(THERE))
+    web = Source(labels=(("app", "web"),))
+
+    assert chains(made(*hosts)["0.0.0.0_3306"]) == [({}, "outbound|3306||db")]
+    assert chains(made(*hosts, source=web)["0.0.0.0_3306"]) == [({}, "outbound|80||there")]
+
+
+def test_same_connections_wanted_twice_are_the_firsts() -> None:
+    """Envoy refuses a listener with two equal matches."""
+    here = with_rules(host("a.com", 443, Protocol.TLS), tls_rule("x.com"), tls_rule("x.com", "y.com"))
+
+    found = chains(made(here, virtual_host(THERE))["0.0.0.0_443"])
+
+    assert [match.get("server_names") for match, _ in found] == [["x.com"], ["y.com"], None]
 
 
 def test_detected_port_routes_http_and_passes_on_the_rest() -> None:

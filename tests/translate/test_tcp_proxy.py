@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
-from tests.builders import backend, traffic_rule
+from tests.builders import backend, destination, traffic_rule
 from tests.translate.shown import shown
+from xds_server.mesh.route import ConnectionMatch, ConnectionRoute
 from xds_server.mesh.traffic import ConnectionPool, HashKey, LoadBalancer, LoadBalancing, TrafficPolicy
-from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy, tcp_target
+from xds_server.problem import Origin
+from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_proxy, tcp_target
 
 SECOND = timedelta(seconds=1)
 
@@ -36,3 +38,34 @@ def test_traffic_rule_of_the_service_limits_connections() -> None:
     assert found["idle_timeout"] == "5s"
     assert found["max_downstream_connection_duration"] == "60s"
     assert found["hash_policy"] == [{"source_ip": {}}]
+
+
+def test_several_destinations_share_connections_by_weight() -> None:
+    db = backend("db", traffic_rule(v1={}, v2={}), port=3306)
+    route = ConnectionRoute(
+        tls=False,
+        match=ConnectionMatch(),
+        destinations=(destination(db, subset="v1", weight=1), destination(db, subset="v2", weight=3)),
+        origin=Origin("a.yaml", 1, "VirtualService", "shop", "db"),
+    )
+
+    target = routed_target(route, 3306, {db})
+
+    assert config(tcp_proxy(target)) == {
+        "stat_prefix": "db.shop",
+        "weighted_clusters": {
+            "clusters": [{"name": "outbound|3306|v1|db", "weight": 1}, {"name": "outbound|3306|v2|db", "weight": 3}]
+        },
+    }
+    assert clusters_of(target) == ("outbound|3306|v1|db", "outbound|3306|v2|db")
+
+
+def test_destination_that_the_proxy_does_not_see_gets_nothing() -> None:
+    """A listener that names a cluster which is not there would be refused."""
+    db = backend("db", port=3306)
+    seen = ConnectionRoute(tls=False, match=ConnectionMatch(), destinations=(destination(db),))
+    subset = ConnectionRoute(tls=False, match=ConnectionMatch(), destinations=(destination(db, subset="v9"),))
+
+    assert routed_target(seen, 3306, {db}).cluster == "outbound|3306||db"
+    assert routed_target(seen, 3306, set()).cluster == "BlackHoleCluster"
+    assert routed_target(subset, 3306, {db}).cluster == "BlackHoleCluster"

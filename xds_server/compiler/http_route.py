@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from xds_server.compiler.finding import Place, nearest
+from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.retry import retry, retry_traps
-from xds_server.compiler.route_match import MESH, match, string_match
+from xds_server.compiler.route_match import match, string_match
 from xds_server.mesh.route import (
     Backend,
     Cors,
@@ -46,44 +47,46 @@ class Known:
 
     Attributes:
         near: hosts to suggest for a name that means none.
+        gateways: where the VirtualService's rules hold that name no gateways of their own.
     """
 
     backends: Mapping[str, Backend | None]
     near: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = (MESH,)
 
 
 def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
     """Every destination host that the rules name, mirrors included, each once, in order."""
-    return tuple(dict.fromkeys(destination.host for rule in rules for destination, _ in _destinations(rule)))
+    return tuple(dict.fromkeys(named.host for rule in rules for named, _ in _destinations(rule)))
 
 
 def bound_routes(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Bound]:
-    """The rule's routes for sidecars, one per match; none when no match is for them or the rule delegates."""
+    """The rule's routes, one per match, for sidecars and gateways; none when the rule delegates."""
     if rule.delegate is not None:
         return []
     action = _action(rule, place, known)
     if not rule.match:
-        return [Bound(replace(action, match=Match(), name=rule.name), place)]
+        return [Bound(replace(action, match=Match(gateways=known.gateways), name=rule.name), place)]
     return [
-        Bound(replace(action, match=match(request), name=_name(rule.name, request.name)), place.at("match", index))
+        Bound(replace(action, match=found, name=_name(rule.name, request.name)), place.at("match", index))
         for index, request in enumerate(rule.match)
-        if not request.gateways or MESH in request.gateways
+        for found in [match(request, _gateways(request, place, known))]
     ]
 
 
 def rule_problems(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Problem]:
     """Everything about one rule that files alone show to be other than its author meant."""
     return [
-        *(
-            found
-            for destination, path in _destinations(rule)
-            for found in _unknown(destination, place.at(*path), known)
-        ),
+        *(found for named, path in _destinations(rule) for found in unknown_destination(named, place.at(*path), known)),
         *_rewrite_traps(rule, place),
         *_fault_traps(rule, place),
         *_source_traps(rule, place),
         *retry_traps(rule, place),
     ]
+
+
+def _gateways(request: policy.HTTPMatchRequest, place: Place, known: Known) -> tuple[str, ...]:
+    return gateway_names(request.gateways, place.document.namespace) if request.gateways else known.gateways
 
 
 def _action(rule: policy.HTTPRoute, place: Place, known: Known) -> Route:
@@ -117,7 +120,8 @@ def _destinations(rule: policy.HTTPRoute) -> Iterable[tuple[policy.Destination, 
         yield mirror.destination, ("mirrors", index, "destination")
 
 
-def _destination(written: policy.Destination, known: Known) -> Destination:
+def destination(written: policy.Destination, known: Known) -> Destination:
+    """What a rule sends to; without a backend when no service has that host."""
     backend = known.backends.get(written.host)
     return Destination(
         host=backend.service.host if backend else written.host,
@@ -131,7 +135,7 @@ def _weighted(routes: tuple[policy.HTTPRouteDestination, ...], known: Known) -> 
     """The destinations that get requests: of several, those with a weight. One alone gets all, whatever its weight."""
     several = len(routes) > 1
     return tuple(
-        WeightedDestination(_destination(route.destination, known), route.weight, _headers(route.headers))
+        WeightedDestination(destination(route.destination, known), route.weight, _headers(route.headers))
         for route in routes
         if route.weight or not several
     )
@@ -181,9 +185,9 @@ def _percent(written: Percent | None, default: float) -> float:
 
 def _mirrors(rule: policy.HTTPRoute, known: Known) -> tuple[Mirror, ...]:
     """Where copies go; all requests are copied unless a percentage is written, and a mirror of 0 % is none."""
-    found = [Mirror(_destination(rule.mirror, known), _percent(rule.mirror_percentage, 100.0))] if rule.mirror else []
+    found = [Mirror(destination(rule.mirror, known), _percent(rule.mirror_percentage, 100.0))] if rule.mirror else []
     found += [
-        Mirror(_destination(mirror.destination, known), _percent(mirror.percentage, 100.0)) for mirror in rule.mirrors
+        Mirror(destination(mirror.destination, known), _percent(mirror.percentage, 100.0)) for mirror in rule.mirrors
     ]
     return tuple(mirror for mirror in found if mirror.percent)
 
@@ -218,7 +222,8 @@ def _sorted(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(headers.items()))
 
 
-def _unknown(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
+def unknown_destination(written: policy.Destination, place: Place, known: Known) -> list[Problem]:
+    """What to say of a destination that has no cluster."""
     backend = known.backends.get(written.host)
     if backend is None:
         fix = nearest(written.host, known.near, "a ServiceEntry for")

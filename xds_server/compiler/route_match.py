@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xds_server.compiler.gateway_name import MESH
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.route import HeaderMatch, Match, MatchKind, QueryMatch, StringMatch
 from xds_server.policy import values
 from xds_server.policy.virtual_service import HTTPMatchRequest
 
-MESH = "mesh"
-"""The gateway that stands for all sidecars."""
 
-
-def match(request: HTTPMatchRequest) -> Match:
-    """The conditions of `request`.
+def match(request: HTTPMatchRequest, gateways: tuple[str, ...] = (MESH,)) -> Match:
+    """The conditions of `request`, which holds at `gateways`.
 
     A match that names gateways does not look at the caller's labels and namespace (Istio's rule).
     """
@@ -29,7 +27,7 @@ def match(request: HTTPMatchRequest) -> Match:
         port=request.port,
         source_labels=() if request.gateways else sorted_labels(request.source_labels),
         source_namespace="" if request.gateways else request.source_namespace or "",
-        gateways=request.gateways or (MESH,),
+        gateways=gateways,
         stat_prefix=request.stat_prefix,
     )
 

@@ -13,15 +13,16 @@ from itertools import chain
 from xds_server.compiler.destination_rule import backend, rule_candidates, target, traffic_rule, unknown_host
 from xds_server.compiler.export import is_exported, rank
 from xds_server.compiler.finding import Outcome, Place, neighbours
-from xds_server.compiler.http_route import Bound
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.virtual_service import (
     Routes,
+    Rules,
     destinations,
     host_candidates,
     near_destinations,
     routes,
+    routes_connections,
     speaks_http,
     strange_host,
     targets,
@@ -88,7 +89,7 @@ class Sight:
         self._claim_candidates: Index[str, Document] = Index()
         self._claim_wildcards: list[str] = []
         self._destinations: Index[str, Document] = Index()
-        self._routes: Table[Document, tuple[Bound, ...]] = Table()
+        self._routes: Table[Document, Rules] = Table()
         self._virtual_hosts: Table[str, VirtualHost] = Table()
         self._strange: set[str] = set()
 
@@ -258,10 +259,10 @@ class Sight:
         found = self._backends.get(host)
         if found is None:
             return self._strange_host(host)
-        if not speaks_http(found.service):
+        rows = self._rows(self._in_order(self._claims_for(found.service)))
+        if not speaks_http(found.service) and not routes_connections(rows):
             return None
-        documents = self._in_order(self._claims_for(found.service))
-        return self._memo(virtual_host, found, self._domains[host], self._rows(documents))
+        return self._memo(virtual_host, found, self._domains[host], rows)
 
     def _claims_for(self, service: Service) -> Collection[Document]:
         """VirtualServices for a service: those for its own host, else those for the longest wildcard."""

@@ -7,10 +7,18 @@ better than Istio's sidecars, which obey the oldest and drop the rest in silence
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
+from xds_server.compiler.connection_route import (
+    BoundConnection,
+    bound_connections,
+    connection_destination_names,
+    connection_problems,
+)
 from xds_server.compiler.delegate import placed_rules
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
+from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.compiler.shadow import Earlier
 from xds_server.mesh.host import Names, candidates, normal
@@ -20,7 +28,16 @@ from xds_server.policy.document import Document
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
 
-Routes = Outcome[tuple[Bound, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All routes of one VirtualService: of requests and of whole connections, for sidecars and for gateways."""
+
+    http: tuple[Bound, ...] = ()
+    connections: tuple[BoundConnection, ...] = ()
+
+
+Routes = Outcome[Rules]
 """The routes of one VirtualService, as one namespace sees them."""
 
 
@@ -40,13 +57,13 @@ def targets(document: Document, names: Names) -> tuple[str, ...]:
 def host_candidates(document: Document) -> tuple[str, ...]:
     """The service hosts that `targets` and `destinations` may find."""
     spec = _spec(document)
-    names = (*spec.hosts, *destination_names(spec.http))
+    names = (*spec.hosts, *_destination_names(spec))
     return tuple(host for name in names for host in candidates(name, document.namespace))
 
 
 def destinations(document: Document, names: Names) -> tuple[str, ...]:
-    """The service host of each destination name, in the order of `destination_names`; "" for one that is unknown."""
-    written = destination_names(_spec(document).http)
+    """The service host of each destination name, in the order that they are named; "" for one that is unknown."""
+    written = _destination_names(_spec(document))
     return tuple(names.resolve(name, document.namespace) or "" for name in written)
 
 
@@ -54,7 +71,7 @@ def near_destinations(
     document: Document, backends: tuple[Backend | None, ...], known: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Of the `known` hosts (sorted), those near the destination names that mean none of them."""
-    named = zip(destination_names(_spec(document).http), backends, strict=True)
+    named = zip(_destination_names(_spec(document)), backends, strict=True)
     lost = [normal(name) for name, backend in named if backend is None]
     return tuple(sorted({host for name in lost for host in neighbours(name, known)}))
 
@@ -67,11 +84,19 @@ def routes(document: Document, backends: tuple[Backend | None, ...], near: tuple
         backends: what `destinations` are, in order.
         near: known hosts to suggest for those that are unknown, see `near_destinations`.
     """
-    rules = _spec(document).http
-    found = Known(dict(zip(destination_names(rules), backends, strict=True)), near)
+    spec = _spec(document)
+    named = dict(zip(_destination_names(spec), backends, strict=True))
+    found = Known(named, near, gateway_names(spec.gateways, document.namespace))
     placed = placed_rules(document)
-    made = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
-    return Outcome(made, tuple(problem for rule, place in placed for problem in rule_problems(rule, place, found)))
+    http = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
+    problems = (problem for rule, place in placed for problem in rule_problems(rule, place, found))
+    rules = Rules(http, tuple(bound_connections(document, found)))
+    return Outcome(rules, (*problems, *connection_problems(document, found)))
+
+
+def _destination_names(spec: VirtualServiceSpec) -> tuple[str, ...]:
+    """Every destination host that the rules name, each once, in order."""
+    return tuple(dict.fromkeys((*destination_names(spec.http), *connection_destination_names(spec))))
 
 
 def speaks_http(service: Service) -> bool:
@@ -81,17 +106,47 @@ def speaks_http(service: Service) -> bool:
 
 def virtual_host(backend: Backend, domains: tuple[str, ...], documents: tuple[Routes, ...]) -> Outcome[VirtualHost]:
     """The host of a service; `documents` are the routes of each VirtualService for it, in order of precedence."""
-    kept, problems = _merged([outcome.value for outcome in documents])
+    kept, problems = _merged([_on_mesh(outcome.value) for outcome in documents])
     problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
-    found = VirtualHost(backend.service.host, domains, backend, tuple(bound.route for bound in kept))
+    connections = [bound for outcome in documents for bound in outcome.value.connections if _is_on_mesh(bound)]
+    problems += _without_port(connections, backend.service)
+    routes = tuple(bound.route for bound in kept)
+    found = VirtualHost(backend.service.host, domains, backend, routes, tuple(bound.route for bound in connections))
     return Outcome(found, tuple(problems))
+
+
+def routes_connections(documents: Iterable[Routes]) -> bool:
+    """Whether some of these VirtualServices route whole connections."""
+    return any(outcome.value.connections for outcome in documents)
+
+
+def _on_mesh(rules: Rules) -> list[Bound]:
+    return [bound for bound in rules.http if _is_on_mesh(bound)]
+
+
+def _is_on_mesh(bound: Bound | BoundConnection) -> bool:
+    return MESH in bound.route.match.gateways
+
+
+def _without_port(connections: Iterable[BoundConnection], service: Service) -> list[Problem]:
+    """TLS rules are for ports declared HTTPS or TLS, TCP rules for all others that are not HTTP (Istio's rule)."""
+    kinds = {port.protocol.is_tls for port in service.stream_ports}
+    return [
+        bound.place.warning(
+            "no-such-port",
+            f"{service.host} has no port that this rule could be for, so it never matches",
+            "tls rules need a port of protocol HTTPS or TLS, tcp rules one of protocol TCP",
+        )
+        for bound in connections
+        if bound.route.tls not in kinds
+    ]
 
 
 def strange_host(
     host: str, documents: tuple[Document, ...], routes: tuple[Routes, ...], near: tuple[str, ...]
 ) -> Outcome[VirtualHost]:
     """A host that no service has, with the VirtualServices that speak of it; services have the hosts `near` it."""
-    kept, problems = _merged([outcome.value for outcome in routes])
+    kept, problems = _merged([_on_mesh(outcome.value) for outcome in routes])
     strange = [_means_no_service(document, host, near) for document in documents]
     return Outcome(VirtualHost(host, (host,), None, tuple(bound.route for bound in kept)), (*strange, *problems))
 

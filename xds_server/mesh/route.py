@@ -6,6 +6,7 @@ A `Route` is one match and one action; a rule with several matches has become se
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -269,6 +270,40 @@ class Route:
         return RouteAction.FORWARD if self.direct_response is None else RouteAction.DIRECT_RESPONSE
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionMatch:
+    """Which connections a TLS or TCP rule takes: one of the names and one of the subnets, where there are any.
+
+    `port`, `source_labels`, `source_namespace` and `gateways` are decided per proxy, before Envoy sees the rule.
+
+    Attributes:
+        server_names: what the client's ClientHello asks for, in lower case, "*.suffix" allowed.
+        subnets: destination ranges as "address/length".
+    """
+
+    server_names: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    port: int | None = None
+    source_labels: Labels = ()
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ("mesh",)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRoute:
+    """Where whole connections go: a VirtualService's `tls` (passed through) or `tcp` rule, one for each of its matches.
+
+    Attributes:
+        tls: from `tls`: for connections that are TLS and stay so.
+        destinations: one or more.
+    """
+
+    tls: bool
+    match: ConnectionMatch
+    destinations: tuple[WeightedDestination, ...]
+    origin: Origin | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class VirtualHost:
     """All routes for one host name as the sidecars of one namespace see them. Compared by identity.
@@ -279,24 +314,40 @@ class VirtualHost:
         backend: the service behind the name; None when none has it.
         routes: the VirtualService routes in order. () means Istio's default route: everything to the service,
             default retries, no timeout. A service's port that no route covers answers 404.
+        connections: its tls and tcp rules in order, for ports that are not routed request by request.
     """
 
     host: str
     domains: tuple[str, ...]
     backend: Backend | None
     routes: tuple[Route, ...] = ()
+    connections: tuple[ConnectionRoute, ...] = ()
 
     @cached_property
     def source_keys(self) -> frozenset[str]:
         """Label keys of the caller that some route asks for."""
-        return frozenset(key for route in self.routes for key, _ in route.match.source_labels)
+        return frozenset(key for match in self._matches for key, _ in match.source_labels)
 
     @cached_property
     def asks_namespace(self) -> bool:
         """Whether some route asks for the namespace of the caller."""
-        return any(route.match.source_namespace for route in self.routes)
+        return any(match.source_namespace for match in self._matches)
+
+    @property
+    def destinations(self) -> Iterator[Destination]:
+        """Everything that its rules send to, mirrors included."""
+        for route in self.routes:
+            yield from (weighted.destination for weighted in route.destinations)
+            yield from (mirror.destination for mirror in route.mirrors)
+        for connection in self.connections:
+            yield from (weighted.destination for weighted in connection.destinations)
+
+    @property
+    def _matches(self) -> tuple[Match | ConnectionMatch, ...]:
+        return (*(route.match for route in self.routes), *(route.match for route in self.connections))
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """The VirtualService documents behind it, each once, in order."""
-        return tuple(dict.fromkeys(route.origin for route in self.routes if route.origin is not None))
+        origins = (*(route.origin for route in self.routes), *(route.origin for route in self.connections))
+        return tuple(dict.fromkeys(origin for origin in origins if origin is not None))

@@ -122,12 +122,7 @@ def _visible(
         v for v in scope.virtual_hosts if v.host in hosts or (v.backend is None and _any_host(v, wanted))
     )
     # Services that a visible route sends to are imported too: a Sidecar alone must not break a route (Istio's rule).
-    routed = {
-        destination.host
-        for virtual_host in virtual_hosts
-        for route in virtual_host.routes
-        for destination in (*(w.destination for w in route.destinations), *(m.destination for m in route.mirrors))
-    }
+    routed = {destination.host for virtual_host in virtual_hosts for destination in virtual_host.destinations}
     return tuple(b for host, b in scope.backends.items() if host in hosts or host in routed), virtual_hosts
 
 

@@ -50,7 +50,6 @@ def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 
 NOT_APPLIED: tuple[NotApplied, ...] = (
-    NotApplied("VirtualService", ("tls", "tcp")),
     NotApplied("VirtualService", ("gateways",), _names_a_gateway),
     NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "tls.mode"), _is_not("DISABLE", 0)),

@@ -1,7 +1,7 @@
 """What the application sends out: one listener per port for HTTP, one per virtual IP and port for everything else.
 
 `outbound_listeners` decides which there are and what each must tell apart, as small values; `outbound` builds one.
-Nothing here depends on routes or endpoints, so editing those leaves every listener as it is.
+Nothing here depends on HTTP routes or endpoints, so editing those leaves every listener as it is.
 
 Where several services want one address and port, HTTP goes by host name, TLS by server name, and all other bytes to the
 service that is first by name. Istio decides such a clash by age, and then for one of them altogether.
@@ -10,8 +10,8 @@ service that is first by name. Istio decides such a clash by age, and then for o
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
@@ -34,8 +34,8 @@ from xds_server.translate.filter_chain import (
     tls_inspector,
 )
 from xds_server.translate.http_connection_manager import outbound_http
-from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy, tcp_target
-from xds_server.translate.virtual_host import http_ports
+from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_proxy, tcp_target
+from xds_server.translate.virtual_host import applies, http_ports
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -46,12 +46,19 @@ FIRST_UNPRIVILEGED_PORT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkTarget:
-    """Connections to some destination addresses, on a listener that gets those to all of them."""
+class Told:
+    """Connections that are told from others on a listener by where they go and whom they ask for.
 
+    Attributes:
+        server_names: of a TLS connection; () for any, and for plain ones.
+        ranges: destination addresses; () for any.
+        detects_http: HTTP among them is routed request by request.
+    """
+
+    server_names: tuple[str, ...]
     ranges: tuple[str, ...]
     target: TcpTarget
-    detects_http: bool
+    detects_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Outbound:
     Attributes:
         bound: the proxy binds it itself; otherwise `virtualOutbound` hands it connections.
         route: the RouteConfiguration for HTTP; "" when none is expected.
-        by_server_name: (server name, target) of TLS connections.
+        told: connections that are told apart; no two take the same.
         otherwise: where everything else goes; None closes it.
         origins: the documents of the service that is first on it.
     """
@@ -70,8 +77,7 @@ class Outbound:
     port: int
     bound: bool
     route: str = ""
-    by_server_name: tuple[tuple[str, TcpTarget], ...] = ()
-    by_network: tuple[NetworkTarget, ...] = ()
+    told: tuple[Told, ...] = ()
     otherwise: TcpTarget | None = None
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
@@ -97,7 +103,8 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
 def outbound(plan: Outbound) -> Resource:
     """The listener that `plan` asks for."""
     detects = _detects_http(plan)
-    only_tcp = plan.otherwise is not None and not (plan.route or plan.by_server_name or plan.by_network)
+    inspects_tls = any(each.server_names for each in plan.told)
+    only_tcp = plan.otherwise is not None and not (plan.route or plan.told)
     default = _otherwise(plan.otherwise) if plan.otherwise else None
     message = listener_v3.Listener(
         name=names.listener(plan.address, plan.port),
@@ -105,11 +112,11 @@ def outbound(plan: Outbound) -> Resource:
         bind_to_port=None if plan.bound else False,
         traffic_direction=core_v3.TrafficDirection.OUTBOUND,
         listener_filters=[
-            *([tls_inspector()] if plan.by_server_name else []),
+            *([tls_inspector()] if inspects_tls else []),
             *([http_inspector()] if detects else []),
         ],
-        listener_filters_timeout=DETECTION_TIMEOUT if detects or plan.by_server_name else None,
-        continue_on_listener_filters_timeout=detects or bool(plan.by_server_name),
+        listener_filters_timeout=DETECTION_TIMEOUT if detects or inspects_tls else None,
+        continue_on_listener_filters_timeout=detects or inspects_tls,
         filter_chains=[default] if only_tcp and default else list(_chains(plan)),
         default_filter_chain=None if only_tcp else default,
     )
@@ -145,12 +152,30 @@ class _Slot:
     """What is asked so far of one address and port."""
 
     route: str = ""
-    by_server_name: dict[str, TcpTarget] = field(default_factory=dict)
-    by_network: list[NetworkTarget] = field(default_factory=list)
-    ranges: set[str] = field(default_factory=set)
+    told: list[Told] = field(default_factory=list)
+    taken: set[tuple[str, str]] = field(default_factory=set)
+    """(server name, range) of `told`: Envoy refuses a listener in which two chains match the same."""
     tcp: TcpTarget | None = None
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
+
+    def tell(self, wanted: Told) -> None:
+        """Let `wanted` have what nobody before it has."""
+        if not wanted.server_names and not wanted.ranges:
+            self.tcp = self.tcp or wanted.target
+            return
+        names_by_ranges: dict[tuple[str, ...], list[str]] = {}
+        for name in wanted.server_names or ("",):
+            free = tuple(each for each in wanted.ranges or ("",) if (name, each) not in self.taken)
+            self.taken.update((name, each) for each in free)
+            if free:
+                names_by_ranges.setdefault(free, []).append(name)
+        for ranges, server_names in names_by_ranges.items():
+            self.told.append(replace(wanted, server_names=_written(server_names), ranges=_written(ranges)))
+
+
+def _written(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)
 
 
 class _Slots:
@@ -161,6 +186,8 @@ class _Slots:
         self._captured = view.interception is Interception.REDIRECT
         self._shared = names.WILDCARD_ADDRESS if self._captured else view.bind_address
         self._looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
+        self._present = set(view.backends)
+        self._connections = {host.backend: host.connections for host in view.virtual_hosts if host.connections}
         self._slots: dict[tuple[str, int], _Slot] = {}
 
     def add_http(self, port: int, backend: Backend | None) -> None:
@@ -172,24 +199,36 @@ class _Slots:
         """Connections to one port of a service whose protocol is not HTTP, or not known."""
         if not self._has(port.number):
             return
-        target = tcp_target(backend, port.number)
         detects = port.protocol is Protocol.AUTO
         addresses, ranges = self._virtual_ips(backend.service)
-        for each in addresses:
-            slot = self._slot(each, port.number, backend)
-            slot.tcp = slot.tcp or target
+        for where in addresses:
+            slot = self._slot(where, port.number, backend)
             slot.route = slot.route or (names.outbound_route(port.number) if detects else "")
-        if ranges:
-            slot = self._slot(self._shared, port.number, backend)
-            if free := tuple(each for each in ranges if each not in slot.ranges):
-                slot.ranges.update(free)
-                slot.by_network.append(NetworkTarget(free, target, detects))
-        if not addresses and not ranges:
-            slot = self._slot(self._shared, port.number, backend)
-            if port.protocol.is_tls:
-                slot.by_server_name.setdefault(backend.service.host.lower(), target)
-            else:
-                slot.tcp = slot.tcp or target
+        wanted = list(self._wanted(backend, port, by_name=not addresses and not ranges))
+        for where in (*addresses, *([self._shared] if ranges or not addresses else [])):
+            slot = self._slot(where, port.number, backend)
+            around = ranges if where == self._shared else ()
+            for each in wanted:
+                to = each.ranges or around
+                slot.tell(replace(each, ranges=to, detects_http=detects and bool(to)))
+
+    def _wanted(self, backend: Backend, port: Port, *, by_name: bool) -> Iterator[Told]:
+        """Where a service's connections go, the first that takes one first: VirtualServices, then the service itself.
+
+        TLS rules that hold leave nothing to the service; a TCP rule without subnets ends the list (Istio's rules).
+        """
+        routed = [
+            Told(route.match.server_names, route.match.subnets, routed_target(route, port.number, self._present))
+            for route in self._connections.get(backend, ())
+            if route.tls == port.protocol.is_tls and applies(route.match, port.number, self._view.source)
+        ]
+        for each in routed:
+            yield each
+            if not port.protocol.is_tls and not each.ranges:
+                return
+        if not routed or not port.protocol.is_tls:
+            server_names = (backend.service.host.lower(),) if port.protocol.is_tls and by_name else ()
+            yield Told(server_names, (), tcp_target(backend, port.number))
 
     def add_forward_proxy(self) -> None:
         """The port that `http_proxy=` names; it is asked for, so it comes before any service on it."""
@@ -207,8 +246,7 @@ class _Slots:
                 port=port,
                 bound=not self._captured,
                 route=slot.route,
-                by_server_name=tuple(sorted(slot.by_server_name.items(), key=lambda pair: pair[0])),
-                by_network=tuple(slot.by_network),
+                told=tuple(sorted(slot.told, key=lambda each: (not each.server_names, each.server_names))),
                 otherwise=slot.tcp or unknown,
                 dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
@@ -244,7 +282,7 @@ _RESERVED = frozenset({CAPTURED_PORT, 15006})
 
 def _detects_http(plan: Outbound) -> bool:
     """Whether HTTP must be told from other bytes; a listener that takes nothing else need not look."""
-    return bool(plan.route) and bool(plan.otherwise or plan.by_server_name or plan.by_network)
+    return bool(plan.route) and bool(plan.otherwise or plan.told)
 
 
 def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
@@ -252,14 +290,13 @@ def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
     if plan.route:
         detected = listener_v3.FilterChainMatch(transport_protocol=PLAINTEXT, application_protocols=http)
         yield matching([_http(plan)], detected if _detects_http(plan) else None)
-    for server_name, target in plan.by_server_name:
-        yield matching([tcp_proxy(target)], listener_v3.FilterChainMatch(server_names=[server_name]))
-    for network in plan.by_network:
-        ranges = [cidr_range(text) for text in network.ranges]
-        if network.detects_http and plan.route:
-            match = listener_v3.FilterChainMatch(prefix_ranges=ranges, application_protocols=http)
-            yield matching([_http(plan)], match)
-        yield matching([tcp_proxy(network.target)], listener_v3.FilterChainMatch(prefix_ranges=ranges))
+    for told in plan.told:
+        match = listener_v3.FilterChainMatch(
+            server_names=list(told.server_names), prefix_ranges=[cidr_range(text) for text in told.ranges]
+        )
+        if told.detects_http and plan.route:
+            yield matching([_http(plan)], replace(match, application_protocols=http))
+        yield matching([tcp_proxy(told.target)], match)
 
 
 def _http(plan: Outbound) -> listener_v3.Filter:
@@ -275,6 +312,5 @@ def _otherwise(target: TcpTarget) -> listener_v3.FilterChain:
 def _refs(plan: Outbound) -> Iterator[tuple[str, str]]:
     if plan.route:
         yield type_url.ROUTE, plan.route
-    targets = [target for _, target in plan.by_server_name] + [network.target for network in plan.by_network]
-    for target in (*targets, *([plan.otherwise] if plan.otherwise else [])):
-        yield type_url.CLUSTER, target.cluster
+    for target in (*(each.target for each in plan.told), *([plan.otherwise] if plan.otherwise else [])):
+        yield from ((type_url.CLUSTER, cluster) for cluster in clusters_of(target))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_proxy_v3
 
-from xds_server.mesh.route import Backend
+from xds_server.mesh.route import Backend, ConnectionRoute, Destination
 from xds_server.mesh.traffic import HashKey
 from xds_server.translate import names
 from xds_server.translate.encode import any_of
@@ -19,9 +20,15 @@ TCP_PROXY = "envoy.filters.network.tcp_proxy"
 
 @dataclass(frozen=True, slots=True)
 class TcpTarget:
-    """Where connections go, and how they are kept; None leaves Envoy's default."""
+    """Where connections go, and how they are kept; None leaves Envoy's default.
+
+    Attributes:
+        cluster: where they go; with `shares`, only what the proxy is called in statistics.
+        shares: (cluster, weight), where several take a part of them.
+    """
 
     cluster: str
+    shares: tuple[tuple[str, int], ...] = ()
     idle_timeout: timedelta | None = None
     max_duration: timedelta | None = None
     hash_key: HashKey | None = None
@@ -29,9 +36,34 @@ class TcpTarget:
 
 def tcp_target(backend: Backend, port: int) -> TcpTarget:
     """One port of a service. Istio takes these settings from the service's own policy, never a port's or subset's."""
+    return _kept_by(backend, names.outbound_cluster(port, "", backend.service.host))
+
+
+def routed_target(route: ConnectionRoute, port: int, present: Container[Backend]) -> TcpTarget:
+    """Where a VirtualService sends connections to `port`; to nowhere what has no cluster among those `present`."""
+    shares = tuple((_cluster(each.destination, port, present), each.weight) for each in route.destinations)
+    first = route.destinations[0].destination.backend
+    origin = route.origin
+    called = f"{origin.name}.{origin.namespace}" if origin and len(shares) > 1 else shares[0][0]
+    target = _kept_by(first, called) if first else TcpTarget(called)
+    return replace(target, shares=shares if len(shares) > 1 else ())
+
+
+def clusters_of(target: TcpTarget) -> tuple[str, ...]:
+    """The clusters that connections may go to."""
+    return tuple(cluster for cluster, _ in target.shares) or (target.cluster,)
+
+
+def _cluster(destination: Destination, port: int, present: Container[Backend]) -> str:
+    if destination.backend not in present or not destination.exists_on(port):
+        return names.BLACK_HOLE_CLUSTER
+    return names.outbound_cluster(destination.port_on(port), destination.subset, destination.host)
+
+
+def _kept_by(backend: Backend, cluster: str) -> TcpTarget:
     policy = backend.traffic.policies.default
     return TcpTarget(
-        cluster=names.outbound_cluster(port, "", backend.service.host),
+        cluster=cluster,
         idle_timeout=policy.connection_pool.tcp_idle_timeout,
         max_duration=policy.connection_pool.max_connection_duration,
         hash_key=policy.load_balancer.hash_key,
@@ -42,9 +74,18 @@ def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
     """The network filter that passes a connection on to `target`; in statistics it is called as its cluster is."""
     config = tcp_proxy_v3.TcpProxy(
         stat_prefix=target.cluster,
-        cluster=target.cluster,
+        cluster=None if target.shares else target.cluster,
+        weighted_clusters=_weighted(target.shares) if target.shares else None,
         idle_timeout=target.idle_timeout,
         max_downstream_connection_duration=target.max_duration,
         hash_policy=tcp_hash_policies(target.hash_key),
     )
     return listener_v3.Filter(name=TCP_PROXY, typed_config=any_of(config))
+
+
+def _weighted(shares: tuple[tuple[str, int], ...]) -> tcp_proxy_v3.TcpProxyWeightedCluster:
+    return tcp_proxy_v3.TcpProxyWeightedCluster(
+        clusters=[
+            tcp_proxy_v3.TcpProxyWeightedClusterClusterWeight(name=name, weight=weight) for name, weight in shares
+        ]
+    )

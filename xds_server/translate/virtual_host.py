@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
-from xds_server.mesh.route import Destination, Match, Route, VirtualHost, WeightedDestination
+from xds_server.mesh.route import ConnectionMatch, Destination, Match, Route, VirtualHost, WeightedDestination
 from xds_server.mesh.service import labels_match
 from xds_server.mesh.view import Source
 from xds_server.translate.encode import encode
@@ -40,7 +40,7 @@ def http_ports(virtual_host: VirtualHost) -> tuple[int, ...]:
 
 def applicable_routes(virtual_host: VirtualHost, port: int, source: Source) -> tuple[int, ...]:
     """Which routes, by index, hold for requests on `port` from `source`: the conditions that Envoy never sees."""
-    return tuple(i for i, route in enumerate(virtual_host.routes) if _applies(route.match, port, source))
+    return tuple(i for i, route in enumerate(virtual_host.routes) if applies(route.match, port, source))
 
 
 def applies_everywhere(virtual_host: VirtualHost) -> bool:
@@ -82,7 +82,8 @@ def domains_with_port(domains: Iterable[str], port: int) -> tuple[str, ...]:
     return tuple(text for domain in domains for text in (domain, f"{domain}:{port}"))
 
 
-def _applies(match: Match, port: int, source: Source) -> bool:
+def applies(match: Match | ConnectionMatch, port: int, source: Source) -> bool:
+    """Whether a rule is for sidecars, for this port, and for callers from `source`."""
     return (
         MESH_GATEWAY in match.gateways
         and match.port in {None, port}
