@@ -23,7 +23,7 @@ _OF_THE_MACHINE = ("cannot bind", "address already in use", "permission denied")
 """What Envoy says of ports that somebody else has: no policy is wrong, and other proxies can listen there."""
 
 
-def suspects(origins: Iterable[Origin], documents: Iterable[Document], quarantine: Quarantine) -> tuple[Document, ...]:
+def suspects(origins: Sequence[Origin], documents: Iterable[Document], quarantine: Quarantine) -> tuple[Document, ...]:
     """Whom to blame for a unit, likeliest first; () when nobody can be singled out.
 
     What changed is likelier than what was in force before.
@@ -33,12 +33,12 @@ def suspects(origins: Iterable[Origin], documents: Iterable[Document], quarantin
         documents: as the store gave them.
         quarantine: knows what was in force before.
     """
+    if not origins:
+        changed = quarantine.changed(documents)
+        return tuple(sorted(changed, key=_rank)) if len(changed) <= MOST_SUSPECTS else ()
     behind = _behind(origins, documents)
-    if behind:
-        free = [document for document in behind if not quarantine.holds(document)] or behind
-        return tuple(sorted(quarantine.changed(free) or free, key=_rank))[:MOST_SUSPECTS]
-    changed = quarantine.changed(documents)
-    return tuple(sorted(changed, key=_rank)) if len(changed) <= MOST_SUSPECTS else ()
+    free = [document for document in behind if not quarantine.holds(document)] or behind
+    return tuple(sorted(quarantine.changed(free) or free, key=_rank))[:MOST_SUSPECTS]
 
 
 def trials(suspected: Sequence[Document]) -> Iterator[tuple[Document, ...]]:
@@ -87,7 +87,7 @@ def refused_by_proxy(
 
 def _behind(origins: Iterable[Origin], documents: Iterable[Document]) -> list[Document]:
     names = {(origin.kind, origin.namespace, origin.name) for origin in origins}
-    return [document for document in documents if document.key in names] if names else []
+    return [document for document in documents if document.key in names]
 
 
 def _rank(document: Document) -> tuple[int, Key]:

@@ -71,7 +71,7 @@ class Quarantine:
         self._in_force = in_force
 
     def changed(self, documents: Iterable[Document]) -> list[Document]:
-        """Those of `documents` that are not in force yet; none of them before the first acceptance."""
+        """Those of `documents` that are not in force; all of them before the first acceptance."""
         in_force = self._in_force or {}
         return [document for document in documents if in_force.get(document.key) is not document]
 

@@ -63,7 +63,7 @@ async def validate(binary: Path, bootstrap: bytes, *, time_limit: float = TIME_L
 async def _run(binary: Path, bootstrap: Path, time_limit: float) -> Verdict:
     arguments = ("--mode", "validate", "-l", "critical", "--concurrency", "1", "-c", str(bootstrap))
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(binary, *arguments, stdin=nothing, stdout=nothing, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(str(binary), *arguments, stdin=nothing, stdout=nothing, stderr=pipe)
     try:
         with contextlib.suppress(OSError):  # it has ended already, or we may not
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)

@@ -1,0 +1,152 @@
+"""Who is suspect, in which order, and what a proxy's refusal may be blamed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.builders import documents
+from xds_server.blame import MOST_SUSPECTS, RECENT, Complaints, refused_by_proxy, suspects, trials
+from xds_server.policy.document import Document, PolicySet
+from xds_server.quarantine import Quarantine
+from xds_server.xds import type_url
+
+NAMES = ("outbound|80||a",)
+
+
+def parsed(kind: str, name: str, spec: str) -> Document:
+    (found,) = documents(
+        f"""
+        apiVersion: networking.istio.io/v1
+        kind: {kind}
+        metadata: {{name: {name}}}
+        spec: {spec}
+        """
+    )
+    return found
+
+
+def rule(name: str = "a") -> Document:
+    """A DestinationRule; a new object each time, as after each edit."""
+    return parsed("DestinationRule", name, "{host: a}")
+
+
+def entry(name: str = "a") -> Document:
+    """A ServiceEntry."""
+    return parsed("ServiceEntry", name, "{hosts: [a], ports: [{number: 80, name: http}], resolution: NONE}")
+
+
+def route(name: str = "a") -> Document:
+    """A VirtualService."""
+    return parsed("VirtualService", name, "{hosts: [a], http: [{route: [{destination: {host: a}}]}]}")
+
+
+def accepted(*state: Document, at: float = 0.0) -> Quarantine:
+    quarantine = Quarantine()
+    quarantine.accepted(PolicySet(state), at)
+    return quarantine
+
+
+def test_what_says_most_is_suspected_first() -> None:
+    state = (entry(), rule(), route())
+
+    found = suspects([each.origin for each in state], state, Quarantine())
+
+    assert [document.kind for document in found] == ["VirtualService", "DestinationRule", "ServiceEntry"]
+
+
+def test_what_changed_is_suspected_before_what_was_in_force() -> None:
+    old, new = route(), entry()
+
+    assert suspects([old.origin, new.origin], [old, new], accepted(old)) == (new,)
+
+
+def test_what_was_in_force_is_suspected_when_nothing_changed() -> None:
+    """A proxy that nobody knew before shows what no one had to be sent."""
+    old = route()
+
+    assert suspects([old.origin], [old], accepted(old)) == (old,)
+
+
+def test_documents_that_are_not_behind_it_are_not_suspected() -> None:
+    assert suspects([rule("a").origin], [rule("b")], Quarantine()) == ()
+
+
+def test_what_is_kept_out_already_is_not_to_blame_for_the_next() -> None:
+    held, other = route(), rule()
+    quarantine = Quarantine()
+    quarantine.hold(held, "refused-by-envoy", "no good")
+
+    assert suspects([held.origin, other.origin], [held, other], quarantine) == (other,)
+
+
+def test_without_origins_whatever_changed_is_suspected() -> None:
+    old, new = rule("a"), rule("b")
+
+    assert suspects([], [old, new], accepted(old)) == (new,)
+
+
+def test_nobody_is_singled_out_of_many_without_origins() -> None:
+    assert suspects([], [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)], Quarantine()) == ()
+
+
+def test_each_suspect_is_tried_alone_and_all_at_last() -> None:
+    first, second = route(), rule()
+
+    assert list(trials([first, second])) == [(first,), (second,), (first, second)]
+    assert list(trials([first])) == [(first,)]
+    assert list(trials([])) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["cannot bind '127.0.0.1:80': Address already in use", "cannot bind '0.0.0.0:80': Permission denied"],
+)
+def test_a_port_that_somebody_else_has_is_no_policys_fault(message: str) -> None:
+    assert not Complaints().count("node", type_url.LISTENER, NAMES, message, connected=1)
+
+
+def test_what_one_of_many_says_of_a_listener_is_no_policys_fault() -> None:
+    complaints = Complaints()
+    first = complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
+    again = complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
+    second = complaints.count("b", type_url.LISTENER, NAMES, "no good", connected=3)
+
+    assert (first, again, second) == (False, False, True)
+
+
+def test_what_the_only_proxy_says_of_a_listener_counts() -> None:
+    assert Complaints().count("a", type_url.LISTENER, NAMES, "no good", connected=1)
+
+
+def test_what_one_of_many_says_of_a_cluster_counts() -> None:
+    """The others have not answered yet, and need not be sent it."""
+    assert Complaints().count("a", type_url.CLUSTER, NAMES, "no good", connected=3)
+
+
+def test_what_was_said_of_an_earlier_content_does_not_count() -> None:
+    complaints = Complaints()
+    complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
+    complaints.forget()
+
+    assert not complaints.count("b", type_url.LISTENER, NAMES, "no good", connected=3)
+
+
+def test_a_proxys_refusal_is_blamed_on_the_newest_change() -> None:
+    old, new = rule("a"), rule("b")
+    quarantine = accepted(old)
+    quarantine.accepted(PolicySet((old, new)), 5.0)
+
+    assert refused_by_proxy([old.origin, new.origin], [old, new], quarantine, now=6.0) == (new,)
+
+
+def test_a_proxys_refusal_is_not_blamed_on_what_has_long_been_in_force() -> None:
+    """A proxy of another version of Envoy must not take a policy away from all others."""
+    old = rule()
+
+    assert refused_by_proxy([old.origin], [old], accepted(old), now=RECENT + 1) == ()
+
+
+def test_a_proxys_refusal_of_everything_is_blamed_on_nothing() -> None:
+    state = [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)]
+
+    assert refused_by_proxy([each.origin for each in state], state, accepted(*state), now=1.0) == ()
