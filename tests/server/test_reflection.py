@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.server.loopback import channel, serving
-from xds_server.server import wire
+from xds_server.server import csds, wire
 from xds_server.server.reflection import descriptors
 
 
@@ -16,7 +17,7 @@ async def test_every_service_is_listed() -> None:
         answers = [answer async for answer in call]
 
     listed = {service.name for service in answers[0].list_services_response.service}
-    assert {method.service for method in wire.METHODS} <= listed
+    assert {*wire.SERVICES, csds.SERVICE} <= listed
 
 
 def test_every_method_is_described_as_a_stream_both_ways() -> None:
@@ -26,3 +27,11 @@ def test_every_method_is_described_as_a_stream_both_ways() -> None:
         described = pool.FindServiceByName(method.service).methods_by_name[method.name]
         assert (described.client_streaming, described.server_streaming) == (True, True)
         assert described.input_type.name.startswith("Delta") == method.name.startswith("Delta")
+
+
+@pytest.mark.parametrize(("method", "streams"), [("FetchClientStatus", False), ("StreamClientStatus", True)])
+def test_client_status_is_described_with_its_messages(method: str, streams: bool) -> None:
+    described = descriptors().FindServiceByName(csds.SERVICE).methods_by_name[method]
+
+    assert (described.client_streaming, described.server_streaming) == (streams, streams)
+    assert [field.name for field in described.input_type.fields] == ["node_matchers"]

@@ -11,6 +11,7 @@ from xds_server.problem import Origin
 from xds_server.server.hub import Peer, Proxy
 from xds_server.server.status import StatusBoard, StreamRecord, redacted, refusal
 from xds_server.xds import type_url
+from xds_server.xds.channel import TypeStatus
 from xds_server.xds.messages import Acked, DeltaResponse, NackDetail, Nacked, Node, SotwResponse
 from xds_server.xds.proxy_status import Variant
 from xds_server.xds.resource import Resource
@@ -42,9 +43,11 @@ def nacked(text: str, resources: tuple[Resource, ...] = CLUSTERS, url: str = typ
 
 
 def opened(board: StatusBoard, node: str = "n", asked: Mapping[str, tuple[int, bool]] | None = None) -> StreamRecord:
-    return board.open(
-        Proxy(Node(node, "c", user_agent="envoy/1.40.0"), Peer("ipv4:1")), Variant.DELTA, lambda: asked or {}
-    )
+    told = {
+        url: TypeStatus(frozenset(map(str, range(names))), wildcard, "", "", "", "", {}, None, {})
+        for url, (names, wildcard) in (asked or {}).items()
+    }
+    return board.open(Proxy(Node(node, "c", user_agent="envoy/1.40.0"), Peer("ipv4:1")), Variant.DELTA, lambda: told)
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,18 @@ class AdsService:
         else:
             self.board.ended("OK")
 
-    async def _serve(self, method: wire.Method, call: Any, peer: Peer) -> None:
+    def principal_of(self, call: Any, peer: Peer | None = None) -> str:
+        """See `Authenticate`.
+
+        Raises:
+            ProtocolViolation: it is to be turned away.
+        """
         if not is_current(call.auth_context()):
             raise ProtocolViolation("UNAUTHENTICATED", "TLS 1.3 is needed here")
-        principal = self._authenticate(peer)
+        return self._authenticate(peer or _peer(call))
+
+    async def _serve(self, method: wire.Method, call: Any, peer: Peer) -> None:
+        principal = self.principal_of(call, peer)
         if not self.hub.is_ready:
             # An empty answer to a wildcard would delete the peer's whole mesh (Istio #25495, Contour #1280).
             raise ProtocolViolation("UNAVAILABLE", "the first load has not finished; try again")
@@ -173,7 +181,7 @@ class AdsStream:
     @contextmanager
     def _registered(self) -> Iterator[None]:
         service, node_id = self._service, self.proxy.node.id
-        self._record = service.board.open(self.proxy, self._method.variant, self._subscriptions)
+        self._record = service.board.open(self.proxy, self._method.variant, self._machine.status)
         service.tombstones.opened(node_id, self._machine)
         service.hub.join(self)
         try:
@@ -279,9 +287,6 @@ class AdsStream:
             raise
         finally:
             self._stall.end()
-
-    def _subscriptions(self) -> Mapping[str, tuple[int, bool]]:
-        return {url: (len(status.names), status.wildcard) for url, status in self._machine.status().items()}
 
 
 def _machine(method: wire.Method, tombstones: Tombstones, *, gate: bool) -> Machine:

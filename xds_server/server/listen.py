@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from xds_server.errors import ConfigurationError, ProtocolViolation
-from xds_server.server import wire
+from xds_server.server import csds, wire
 from xds_server.server.ads import Admit, AdsService, Authenticate
 from xds_server.server.health import Health
 from xds_server.server.hub import Hub, Peer, Proxy
@@ -131,9 +131,9 @@ async def listen(
     service = AdsService(
         hub, board, authenticate=authenticate, admit=admit, stall_limit=options.stall_limit, gate=options.gate
     )
-    server.add_generic_rpc_handlers((_Handlers(service),))
-    names = tuple(dict.fromkeys(method.service for method in wire.METHODS))
-    health = Health(names)
+    client_status = csds.ClientStatusService(board, service.principal_of)
+    server.add_generic_rpc_handlers((_Handlers(service, client_status),))
+    health = Health((*wire.SERVICES, csds.SERVICE))
     await health.add_to(server)
     add_reflection(server)
     port = _bind(server, address, credentials)
@@ -144,8 +144,8 @@ async def listen(
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """Envoy's method names, with bodies as bytes both ways."""
 
-    def __init__(self, service: AdsService) -> None:
-        self._by_path = {
+    def __init__(self, service: AdsService, client_status: csds.ClientStatusService) -> None:
+        self._by_path = client_status.handlers() | {
             method.path: grpc.stream_stream_rpc_method_handler(_behaviour(service, method)) for method in wire.METHODS
         }
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from xds_server.problem import Origin
 from xds_server.server.hub import Proxy
 from xds_server.xds import type_url
+from xds_server.xds.channel import TypeStatus
 from xds_server.xds.messages import Acked, DeltaResponse, Nacked, SotwResponse
 from xds_server.xds.proxy_status import ProxyStatus, TypeState, Variant
 from xds_server.xds.resource import Resource
@@ -118,12 +119,13 @@ class StreamRecord:
     """The book of one stream; made by `StatusBoard.open`, written to by its stream only.
 
     Attributes:
+        machine: what the stream's machine knows now, by type URL.
         is_due: whether something waits to be written.
     """
 
     proxy: Proxy
     variant: Variant
-    subscriptions: Callable[[], Mapping[str, tuple[int, bool]]]
+    machine: Callable[[], Mapping[str, TypeStatus]]
     board: StatusBoard
     opened_at: float
     types: defaultdict[str, _TypeRecord] = field(default_factory=lambda: defaultdict(_TypeRecord))
@@ -168,10 +170,18 @@ class StreamRecord:
         record = self.types.get(url)
         return not self.is_due and (record is None or record.sent_nonce == record.acked_nonce)
 
+    def sent_at(self, url: str) -> float:
+        """When a response of that type last left, in seconds since the epoch; 0 for never."""
+        return self.types[url].sent_at if url in self.types else 0
+
+    def refusal(self, url: str) -> Refusal | None:
+        """Why the peer refused the latest of that type that it has answered; None when it did not."""
+        return self.types[url].refusal if url in self.types else None
+
     def status(self) -> ProxyStatus:
         """The stream as the debug endpoints show it."""
         node = self.proxy.node
-        asked = self.subscriptions()
+        told = self.machine()
         return ProxyStatus(
             node_id=node.id,
             cluster=node.cluster,
@@ -180,8 +190,8 @@ class StreamRecord:
             variant=self.variant,
             connected_at=_time(self.opened_at),
             types={
-                url: _type_state(self.types.get(url, _TypeRecord()), *asked.get(url, (0, False)))
-                for url in sorted(asked.keys() | self.types.keys())
+                url: _type_state(self.types.get(url, _TypeRecord()), told.get(url))
+                for url in sorted(told.keys() | self.types.keys())
             },
             user_agent=node.user_agent,
         )
@@ -220,17 +230,15 @@ class StatusBoard:
         self._opened = 0
         self._open: dict[StreamRecord, None] = {}
 
-    def open(
-        self, proxy: Proxy, variant: Variant, subscriptions: Callable[[], Mapping[str, tuple[int, bool]]]
-    ) -> StreamRecord:
+    def open(self, proxy: Proxy, variant: Variant, machine: Callable[[], Mapping[str, TypeStatus]]) -> StreamRecord:
         """The record of a stream that has named its node.
 
         Args:
             proxy: who is at its other end.
             variant: the variant it speaks.
-            subscriptions: asked when somebody looks: by type, how many names it wants and whether it wants all.
+            machine: asked when somebody looks: what the stream's machine knows, by type URL.
         """
-        record = StreamRecord(proxy, variant, subscriptions, self, self.clock())
+        record = StreamRecord(proxy, variant, machine, self, self.clock())
         self._open[record] = None
         self._opened += 1
         return record
@@ -243,10 +251,13 @@ class StatusBoard:
         """A call ended with this gRPC status, whether or not it came as far as having a record."""
         self._ended[status] += 1
 
+    def streams(self) -> tuple[StreamRecord, ...]:
+        """The record of every connected stream, by node id and then by the time it connected."""
+        return tuple(sorted(self._open, key=lambda record: (record.proxy.node.id, record.opened_at)))
+
     def proxies(self) -> tuple[ProxyStatus, ...]:
-        """Every connected stream, by node id and then by the time it connected."""
-        found = [record.status() for record in self._open]
-        return tuple(sorted(found, key=lambda status: (status.node_id, status.connected_at)))
+        """Every connected stream, in the order of `streams`."""
+        return tuple(record.status() for record in self.streams())
 
     @property
     def is_settled(self) -> bool:
@@ -281,7 +292,7 @@ def _mentions(text: str, name: str) -> bool:
     return name in text and re.search(rf"(?<![\w.|-]){re.escape(name)}(?![\w.|-])", text) is not None
 
 
-def _type_state(record: _TypeRecord, subscribed: int, wildcard: bool) -> TypeState:
+def _type_state(record: _TypeRecord, told: TypeStatus | None) -> TypeState:
     refused = record.refusal
     return TypeState(
         sent_nonce=record.sent_nonce,
@@ -293,8 +304,8 @@ def _type_state(record: _TypeRecord, subscribed: int, wildcard: bool) -> TypeSta
         last_error=refused.message if refused else "",
         refused=refused.names if refused else (),
         origins=refused.origins if refused else (),
-        subscribed=subscribed,
-        wildcard=wildcard,
+        subscribed=len(told.names) if told else 0,
+        wildcard=told is not None and told.wildcard,
         pushes=record.pushes,
         acks=record.acks,
         nacks=record.nacks,

@@ -56,6 +56,9 @@ METHODS = tuple(
 )
 """Every method served: Envoy's real names."""
 
+SERVICES = tuple(service for service, _, _ in _SERVICES)
+"""The services that these belong to."""
+
 _SHORT = 256
 """Bytes of a request that may come from many peers alike: ACKs of one response are the same on every stream."""
 

@@ -57,6 +57,7 @@ class TypeStatus:
         wildcard: everything was asked for.
         resources: what the peer has acknowledged, by name; shared, read only.
         error: why the peer refused the last response, until it accepts one.
+        sent: what it holds once it accepts the outstanding response, by name; shared, read only.
     """
 
     names: frozenset[str]
@@ -67,6 +68,7 @@ class TypeStatus:
     acked_nonce: str
     resources: Mapping[str, Resource]
     error: NackDetail | None
+    sent: Mapping[str, Resource]
 
     @property
     def versions(self) -> dict[str, str]:
@@ -162,4 +164,5 @@ class Channel:
             acked_nonce=self.acked_nonce,
             resources=self.acked.by_name,
             error=self.error,
+            sent=self.sent.by_name,
         )
