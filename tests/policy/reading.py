@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from xds_server.policy.document import Document, RawDocument, parse_document
+from xds_server.policy.kinds import KINDS
 from xds_server.problem import Problem, Severity
 from xds_server.store.yaml_reader import read_documents
 
@@ -25,7 +26,8 @@ def parse(text: str) -> tuple[Document | None, tuple[Problem, ...]]:
 def of_kind(kind: str, spec: str) -> tuple[Document | None, tuple[Problem, ...]]:
     """What is made of a document of one kind whose spec is this YAML."""
     body = textwrap.indent(textwrap.dedent(spec).strip("\n"), "  ")
-    return parse(f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: test}}\nspec:\n{body}\n")
+    group = next(group for group, name in KINDS if name == kind)
+    return parse(f"apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: test}}\nspec:\n{body}\n")
 
 
 def errors(kind: str, spec: str) -> list[tuple[str, str]]:

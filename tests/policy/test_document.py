@@ -138,7 +138,7 @@ def test_a_document_needs_a_spec() -> None:
         ("apiVersion: networking.istio.io/v1\nspec: {}", Severity.ERROR, "missing-field"),
         ("apiVersion: v1\nkind: Service\nmetadata: {name: a}", Severity.WARNING, "not-a-policy"),
         (
-            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: a}",
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}",
             Severity.ERROR,
             "unsupported-kind",
         ),

@@ -86,7 +86,18 @@ def test_a_duplicate_of_a_merged_key_is_legal_only_once() -> None:
     assert refusal("- &x {k: 1}\n- {<<: *x, k: 2, k: 3}\n").code == "duplicate-key"
 
 
-@pytest.mark.parametrize("key", ["80", "on", "1.5", "null", "~"])
+@pytest.mark.parametrize("key", ["8080", '"8080"', "0x1f90"])
+def test_a_key_that_is_a_whole_number_is_its_text(key: str) -> None:
+    value, _ = build(f"{key}: a", 1)
+
+    assert value == {"8080": "a"}
+
+
+def test_a_number_and_its_text_are_one_key() -> None:
+    assert refusal('{80: a, "80": b}').code == "duplicate-key"
+
+
+@pytest.mark.parametrize("key", ["on", "1.5", "null", "~"])
 def test_a_key_that_is_no_text_is_told_to_be_quoted(key: str) -> None:
     refused = refusal(f"{key}: a")
 

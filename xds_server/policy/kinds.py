@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.model import Finding, PolicyModel
+from xds_server.policy.peer_authentication import PeerAuthenticationSpec
 from xds_server.policy.service_entry import ServiceEntrySpec
 from xds_server.policy.sidecar import SidecarSpec
 from xds_server.policy.virtual_service import VirtualServiceSpec
@@ -29,6 +30,7 @@ class Kind:
 
 
 _NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+_SECURITY_VERSIONS = ("v1", "v1beta1")
 
 KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "VirtualService"): Kind("VirtualService", VirtualServiceSpec, _NETWORKING_VERSIONS),
@@ -36,6 +38,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "ServiceEntry"): Kind("ServiceEntry", ServiceEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadEntry"): Kind("WorkloadEntry", WorkloadEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
+    (SECURITY, "PeerAuthentication"): Kind("PeerAuthentication", PeerAuthenticationSpec, _SECURITY_VERSIONS),
 }
 """By (API group, kind)."""
 
@@ -45,7 +48,6 @@ NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
         (NETWORKING, "WorkloadGroup"),
         (NETWORKING, "EnvoyFilter"),
         (NETWORKING, "ProxyConfig"),
-        (SECURITY, "PeerAuthentication"),
         (SECURITY, "RequestAuthentication"),
         (SECURITY, "AuthorizationPolicy"),
         (TELEMETRY, "Telemetry"),

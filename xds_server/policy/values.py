@@ -279,6 +279,12 @@ class WorkloadSelector(PolicyModel):
     labels: Labels = Field(default_factory=dict)
 
 
+class LabelSelector(PolicyModel):
+    """Which workloads a security policy is for: those that carry all labels; none given means all (type.v1beta1)."""
+
+    match_labels: Labels = Field(default_factory=dict)
+
+
 _PROTOCOLS = (
     "HTTP",
     "HTTP2",

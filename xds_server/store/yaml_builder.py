@@ -210,6 +210,8 @@ class _Builder:
         if type(event) is not ScalarEvent:
             raise self._refusal(event, "yaml-key", "a key that is no plain text", "write the key out as text")
         name = self._scalar_value(event)
+        if type(name) is int:
+            name = str(name)  # JSON knows no other keys: `8080:` is what PeerAuthentication's ports are written as
         if not isinstance(name, str):
             message = f"the key {event.value} means {name!r}, which is no text"
             raise self._refusal(event, "yaml-key", message, f'quote it: "{event.value}"')
