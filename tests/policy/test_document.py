@@ -8,7 +8,17 @@ import pytest
 
 from tests.examples import OWNERS_DOCUMENTS
 from tests.policy.reading import of_kind, parse, raw
-from xds_server.policy.document import Document, Positions, RawDocument, dotted, identify, parse_document, precedence
+from xds_server.policy.document import (
+    Document,
+    Positions,
+    RawDocument,
+    broken_document,
+    broken_text,
+    dotted,
+    identify,
+    parse_document,
+    precedence,
+)
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Origin, Problem, Severity
 
@@ -213,3 +223,44 @@ def test_a_problem_reads_as_one_line() -> None:
         'test.yaml:6:3: error: WorkloadEntry/default/test spec.weight: must be a number, not "2"'
         " (write 2 without quotes) [invalid-value]"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("kind: PeerAuthentication\nmetadata: {name: a, namespace: b}", ("PeerAuthentication", "b", "a")),
+        ("kind: PeerAuthentication\nmetadata: {name: a}", ("PeerAuthentication", "default", "a")),
+        ("kind: PeerAuthentification\nmetadata: {name: a}", ("PeerAuthentication", "default", "a")),
+        ("kind: PeerAuthentication\nmetadata: {name: 5, namespace: [b]}", ("PeerAuthentication", "", "")),
+        ("kind: PeerAuthentication", ("PeerAuthentication", "default", "")),
+    ],
+)
+def test_what_can_be_made_out_of_a_broken_document(text: str, found: tuple[str, str, str]) -> None:
+    broken = broken_document(raw(text), "default")
+
+    assert broken is not None
+    assert (broken.kind, broken.namespace, broken.name) == found
+
+
+@pytest.mark.parametrize("text", ["- a", "kind: Service", "kind: [a]", "{}"])
+def test_a_document_of_no_kind_of_ours_means_nothing(text: str) -> None:
+    assert broken_document(raw(text), "default") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: x\nkind: PeerAuthentication\nmetadata:\n  name: a\n  namespace: b\nspec: [",
+        '{"kind": "PeerAuthentication", "metadata": {"name": "a", "namespace": "b"}, "spec": ',
+    ],
+)
+def test_text_that_is_no_yaml_still_tells_what_it_was(text: str) -> None:
+    broken = broken_text(text, "a.yaml", 7)
+
+    assert broken is not None
+    assert (broken.kind, broken.namespace, broken.name, broken.spec) == ("PeerAuthentication", "b", "a", None)
+    assert (broken.origin.file, broken.origin.line) == ("a.yaml", 7)
+
+
+def test_text_without_a_kind_means_nothing() -> None:
+    assert broken_text("a: [", "a.yaml", 1) is None

@@ -500,3 +500,50 @@ def test_a_list_without_items_is_never_silent(tmp_path: Path) -> None:
     write(tmp_path, a="apiVersion: v1\nkind: List\n")
 
     assert codes(read(tmp_path)) == ["not-a-policy"]
+
+
+PEER_AUTHENTICATION = """\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec:
+  mtls: {mode: STRICT}
+"""
+
+
+def broken(reading: Reading) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.namespace, one.name) for one in reading.policies.broken]
+
+
+@pytest.mark.parametrize("mistake", ["mode: STRIKT", "{mode: STRICT}", "mode: [STRICT"])
+def test_a_document_that_never_was_good_is_told_apart_from_none(tmp_path: Path, mistake: str) -> None:
+    """Who closes doors must know that a door was to be closed, even where YAML itself is broken."""
+    write(tmp_path, a=PEER_AUTHENTICATION.replace("mode: STRICT", mistake))
+    first = read(tmp_path)
+
+    assert broken(first) == [("PeerAuthentication", "shop", "default")]
+    assert read(tmp_path, first).policies is first.policies
+
+
+def test_a_document_whose_last_good_form_stays_is_not_broken(tmp_path: Path) -> None:
+    write(tmp_path, a=PEER_AUTHENTICATION)
+    first = read(tmp_path)
+    write(tmp_path, a=PEER_AUTHENTICATION.replace("STRICT", "[STRICT"))
+    second = read(tmp_path, first)
+
+    assert names(second) == ["default"]
+    assert broken(second) == []
+
+
+def test_a_document_that_is_good_in_another_file_is_not_broken(tmp_path: Path) -> None:
+    write(tmp_path, a=PEER_AUTHENTICATION.replace("STRICT", "STRIKT"), b=PEER_AUTHENTICATION)
+
+    assert broken(read(tmp_path)) == []
+
+
+def test_a_mended_document_is_not_broken_any_more(tmp_path: Path) -> None:
+    write(tmp_path, a=PEER_AUTHENTICATION.replace("STRICT", "STRIKT"))
+    first = read(tmp_path)
+    write(tmp_path, a=PEER_AUTHENTICATION)
+
+    assert broken(read(tmp_path, first)) == []

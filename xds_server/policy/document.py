@@ -7,6 +7,7 @@ of one document alone; what it says of others is the compiler's.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
-from xds_server.policy.kinds import Kind, find_kind
+from xds_server.policy.kinds import Kind, find_kind, nearest_kind
 from xds_server.policy.legacy import rewritten
 from xds_server.policy.metadata import read_metadata
 from xds_server.policy.model import Finding, Path, PolicyModel
@@ -24,11 +25,14 @@ from xds_server.policy.wording import findings, istio_path
 from xds_server.problem import Origin, Problem, Severity
 
 __all__ = [
+    "BrokenDocument",
     "Document",
     "Path",
     "PolicySet",
     "Positions",
     "RawDocument",
+    "broken_document",
+    "broken_text",
     "dotted",
     "identify",
     "parse_document",
@@ -80,16 +84,39 @@ class Document:
 
 
 @dataclass(frozen=True, eq=False)
+class BrokenDocument:
+    """A document that cannot be taken and of which no good form is in force. Compared by identity, as documents are.
+
+    Leaving it out is right for most kinds. A kind that closes doors must not leave them open because of a typo: its
+    compiler reads here that there was a will, and how far it can be made out.
+
+    Attributes:
+        kind: the kind of ours that it names or comes closest to.
+        namespace: "" when it cannot be made out.
+        name: "" when it cannot be made out.
+        spec: as written, plain values; None when it cannot be made out.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    spec: object
+    origin: Origin
+
+
+@dataclass(frozen=True, eq=False)
 class PolicySet:
     """Everything a store holds at one moment.
 
     Attributes:
         documents: in order of precedence (creationTimestamp where given, then namespace, then name), each key once.
         problems: of documents and files that could not be taken as they are, and the notes of those that could.
+        broken: documents that are written and of which no form is in force.
     """
 
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
+    broken: tuple[BrokenDocument, ...] = ()
 
 
 def precedence(document: Document) -> tuple[bool, datetime, str, str]:
@@ -129,6 +156,41 @@ def identify(raw: RawDocument, default_namespace: str) -> tuple[str, str, str] |
     if isinstance(kind, str) and isinstance(name, str) and isinstance(namespace, str) and kind and name:
         return kind, namespace, name
     return None
+
+
+def broken_document(raw: RawDocument, default_namespace: str) -> BrokenDocument | None:
+    """What can be made out of a document that `parse_document` refused; None when not even its kind can."""
+    if not isinstance(raw.value, Mapping) or (kind := nearest_kind(raw.value.get("kind"))) is None:
+        return None
+    metadata = raw.value.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    namespace, name = named.get("namespace") or default_namespace, named.get("name")
+    return _broken(
+        kind,
+        namespace if isinstance(namespace, str) else "",
+        name if isinstance(name, str) else "",
+        raw.value.get("spec"),
+        (raw.file, raw.positions.line),
+    )
+
+
+def broken_text(text: str, file: str, line: int) -> BrokenDocument | None:
+    """The same of text that is no YAML, as far as its lines still tell; `line` is where it starts in `file`."""
+    kind = next((kind for said in _said("kind", text) if (kind := nearest_kind(said))), None)
+    if kind is None:
+        return None
+    namespace, name = (next(_said(key, text), "") for key in ("namespace", "name"))
+    return _broken(kind, namespace, name, None, (file, line))
+
+
+def _said(key: str, text: str) -> Iterator[str]:
+    """What stands behind a key, wherever it is written."""
+    pattern = rf"""(?:^|[{{,-])\s*["']?{key}["']?\s*:\s*["']?([\w.-]+)"""
+    return (found[1] for found in re.finditer(pattern, text, re.MULTILINE))
+
+
+def _broken(kind: str, namespace: str, name: str, spec: object, place: tuple[str, int]) -> BrokenDocument:
+    return BrokenDocument(kind, namespace, name, spec, Origin(*place, kind, namespace, name))
 
 
 def parse_document(raw: RawDocument, default_namespace: str) -> tuple[Document | None, tuple[Problem, ...]]:

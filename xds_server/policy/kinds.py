@@ -75,6 +75,14 @@ def find_kind(api_version: str, kind: str) -> Kind | Finding:
     return _foreign(api_version, group, kind)
 
 
+def nearest_kind(text: object) -> str | None:
+    """The kind of ours that a document means which says its kind is `text`, misspelt or not."""
+    close = (
+        difflib.get_close_matches(text, [kind for _, kind in KINDS], n=1, cutoff=0.8) if isinstance(text, str) else []
+    )
+    return close[0] if close else None
+
+
 def _unknown_version(api_version: str, group: str, kind: Kind) -> Finding:
     fix = f"write {group}/{kind.versions[0]}"
     return Finding(f'there is no apiVersion "{api_version}"', fix, ("apiVersion",), "unknown-kind")

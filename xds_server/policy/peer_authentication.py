@@ -1,4 +1,4 @@
-"""PeerAuthentication: whether a workload takes mesh TLS, plain connections, or both (istio.io/v1 PeerAuthentication)."""
+"""PeerAuthentication: whether a workload takes mesh TLS, plain connections, or both (istio.io/v1)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xds_server.policy.document import Document, PolicySet
+from xds_server.policy.document import BrokenDocument, Document, PolicySet
 from xds_server.problem import Problem, Severity
 from xds_server.store.policy_file import Key, PolicyFile, Ranked, Reader
 from xds_server.store.tree import Found, Tree, look_at, same_generations, scan
@@ -150,11 +150,20 @@ def _reading(
     documents = tuple(taken.values())
     problems = _in_order((*tree_problems, *duplicates), files)
     policies = before.policies
-    same = len(documents) == len(policies.documents) and all(map(operator.is_, documents, policies.documents))
+    broken = tuple(one for file in files.values() for one in file.broken if _key(one) not in taken)
+    same = _same(documents, policies.documents) and _same(broken, policies.broken)
     if not same or problems != policies.problems:
-        policies = PolicySet(documents, problems)
+        policies = PolicySet(documents, problems, broken)
     unsettled = frozenset(file.found.path for file in files.values() if file.unsettled)
     return Reading(policies, files, taken, duplicates, tree_problems, unsettled)
+
+
+def _same(now: Sequence[object], before: Sequence[object]) -> bool:
+    return len(now) == len(before) and all(map(operator.is_, now, before))
+
+
+def _key(broken: BrokenDocument) -> Key:
+    return broken.kind, broken.namespace, broken.name
 
 
 def _edited(changed: Iterable[str], files: Mapping[str, PolicyFile], before: Reading) -> _InForce | None:
@@ -226,7 +235,7 @@ def _held(before: Reading, problem: Problem) -> Reading:
     others = (old for old in before.policies.problems if old.code not in _HOLDS)
     problems = tuple(sorted((*others, problem)))
     same = problems == before.policies.problems
-    policies = before.policies if same else PolicySet(before.policies.documents, problems)
+    policies = before.policies if same else PolicySet(before.policies.documents, problems, before.policies.broken)
     return dataclasses.replace(before, policies=policies, complete=False)
 
 

@@ -12,7 +12,17 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from xds_server.policy.document import Document, RawDocument, identify, parse_document, precedence, unfolded
+from xds_server.policy.document import (
+    BrokenDocument,
+    Document,
+    RawDocument,
+    broken_document,
+    broken_text,
+    identify,
+    parse_document,
+    precedence,
+    unfolded,
+)
 from xds_server.problem import Problem, Severity
 from xds_server.store.tree import Found
 from xds_server.store.yaml_reader import MAX_FILE_BYTES, Source, decode, read_document, split_documents
@@ -35,11 +45,13 @@ class Piece:
         document: None when it is not valid, or no policy at all.
         key: what an invalid document is called; None when nobody can tell.
         problems: as found, without a word on what stays in force.
+        broken: what can be made out of an invalid document.
     """
 
     document: Document | None
     key: Key | None
     problems: tuple[Problem, ...]
+    broken: BrokenDocument | None = None
 
     @property
     def failed(self) -> bool:
@@ -60,6 +72,7 @@ class PolicyFile:
         held: last good forms of documents that stand in the file in no valid form.
         problems: of the file and its documents, sorted.
         unsettled: it looks half-written; to be read again soon, whatever the watcher says.
+        broken: invalid documents of that text of which no form is held.
     """
 
     found: Found
@@ -70,6 +83,7 @@ class PolicyFile:
     held: tuple[Ranked, ...]
     problems: tuple[Problem, ...]
     unsettled: bool = False
+    broken: tuple[BrokenDocument, ...] = ()
 
     @property
     def in_force(self) -> dict[Key, Document]:
@@ -155,17 +169,22 @@ class Reader:
             live=ranked(valid),
             held=ranked(held.values()),
             problems=tuple(sorted(problems)),
+            broken=tuple(piece.broken for piece in failed if piece.broken and not _is_held(piece, held)),
         )
 
     def _pieces(self, source: Source, label: str) -> tuple[Piece, ...]:
         raw = read_document(source, label)
         if isinstance(raw, Problem):
-            return (Piece(None, None, (raw,)),)
+            return (Piece(None, None, (raw,), broken_text(source.text, label, source.line)),)
         return tuple(self._piece(one) for one in unfolded(raw)) if raw else ()
 
     def _piece(self, raw: RawDocument) -> Piece:
         document, problems = parse_document(raw, self.default_namespace)
-        return Piece(document, None if document else identify(raw, self.default_namespace), problems)
+        if document is not None:
+            return Piece(document, None, problems)
+        return Piece(
+            None, identify(raw, self.default_namespace), problems, broken_document(raw, self.default_namespace)
+        )
 
     def _held(self, failed: list[Piece], own: dict[Key, Document], live: set[Key]) -> dict[Key, Document]:
         """The last good forms that stay, because the file holds something that cannot be taken.
@@ -177,6 +196,13 @@ class Reader:
         )
         known = {**self.earlier, **own}
         return {key: known[key] for key in sorted(names) if key in known and key not in live}
+
+
+def _is_held(piece: Piece, held: Mapping[Key, Document]) -> bool:
+    """Whether an invalid document has a last good form; one without a name may be any of its kind."""
+    if piece.key is not None:
+        return piece.key in held
+    return any(piece.broken is not None and kind == piece.broken.kind for kind, _, _ in held)
 
 
 def _content(found: Found) -> bytes:
