@@ -1,6 +1,7 @@
 """From policies to the mesh that they mean: a table of contents of this package.
 
-ServiceEntry, WorkloadEntry       -> Services
+PeerAuthentication                -> PeerPolicies: what workloads ask of their callers
+ServiceEntry, WorkloadEntry       -> Services, with endpoints that take mesh TLS or do not
 DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
 Sidecar                           -> what single workloads see of that
 """
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from xds_server.compiler.delegate import Delegation
+from xds_server.compiler.peer_authentication import PeerAuthentications
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
 from xds_server.compiler.sidecar import sidecar
@@ -47,6 +49,7 @@ class Compiler:
         self._root = root_namespace
         self._documents: set[Document] = set()
         self._namespaces: Counter[str] = Counter()
+        self._peers = PeerAuthentications(root_namespace, memo)
         self._services = Services(memo)
         self._scopes = Scopes(root_namespace, self._services, memo)
         self._delegation = Delegation(memo)
@@ -55,7 +58,8 @@ class Compiler:
     def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`."""
         diff = self._diff(policies.documents)
-        hosts = self._services.update(_of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry"))
+        self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
+        hosts = self._services.update(_of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry"), self._peers.in_force)
         virtual_services = self._delegation.update(_of(diff, "VirtualService"))
         self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), virtual_services))
         selecting = _of(diff, "Sidecar")
@@ -66,9 +70,16 @@ class Compiler:
             scopes=self._scopes.by_namespace(self._namespaces),
             default_scope=self._scopes.default,
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
+            peers=self._peers.in_force,
             root_namespace=self._root,
         )
-        parts = (self._services.problems, self._delegation.problems, self._scopes.problems, self._sidecars.all_problems)
+        parts = (
+            self._peers.problems,
+            self._services.problems,
+            self._delegation.problems,
+            self._scopes.problems,
+            self._sidecars.all_problems,
+        )
         return mesh, tuple(sorted({problem for problems in parts for problem in problems}))
 
     def _diff(self, documents: Iterable[Document]) -> Diff:

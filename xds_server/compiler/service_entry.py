@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+from xds_server.compiler.endpoint_identity import Placed, asked, identity_traps
 from xds_server.compiler.export import export_to
 from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.workload_entry import endpoint, entry_endpoint, is_address, is_healthy, sorted_labels
 from xds_server.mesh.host import normal
+from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Endpoint, Labels, Port, Protocol, Resolution, Service
 from xds_server.policy.document import Document
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
@@ -32,15 +34,20 @@ def selected_labels(document: Document) -> Labels:
     return sorted_labels(selector.labels) if selector else ()
 
 
-def claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple[Claim, ...]]:
-    """The services of one document, served by the WorkloadEntries that it chose."""
+def claims(
+    document: Document, workloads: tuple[Document, ...], peers: PeerPolicies = NO_POLICIES
+) -> Outcome[tuple[Claim, ...]]:
+    """The services of one document, served by the WorkloadEntries that it chose.
+
+    `peers` are the policies of its namespace, where some of them switch mesh TLS off.
+    """
     spec = _spec(document)
-    ports = _ports(document)
+    ports = ports_of(document)
     resolution = Resolution(spec.resolution)
-    inline = tuple(endpoint(entry, entry.labels, namespace=document.namespace) for entry in spec.endpoints)
+    inline = _inline(document)
     selected = [(workload, entry_endpoint(workload)) for workload in workloads]
     usable = [(workload, found) for workload, found in selected if _usable(found, resolution)]
-    endpoints = (*inline, *(found for _, found in usable))
+    endpoints = tuple(asked(e, ports.value, peers) for e in (*inline, *(found for _, found in usable)))
     selector = selected_labels(document)
     made = (
         Service(
@@ -60,11 +67,26 @@ def claims(document: Document, workloads: tuple[Document, ...]) -> Outcome[tuple
     )
     skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
     found = tuple(Claim(Outcome(service), document) for service in made)
-    problems = (*ports.problems, *skipped, *_unhealthy(workloads), *_selects_nothing(document, workloads))
-    return Outcome(found, problems)
+    traps = identity_traps(placed_endpoints(document, workloads), external=spec.location is Location.MESH_EXTERNAL)
+    selection = (*skipped, *_unhealthy(workloads), *_selects_nothing(document, workloads))
+    return Outcome(found, (*ports.problems, *selection, *traps))
 
 
-def _ports(document: Document) -> Outcome[tuple[Port, ...]]:
+def placed_endpoints(document: Document, workloads: tuple[Document, ...]) -> tuple[Placed, ...]:
+    """The endpoints of one document, and where each is written."""
+    spec = _spec(document)
+    inline = [(Place(document).at("endpoints", index), found) for index, found in enumerate(_inline(document))]
+    chosen = [(Place(workload), entry_endpoint(workload)) for workload in workloads]
+    usable = [(place, found) for place, found in chosen if _usable(found, Resolution(spec.resolution))]
+    itself = [(Place(document).at("hosts"), found) for host in spec.hosts for found in _itself(normal(host), document)]
+    return (*inline, *usable) or tuple(itself)
+
+
+def _inline(document: Document) -> tuple[Endpoint, ...]:
+    return tuple(endpoint(entry, entry.labels, namespace=document.namespace) for entry in _spec(document).endpoints)
+
+
+def ports_of(document: Document) -> Outcome[tuple[Port, ...]]:
     """TCP ports. UDP ones are dropped and said to be: Envoy's sidecar carries none."""
     found, problems = [], []
     for index, port in enumerate(_spec(document).ports):

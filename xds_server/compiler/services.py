@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import cast
 
+from xds_server.compiler.endpoint_identity import refusing
 from xds_server.compiler.finding import Outcome
 from xds_server.compiler.port_clash import Key, PortClashes
-from xds_server.compiler.service_entry import Claim, claims, joined, selected_labels
+from xds_server.compiler.service_entry import Claim, claims, joined, placed_endpoints, ports_of, selected_labels
 from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.workload_entry import labels_of
 from xds_server.memo import Memo
+from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
 from xds_server.policy.document import Document, precedence
+from xds_server.policy.service_entry import Location, ServiceEntrySpec
 from xds_server.problem import Problem
 
 Pair = tuple[str, str, str]
@@ -32,10 +36,17 @@ class Services:
         self._selectors: Index[Pair, Document] = Index()
         self._by_key: dict[Key, Service] = {}
         self._port_clashes = PortClashes(self._services.get, self.definition)
+        self._peers = NO_POLICIES
+        self._refusing: Table[Document, None] = Table()
 
-    def update(self, entries: Diff, workloads: Diff) -> set[str]:
-        """Take in what changed; gives the hosts of services that are now others."""
-        documents = self._touched(entries, workloads)
+    def update(self, entries: Diff, workloads: Diff, peers: PeerPolicies = NO_POLICIES) -> set[str]:
+        """Take in what changed; gives the hosts of services that are now others.
+
+        `peers` are all policies now: endpoints that take no mesh TLS because of one are to be called without.
+        """
+        asked_otherwise = self._ask(peers, entries)
+        documents = self._touched(entries, workloads) | asked_otherwise
+        self._refusing.remake(documents, lambda d: None if d in entries.removed else self._refused(d))
         changed = self._made.remake(documents, lambda d: None if d in entries.removed else self._claims(d))
         keys = {key for document in changed for key in self._claimed.put(document, self._keys(document))}
         services = self._services.remake(keys, self._service)
@@ -56,7 +67,8 @@ class Services:
     @property
     def problems(self) -> Iterator[Problem]:
         """Everything found about the documents behind the services."""
-        return chain(self._made.all_problems, self._services.all_problems, self._port_clashes.problems)
+        parts = (self._made, self._services, self._refusing)
+        return chain(*(part.all_problems for part in parts), self._port_clashes.problems)
 
     @property
     def in_order(self) -> tuple[Service, ...]:
@@ -74,7 +86,21 @@ class Services:
         return {*entries.removed, *entries.added, *selecting}
 
     def _claims(self, document: Document) -> Outcome[tuple[Claim, ...]]:
-        return self._memo(claims, document, self._chosen(document))
+        peers = self._peers.of(document.namespace)
+        return self._memo(claims, document, self._chosen(document), peers if peers.disables else NO_POLICIES)
+
+    def _refused(self, document: Document) -> Outcome[None]:
+        return self._memo(_plain_endpoints, document, self._chosen(document), self._peers.of(document.namespace))
+
+    def _ask(self, peers: PeerPolicies, entries: Diff) -> set[Document]:
+        """Take up the policies; gives the ServiceEntries of namespaces that have others now."""
+        before, self._peers = self._peers, peers
+        if before == peers:
+            return set()
+        documents = set(self._made.rows) - entries.removed
+        namespaces = {document.namespace for document in documents}
+        changed = {name for name in namespaces if before.of(name) != peers.of(name)}
+        return {document for document in documents if document.namespace in changed}
 
     def _chosen(self, document: Document) -> tuple[Document, ...]:
         """WorkloadEntries that carry every label of the selector, in order of precedence; none for an empty one."""
@@ -101,6 +127,13 @@ class Services:
 
     def _documents(self, key: Key) -> list[Document]:
         return sorted(self._claimed.under(key), key=precedence)
+
+
+def _plain_endpoints(document: Document, workloads: tuple[Document, ...], peers: PeerPolicies) -> Outcome[None]:
+    spec = cast("ServiceEntrySpec", document.spec)
+    if spec.location is Location.MESH_EXTERNAL or not peers.policies:
+        return Outcome(None)
+    return refusing(placed_endpoints(document, workloads), ports_of(document).value, peers)
 
 
 def _selected_pairs(document: Document) -> list[Pair]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 
@@ -54,12 +55,14 @@ class Mesh:
         scopes: by namespace, for every namespace that holds documents.
         default_scope: for workloads of any other namespace: what everybody may see.
         sidecars: in order of precedence within a namespace: with a selector first, then oldest.
+        peers: what workloads ask of their callers.
     """
 
     services: tuple[Service, ...] = ()
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
+    peers: PeerPolicies = NO_POLICIES
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
 

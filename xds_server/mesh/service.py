@@ -102,6 +102,7 @@ class Endpoint:
         draining: no new requests, open ones finish (Envoy's DRAINING).
         tls_mode: "istio" or "disabled": whether it accepts mesh mTLS.
         healthy: False is sent to nobody: it is known that it does not work.
+        plaintext_ports: port numbers here on which a PeerAuthentication switches mesh mTLS off all the same.
     """
 
     address: str
@@ -116,6 +117,16 @@ class Endpoint:
     draining: bool = False
     tls_mode: str = "disabled"
     healthy: bool = True
+    plaintext_ports: tuple[int, ...] = ()
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether it can prove who it is."""
+        return self.tls_mode == "istio"
+
+    def takes_mesh_tls(self, port: Port) -> bool:
+        """Whether callers of a service port are to speak mesh mTLS to this endpoint."""
+        return self.has_identity and self.port_for(port) not in self.plaintext_ports
 
     def port_for(self, port: Port) -> int:
         """Where this endpoint listens for a service port: its own, else the port's target, else the same number."""

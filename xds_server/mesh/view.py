@@ -6,11 +6,13 @@ Two workloads with equal views get the same bytes, so nothing goes in here that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.route import Backend, VirtualHost
-from xds_server.mesh.service import Labels, Locality, Protocol, Service, labels_match
+from xds_server.mesh.security import MutualTls
+from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.workload import Interception, Workload
 
@@ -24,6 +26,7 @@ class InboundPort:
         service_host, service_port: the service it belongs to, "" and `number` for one that no service has.
         bind: address to bind in NONE mode.
         default_endpoint: where the application listens; "" is where the traffic was addressed (REDIRECT mode only).
+        mutual_tls: what callers are asked for.
     """
 
     number: int
@@ -32,6 +35,7 @@ class InboundPort:
     service_port: int = 0
     bind: str = ""
     default_endpoint: str = ""
+    mutual_tls: MutualTls = MutualTls.PERMISSIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class View:
     Attributes:
         locality, labels: where the caller stands, for the order of endpoints: only labels that some failoverPriority
             compares.
+        mutual_tls: what callers of captured ports are asked for that `inbound` does not name.
+        trust_domain: where the workload has an identity, which one being no part of a view: every workload is given
+            its own under the same name. None: it has none, so it speaks no mesh TLS, and what asks for mesh TLS is
+            refused rather than served without.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -61,17 +69,23 @@ class View:
     http_proxy_port: int = 0
     bind_address: str = "127.0.0.1"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+    mutual_tls: MutualTls = MutualTls.PERMISSIVE
+    trust_domain: TrustDomain | None = None
 
 
-def view_for(mesh: Mesh, workload: Workload) -> View:
-    """What `workload` may see of `mesh`: scope of its namespace, narrowed by the Sidecar that selects it."""
+def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
+    """What `workload` may see of `mesh`: scope of its namespace, narrowed by the Sidecar that selects it.
+
+    `trust_domain` is given when the workload has credentials; see `View`.
+    """
     scope = mesh.scope(workload.namespace)
     sidecar = sidecar_for(mesh, workload)
     backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
+    own_labels = _own_labels(mesh, workload)
     return View(
         backends=backends,
         virtual_hosts=virtual_hosts,
-        inbound=_inbound(mesh, workload, sidecar),
+        inbound=_asked_inbound(mesh, workload, _inbound(mesh, workload, sidecar), own_labels),
         source=_source(workload, scope),
         locality=workload.locality,
         labels=_asked(workload.labels, scope.caller_keys),
@@ -79,6 +93,8 @@ def view_for(mesh: Mesh, workload: Workload) -> View:
         http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
         bind_address=workload.bind_address if workload.interception is Interception.NONE else "",
         outbound_policy=(sidecar and sidecar.outbound_policy) or mesh.outbound_policy,
+        mutual_tls=_captured_mode(mesh, workload, own_labels),
+        trust_domain=trust_domain,
     )
 
 
@@ -157,6 +173,44 @@ def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[I
         for port, number in zip(service.ports, serves(service, workload), strict=False):
             found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number))
     return tuple(sorted(found.values()))
+
+
+def _asked_inbound(
+    mesh: Mesh, workload: Workload, inbound: tuple[InboundPort, ...], own_labels: Labels
+) -> tuple[InboundPort, ...]:
+    """The ports with what callers are asked for, and those that only a PeerAuthentication names."""
+    found = list(inbound)
+    if workload.interception is Interception.REDIRECT:
+        known = {port.number for port in inbound}
+        named = mesh.peers.ports(workload.namespace, own_labels)
+        found += [InboundPort(number, Protocol.AUTO, service_port=number) for number in named if number not in known]
+    return tuple(replace(p, mutual_tls=mesh.peers.mode(workload.namespace, own_labels, p.number)) for p in found)
+
+
+def _captured_mode(mesh: Mesh, workload: Workload, own_labels: Labels) -> MutualTls:
+    """Nothing is captured in NONE mode, so there the mode of other ports must not tell views apart."""
+    if workload.interception is Interception.NONE:
+        return MutualTls.PERMISSIVE
+    return mesh.peers.mode(workload.namespace, own_labels)
+
+
+def _own_labels(mesh: Mesh, workload: Workload) -> Labels:
+    """What a policy may select the workload by: what its node says, and its WorkloadEntry.
+
+    A sidecar that was started without labels must not slip from under a policy by it.
+    """
+    found = dict(workload.labels)
+    for service in _candidates(mesh, workload):
+        for endpoint in _own_endpoints(service, workload):
+            found = {**dict(endpoint.labels), **found}
+    return tuple(sorted(found.items()))
+
+
+def _own_endpoints(service: Service, workload: Workload) -> list[Endpoint]:
+    """The endpoints of `service` that are the workload: by the name of its WorkloadEntry, or by address."""
+    named = service.endpoint_by_workload.get((workload.namespace, workload.name))
+    addressed = [service.endpoint_by_address.get(address) for address in workload.addresses]
+    return [endpoint for endpoint in (named, *addressed) if endpoint and endpoint.namespace == workload.namespace]
 
 
 def _candidates(mesh: Mesh, workload: Workload) -> list[Service]:
