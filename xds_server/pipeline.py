@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xds_server.compiler.compile import compile_mesh
 from xds_server.memo import Memo
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.view import View, view_for
 from xds_server.mesh.workload import Workload
@@ -64,13 +65,18 @@ class Pipeline:
         self._former, self._snapshots = self._snapshots, {}
         return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))
 
-    def snapshot_for(self, generation: Generation, workload: Workload) -> Snapshot:
+    def snapshot_for(
+        self, generation: Generation, workload: Workload, trust_domain: TrustDomain | None = None
+    ) -> Snapshot:
         """What `workload` is to be sent: the same object for every workload with an equal view.
+
+        `trust_domain` is that of a workload with credentials, which `Snapshot.with_secrets` is to add; None is for one
+        without: it is told of no mesh TLS.
 
         Raises:
             InconsistentSnapshot: our defect; the caller keeps the last good snapshot and says so loudly.
         """
-        view = view_for(generation.mesh, workload)
+        view = view_for(generation.mesh, workload, trust_domain)
         snapshot = self._snapshots.get(view) or self._former.get(view)
         if snapshot is None:
             snapshot = Snapshot.of(self._translator.translate(view))

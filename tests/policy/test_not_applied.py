@@ -9,7 +9,7 @@ from xds_server.policy.not_applied import not_applied
 from xds_server.policy.pattern import pattern_parts
 from xds_server.problem import Severity
 
-TLS = {"tls": {"mode": "SIMPLE"}}
+ZONES: dict[str, object] = {"loadBalancer": {"zoneAwareLbSetting": {}}}
 
 
 def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
@@ -22,20 +22,18 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
         ("VirtualService", {"gateways": ["mesh", "g"]}, ("gateways",)),
         ("DestinationRule", {"workloadSelector": {}}, ("workloadSelector",)),
         ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),
-        ("DestinationRule", {"trafficPolicy": TLS}, ("trafficPolicy", "tls", "mode")),
-        ("DestinationRule", {"traffic_policy": TLS}, ("traffic_policy", "tls", "mode")),
+        ("DestinationRule", {"traffic_policy": ZONES}, ("traffic_policy", "loadBalancer", "zoneAwareLbSetting")),
         (
             "DestinationRule",
-            {"subsets": [{"trafficPolicy": {"portLevelSettings": [TLS]}}]},
-            ("subsets", 0, "trafficPolicy", "portLevelSettings", 0, "tls", "mode"),
+            {"subsets": [{"trafficPolicy": {"portLevelSettings": [ZONES]}}]},
+            ("subsets", 0, "trafficPolicy", "portLevelSettings", 0, "loadBalancer", "zoneAwareLbSetting"),
         ),
         (
             "DestinationRule",
-            {"trafficPolicy": {"loadBalancer": {"zoneAwareLbSetting": {}}}},
+            {"trafficPolicy": ZONES},
             ("trafficPolicy", "loadBalancer", "zoneAwareLbSetting"),
         ),
         ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
-        ("ServiceEntry", {"subjectAltNames": ["a"]}, ("subjectAltNames",)),
         ("Sidecar", {"egress": [{"captureMode": "NONE"}]}, ("egress", 0, "captureMode")),
         ("Sidecar", {"ingress": [{"connectionPool": {}}]}, ("ingress", 0, "connectionPool")),
         ("Sidecar", {"inboundConnectionPool": {}}, ("inboundConnectionPool",)),
@@ -51,7 +49,7 @@ def test_each_row_is_met(kind: str, spec: object, place: tuple[str | int, ...]) 
     [
         ("VirtualService", {"gateways": ["mesh"]}),
         ("VirtualService", {"http": [{"route": []}]}),
-        ("DestinationRule", {"trafficPolicy": {"tls": {"mode": "DISABLE"}}}),
+        ("DestinationRule", {"trafficPolicy": {"tls": {"mode": "SIMPLE"}}}),
         ("ServiceEntry", {"resolution": "DNS"}),
     ],
 )

@@ -33,7 +33,8 @@ def test_traffic_rule_of_the_service_limits_connections() -> None:
     pool = ConnectionPool(tcp_idle_timeout=5 * SECOND, max_connection_duration=60 * SECOND)
     balancer = LoadBalancer(LoadBalancing.MAGLEV, HashKey(source_ip=True), table_size=65537)
 
-    found = config(tcp_proxy(tcp_target(backend("db", traffic_rule(TrafficPolicy(balancer, pool))), 9080)))
+    db = backend("db", traffic_rule(TrafficPolicy(balancer, pool)))
+    found = config(tcp_proxy(tcp_target(db, 9080)))
 
     assert found["idle_timeout"] == "5s"
     assert found["max_downstream_connection_duration"] == "60s"

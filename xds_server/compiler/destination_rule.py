@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
+from xds_server.compiler.client_tls import tls_traps
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.traffic_policy import Sections, traffic_policy
 from xds_server.compiler.workload_entry import sorted_labels
@@ -48,7 +49,8 @@ def rule_candidates(document: Document) -> tuple[str, ...]:
 
 def backend(service: Service, rule: Outcome[TrafficRule], documents: tuple[Document, ...]) -> Outcome[Backend]:
     """A service with the rule in force for it, which `documents` make."""
-    return Outcome(Backend(service, rule.value), (*rule.problems, *_subset_traps(service, documents)))
+    traps = (*_subset_traps(service, documents), *tls_traps(service, documents))
+    return Outcome(Backend(service, rule.value), (*rule.problems, *traps))
 
 
 def unknown_host(document: Document, near: tuple[str, ...]) -> Outcome[None]:

@@ -171,6 +171,7 @@ def _tls(written: policy.ClientTLSSettings) -> ClientTls:
         client_certificate=written.client_certificate,
         private_key=written.private_key,
         ca_certificates=written.ca_certificates,
+        ca_crl=written.ca_crl,
         insecure_skip_verify=bool(written.insecure_skip_verify),
     )
 

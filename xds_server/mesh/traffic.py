@@ -177,6 +177,7 @@ class ClientTls:
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
+    ca_crl: str = ""
     insecure_skip_verify: bool = False
 
 

@@ -22,10 +22,6 @@ def _is(*words: object) -> Callable[[object], bool]:
     return lambda value: value in words
 
 
-def _is_not(*words: object) -> Callable[[object], bool]:
-    return lambda value: value is not None and value not in words
-
-
 @dataclass(frozen=True, slots=True)
 class NotApplied:
     """One row of the table.
@@ -52,9 +48,7 @@ def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
 NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("VirtualService", ("gateways",), _names_a_gateway),
     NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
-    NotApplied("DestinationRule", _in_each(_SECTIONS, "tls.mode"), _is_not("DISABLE", 0)),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
-    NotApplied("ServiceEntry", ("subjectAltNames",)),
     NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),
     NotApplied("Sidecar", ("inboundConnectionPool", "outboundTrafficPolicy.egressProxy")),
     NotApplied("Sidecar", ("egress[].port", "egress[].bind", "egress[].captureMode")),

@@ -20,6 +20,7 @@ from xds_server.mesh.traffic import ConnectionPool, LoadBalancer, LoadBalancing,
 from xds_server.mesh.view import InboundPort
 from xds_server.mesh.workload import Interception
 from xds_server.translate import names, pack
+from xds_server.translate.client_tls import client_security
 from xds_server.translate.connection_pool import (
     circuit_breakers,
     downstream_protocol,
@@ -40,7 +41,6 @@ from xds_server.translate.load_balancer import (
 from xds_server.translate.locality import Caller
 from xds_server.translate.metadata import Plain, struct
 from xds_server.translate.outlier_detection import error_matcher, outlier_detection
-from xds_server.translate.proxy_protocol import proxy_protocol_socket
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -57,9 +57,15 @@ _LookupFamily = cluster_v3.ClusterDnsLookupFamily
 def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
     """The outbound clusters of a service: each port but UDP, the whole service and each subset, sorted.
 
-    `caller` matters to clusters that carry their endpoints within them: those that look host names up.
+    Where `caller` stands matters to clusters that carry their endpoints within them: those that look host names up.
     """
     return tuple(_outbound(backend, port, subset, caller) for port, subset in port_subsets(backend))
+
+
+def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
+    """The files of the proxy that some cluster of a service reads certificates from, as secrets, each once."""
+    found = (client_security(backend, *pair, caller.trust_domain).secrets for pair in port_subsets(backend))
+    return tuple({secret.name: secret for secrets in found for secret in secrets}.values())
 
 
 def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
@@ -90,7 +96,7 @@ def static_clusters(interception: Interception, outbound_policy: OutboundPolicy)
 
     Where nothing is captured there is no original destination: unknown hosts are then looked up in DNS.
     """
-    found = [_black_hole()]
+    found = [_without_endpoints(names.BLACK_HOLE_CLUSTER)]
     if interception is Interception.REDIRECT:
         found += [_passthrough(names.PASSTHROUGH_CLUSTER), _passthrough(names.INBOUND_PASSTHROUGH_CLUSTER)]
     elif outbound_policy is OutboundPolicy.ALLOW_ANY:
@@ -102,6 +108,10 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     service = backend.service
     policy = backend.traffic.policy_for(port.number, subset)
     name = names.outbound_cluster(port.number, subset, service.host)
+    origins = service.origins + backend.traffic.origins
+    security = client_security(backend, port, subset, caller.trust_domain)
+    if security.refused:
+        return pack.resource(type_url.CLUSTER, name, _without_endpoints(name), origins=origins)
     looked_up = is_looked_up(backend, port, subset)
     inline = load_assignment(backend, port, subset, caller) if looked_up else None
     kind = _discovery(service, policy, inline)
@@ -126,12 +136,13 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         circuit_breakers=circuit_breakers(policy.connection_pool, policy.retry_budget),
         outlier_detection=outlier_detection(policy.outlier_detection) if policy.outlier_detection else None,
         upstream_connection_options=upstream_connection_options(policy.connection_pool),
-        typed_extension_protocol_options=_protocol_options(_outbound_http_options(policy, port)),
-        transport_socket=proxy_protocol_socket(policy.proxy_protocol),
+        typed_extension_protocol_options=_protocol_options(_outbound_http_options(policy, port, security.http)),
+        transport_socket=security.socket,
+        transport_socket_matches=list(security.matches),
         metadata=_outbound_metadata(service, backend.traffic, subset),
     )
     refs = [(type_url.ENDPOINT, name)] if kind is _DiscoveryType.EDS else []
-    return pack.resource(type_url.CLUSTER, name, message, refs, service.origins + backend.traffic.origins)
+    return pack.resource(type_url.CLUSTER, name, message, (*refs, *security.refs), origins)
 
 
 _DISCOVERY = {
@@ -183,9 +194,12 @@ def _port_override(port: Port) -> cluster_v3.ClusterOriginalDstLbConfig | None:
     return cluster_v3.ClusterOriginalDstLbConfig(upstream_port_override=port.target_port)
 
 
-def _outbound_http_options(policy: TrafficPolicy, port: Port) -> http_v3.HttpProtocolOptions | None:
+def _outbound_http_options(
+    policy: TrafficPolicy, port: Port, upstream: core_v3.UpstreamHttpProtocolOptions | None
+) -> http_v3.HttpProtocolOptions | None:
     codes = policy.outlier_detection.http_error_codes if policy.outlier_detection else ()
-    return http_protocol_options(policy.connection_pool, port.protocol, error_matcher(codes) if codes else None)
+    matcher = error_matcher(codes) if codes else None
+    return http_protocol_options(policy.connection_pool, port.protocol, matcher, upstream)
 
 
 def _protocol_options(options: http_v3.HttpProtocolOptions | None) -> dict[str, protobuf.Any]:
@@ -225,9 +239,10 @@ def _fixed(name: str, endpoint: str) -> endpoint_v3.ClusterLoadAssignment:
     return endpoint_v3.ClusterLoadAssignment(cluster_name=name, endpoints=[locality])
 
 
-def _black_hole() -> cluster_v3.Cluster:
+def _without_endpoints(name: str) -> cluster_v3.Cluster:
+    """A cluster whose requests are answered 503 and whose connections are closed."""
     return cluster_v3.Cluster(
-        name=names.BLACK_HOLE_CLUSTER,
+        name=name,
         type=_DiscoveryType.STATIC,
         connect_timeout=_DEFAULT_POOL.connect_timeout,
     )

@@ -40,6 +40,7 @@ def http_protocol_options(
     pool: ConnectionPool,
     protocol: Protocol,
     error_matcher: matcher_v3.MatchPredicate | None = None,
+    upstream: core_v3.UpstreamHttpProtocolOptions | None = None,
 ) -> http_v3.HttpProtocolOptions | None:
     """Which HTTP is spoken to endpoints, and its settings; None is HTTP/1.1 as Envoy has it.
 
@@ -48,16 +49,17 @@ def http_protocol_options(
     """
     common = _common_options(pool)
     explicit, downstream = None, None
-    if _speaks_http2(pool, protocol):
+    if speaks_http2(pool, protocol):
         explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=_http2_options(pool))
     elif pool.use_client_protocol or protocol is Protocol.AUTO:
         downstream = downstream_protocol()
-    elif common is not None or error_matcher is not None:
+    elif common is not None or error_matcher is not None or upstream is not None:
         explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=core_v3.Http1ProtocolOptions())
     else:
         return None
     return http_v3.HttpProtocolOptions(
         common_http_protocol_options=common,
+        upstream_http_protocol_options=upstream,
         explicit_http_config=explicit,
         use_downstream_protocol_config=downstream,
         outlier_detection=_detection(error_matcher),
@@ -78,7 +80,8 @@ def _detection(
     return None if error_matcher is None else http_v3.HttpProtocolOptionsOutlierDetection(error_matcher=error_matcher)
 
 
-def _speaks_http2(pool: ConnectionPool, protocol: Protocol) -> bool:
+def speaks_http2(pool: ConnectionPool, protocol: Protocol) -> bool:
+    """Whether endpoints are always spoken to in HTTP/2."""
     if pool.h2_upgrade is H2Upgrade.UPGRADE and (protocol.is_http or protocol is Protocol.AUTO):
         return True
     return protocol.is_http2 and not pool.use_client_protocol

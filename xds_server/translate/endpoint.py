@@ -52,7 +52,7 @@ def load_assignment(
     grouped = groups(_endpoints_of(backend, subset), policy, caller)
     return endpoint_v3.ClusterLoadAssignment(
         cluster_name=names.outbound_cluster(port.number, subset, backend.service.host),
-        endpoints=[_locality_endpoints(group, port) for group in grouped],
+        endpoints=[_locality_endpoints(group, port, backend.service.resolution) for group in grouped],
     )
 
 
@@ -83,10 +83,10 @@ def _endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
     return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
 
 
-def _locality_endpoints(group: Group, port: Port) -> endpoint_v3.LocalityLbEndpoints:
+def _locality_endpoints(group: Group, port: Port, resolution: Resolution) -> endpoint_v3.LocalityLbEndpoints:
     return endpoint_v3.LocalityLbEndpoints(
         locality=_locality(group.locality),
-        lb_endpoints=[_lb_endpoint(endpoint, port) for endpoint in group.endpoints],
+        lb_endpoints=[_lb_endpoint(endpoint, port, resolution) for endpoint in group.endpoints],
         load_balancing_weight=group.weight,
         priority=group.priority,
     )
@@ -98,23 +98,35 @@ def _locality(locality: Locality) -> core_v3.Locality | None:
     return core_v3.Locality(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone)
 
 
-def _lb_endpoint(endpoint: Endpoint, port: Port) -> endpoint_v3.LbEndpoint:
+def _lb_endpoint(endpoint: Endpoint, port: Port, resolution: Resolution) -> endpoint_v3.LbEndpoint:
     status = core_v3.HealthStatus.DRAINING if endpoint.draining else core_v3.HealthStatus.UNKNOWN
     return endpoint_v3.LbEndpoint(
-        endpoint=endpoint_v3.Endpoint(address=address(endpoint.address, endpoint.port_for(port))),
+        endpoint=endpoint_v3.Endpoint(
+            address=address(endpoint.address, endpoint.port_for(port)),
+            hostname=_hostname(endpoint, port) if resolution is Resolution.STATIC else "",
+        ),
         health_status=status,
         load_balancing_weight=endpoint.weight,
-        metadata=_metadata(endpoint),
+        metadata=_metadata(endpoint, port),
     )
 
 
-def _metadata(endpoint: Endpoint) -> core_v3.Metadata | None:
+def _hostname(endpoint: Endpoint, port: Port) -> str:
+    """A name that nobody asks for, so that pooled connections are left when mesh TLS comes or goes.
+
+    Envoy makes an endpoint anew when its name changes. With its metadata alone, every connection that is open would go
+    on as before.
+    """
+    return "tls-istio" if endpoint.takes_mesh_tls(port) else ""
+
+
+def _metadata(endpoint: Endpoint, port: Port) -> core_v3.Metadata | None:
     """Who it is, for statistics and access logs, and which transport socket it takes."""
     found: dict[str, protobuf.Struct] = {}
     if endpoint.workload:
         found["istio"] = struct({"workload": _workload(endpoint)})
-    if endpoint.tls_mode == "istio":
-        found["envoy.transport_socket_match"] = struct({"tlsMode": endpoint.tls_mode})
+    if endpoint.takes_mesh_tls(port):
+        found["envoy.transport_socket_match"] = struct({"tlsMode": "istio"})
     return core_v3.Metadata(filter_metadata=found) if found else None
 
 

@@ -32,9 +32,13 @@ def matching(
     match: listener_v3.FilterChainMatch | None = None,
     *,
     name: str = "",
+    socket: core_v3.TransportSocket | None = None,
 ) -> listener_v3.FilterChain:
-    """A filter chain; without a `match` it takes every connection that no more specific chain takes."""
-    return listener_v3.FilterChain(name=name, filter_chain_match=match, filters=list(filters))
+    """A filter chain; without a `match` it takes every connection that no more specific chain takes.
+
+    `socket` is what it reads through; None reads the bytes as they come.
+    """
+    return listener_v3.FilterChain(name=name, filter_chain_match=match, filters=list(filters), transport_socket=socket)
 
 
 def cidr_range(text: str) -> core_v3.CidrRange:
@@ -56,10 +60,20 @@ def http_inspector(declared_ports: Iterable[int] = ()) -> listener_v3.ListenerFi
     )
 
 
-def tls_inspector() -> listener_v3.ListenerFilter:
-    """Finds out whether a connection speaks TLS, and the server name that it asks for."""
+def tls_inspector(*, not_on: Iterable[int] = (), only_on: Iterable[int] | None = None) -> listener_v3.ListenerFilter:
+    """Finds out whether a connection speaks TLS, and the server name and ALPN that it asks for.
+
+    Where bytes are passed on as they come it must not look: it would hold up protocols in which the server speaks
+    first. `not_on` are such ports; with `only_on` all others are.
+    """
+    rules = [_port(number) for number in sorted(set(not_on if only_on is None else only_on))]
+    disabled = _any(rules) if rules else None
+    if only_on is not None and disabled is not None:
+        disabled = listener_v3.ListenerFilterChainMatchPredicate(not_match=disabled)
     return listener_v3.ListenerFilter(
-        name="envoy.filters.listener.tls_inspector", typed_config=any_of(tls_inspector_v3.TlsInspector())
+        name="envoy.filters.listener.tls_inspector",
+        typed_config=any_of(tls_inspector_v3.TlsInspector()),
+        filter_disabled=disabled,
     )
 
 

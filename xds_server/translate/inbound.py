@@ -1,29 +1,34 @@
 """What comes in for the application: `virtualInbound` where traffic is captured, else one listener per port.
 
+Which connections a port takes is `mutual_tls.py`'s to say; here each way in becomes a filter chain.
 A port's HTTP filters and routes stand in the listener itself: they change only when the application's ports do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
+from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import InboundPort
-from xds_server.translate import names, pack
+from xds_server.translate import mesh_tls, names, pack
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
     DETECTION_TIMEOUT,
-    HTTP_DETECTED,
     http_inspector,
     matching,
     original_dst,
+    tls_inspector,
 )
 from xds_server.translate.http_connection_manager import inbound_http
+from xds_server.translate.mutual_tls import Reading, WayIn, ways_in
+from xds_server.translate.refusal_log import refusal_log
 from xds_server.translate.retry import INBOUND_DEFAULT
 from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
 from xds_server.translate.timeout import inbound_stream_duration, request_timeout
@@ -37,90 +42,176 @@ _INBOUND = core_v3.TrafficDirection.INBOUND
 
 @dataclass(frozen=True, slots=True)
 class CapturedInbound:
-    """All inbound ports of a proxy whose traffic is captured."""
+    """All inbound ports of a proxy whose traffic is captured.
+
+    Attributes:
+        mutual_tls: what callers of all other ports are asked for.
+        trust_domain: None for a proxy without an identity.
+    """
 
     ports: tuple[InboundPort, ...]
+    mutual_tls: MutualTls = MutualTls.PERMISSIVE
+    trust_domain: TrustDomain | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BoundInbound:
-    """One inbound port that the proxy binds itself."""
+    """One inbound port that the proxy binds itself; `trust_domain` is None for a proxy without an identity."""
 
     port: InboundPort
     bind: str
+    trust_domain: TrustDomain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A port, or all that have no door of their own.
+
+    Attributes:
+        ways: none keeps it closed.
+        cluster: where what comes in is sent.
+        match_port: the port that its chains match; None where they need not.
+        name, http_name: of its chains.
+        operation: what traces call its requests.
+    """
+
+    port: InboundPort
+    ways: tuple[WayIn, ...]
+    cluster: str
+    match_port: int | None
+    name: str
+    http_name: str
+    operation: str
+
+    @property
+    def takes_mesh_tls(self) -> bool:
+        """Whether the proxy ends TLS there."""
+        return any(way.mesh_tls for way in self.ways)
 
 
 def captured_inbound(inbound: CapturedInbound) -> Resource:
-    """`virtualInbound`: a chain for every port, and for all others one that passes on what it finds."""
+    """`virtualInbound`: chains for every port, and for all others some that pass on what they find."""
+    has_identity = inbound.trust_domain is not None
+    doors = [_door(port, captured=True, has_identity=has_identity) for port in inbound.ports]
+    others = _other_ports(inbound.mutual_tls, has_identity=has_identity)
+    secure = any(door.takes_mesh_tls for door in (*doors, others))
+    declared = (port.number for port in inbound.ports if not _is_detected(port))
     message = listener_v3.Listener(
         name=names.VIRTUAL_INBOUND,
         address=address(names.WILDCARD_ADDRESS, CAPTURED_PORT),
         traffic_direction=_INBOUND,
-        listener_filters=[original_dst(), http_inspector(p.number for p in inbound.ports if not _is_detected(p))],
+        listener_filters=[
+            original_dst(),
+            *([_captured_tls_inspector(doors, others)] if secure else []),
+            http_inspector(declared),
+        ],
         listener_filters_timeout=DETECTION_TIMEOUT,
         continue_on_listener_filters_timeout=True,
-        filter_chains=[
-            _black_hole(),
-            *(chain for port in inbound.ports for chain in _chains(port, captured=True)),
-            *_catch_all(),
-        ],
+        filter_chains=[_black_hole(), *_chains((*doors, others), inbound.trust_domain)],
+        access_log=[refusal_log()] if secure else [],
     )
-    fixed = (names.BLACK_HOLE_CLUSTER, names.INBOUND_PASSTHROUGH_CLUSTER)
-    clusters = (*fixed, *(names.inbound_cluster(port.number) for port in inbound.ports))
-    return pack.resource(type_url.LISTENER, message.name, message, [(type_url.CLUSTER, name) for name in clusters])
+    clusters = (names.BLACK_HOLE_CLUSTER, others.cluster, *(door.cluster for door in doors))
+    return pack.resource(type_url.LISTENER, message.name, message, _refs(clusters, secure=secure))
 
 
 def bound_inbound(inbound: BoundInbound) -> Resource:
     """The listener of one port, bound by the proxy itself."""
     port = inbound.port
-    detected = _is_detected(port)
+    door = _door(port, captured=False, has_identity=inbound.trust_domain is not None)
+    secure, detected = door.takes_mesh_tls, _is_detected(port)
     message = listener_v3.Listener(
         name=names.listener(inbound.bind, port.number),
         address=address(inbound.bind, port.number),
         traffic_direction=_INBOUND,
-        listener_filters=[http_inspector()] if detected else [],
-        listener_filters_timeout=DETECTION_TIMEOUT if detected else None,
-        continue_on_listener_filters_timeout=detected,
-        filter_chains=list(_chains(port, captured=False)),
+        listener_filters=[*([tls_inspector()] if secure else []), *([http_inspector()] if detected else [])],
+        listener_filters_timeout=DETECTION_TIMEOUT if detected or secure else None,
+        continue_on_listener_filters_timeout=detected or secure,
+        filter_chains=list(_chains([door], inbound.trust_domain)),
+        access_log=[refusal_log()] if secure else [],
     )
-    refs = [(type_url.CLUSTER, names.inbound_cluster(port.number))]
-    return pack.resource(type_url.LISTENER, message.name, message, refs)
+    cluster = door.cluster if door.ways else names.BLACK_HOLE_CLUSTER
+    return pack.resource(type_url.LISTENER, message.name, message, _refs([cluster], secure=secure))
 
 
 def _is_detected(port: InboundPort) -> bool:
     return port.protocol is Protocol.AUTO
 
 
-def _chains(port: InboundPort, *, captured: bool) -> Iterator[listener_v3.FilterChain]:
-    """HTTP and all else where the protocol is detected, otherwise what is declared.
-
-    `captured` ports share one listener, so each chain says its port.
-    """
+def _door(port: InboundPort, *, captured: bool, has_identity: bool) -> _Door:
+    """`captured` ports share one listener, so each chain says its port."""
     name = names.listener(names.WILDCARD_ADDRESS, port.number)
-    number = port.number if captured else None
-    detected = _is_detected(port)
-    if port.protocol.is_http or detected:
-        yield matching([_http(port)], _match(number, HTTP_DETECTED if detected else ()), name=name)
-    if not port.protocol.is_http:
-        yield matching([tcp_proxy(TcpTarget(names.inbound_cluster(port.number)))], _match(number), name=name)
+    return _Door(
+        port=port,
+        ways=ways_in(port.protocol, port.mutual_tls, has_identity=has_identity),
+        cluster=names.inbound_cluster(port.number),
+        match_port=port.number if captured else None,
+        name=name,
+        http_name=name,
+        operation=f"{port.service_host or 'inbound'}:{port.service_port}/*",
+    )
 
 
-def _match(port: int | None, protocols: Sequence[str] = ()) -> listener_v3.FilterChainMatch | None:
-    if port is None and not protocols:
+def _other_ports(mode: MutualTls, *, has_identity: bool) -> _Door:
+    """Ports that no policy names: passed to where they were going, as HTTP where it is HTTP."""
+    return _Door(
+        port=InboundPort(0, Protocol.AUTO, mutual_tls=mode),
+        ways=ways_in(Protocol.AUTO, mode, has_identity=has_identity),
+        cluster=names.INBOUND_PASSTHROUGH_CLUSTER,
+        match_port=None,
+        name=names.VIRTUAL_INBOUND,
+        http_name=names.VIRTUAL_INBOUND_CATCH_ALL_HTTP_CHAIN,
+        operation=":0/*",
+    )
+
+
+def _captured_tls_inspector(doors: Sequence[_Door], others: _Door) -> listener_v3.ListenerFilter:
+    """Looks for TLS on the ports that take that of the mesh, and on no others."""
+    if others.takes_mesh_tls:
+        return tls_inspector(not_on=[door.port.number for door in doors if not door.takes_mesh_tls])
+    return tls_inspector(only_on=[door.port.number for door in doors if door.takes_mesh_tls])
+
+
+def _chains(doors: Iterable[_Door], trust_domain: TrustDomain | None) -> Iterator[listener_v3.FilterChain]:
+    """One chain for each way in, and one that closes every connection for a door without any."""
+    server = mesh_tls.server_socket(trust_domain) if trust_domain else None
+    for door in doors:
+        if not door.ways:
+            closing = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
+            yield matching([closing], _match(door.match_port, WayIn(Reading.TCP)), name=door.name)
+        filters = {reading: _filter(reading, door) for reading in {way.reading for way in door.ways}}
+        for way in door.ways:
+            yield matching(
+                [filters[way.reading]],
+                _match(door.match_port, way),
+                name=door.http_name if way.reading is Reading.HTTP else door.name,
+                socket=server if way.mesh_tls else None,
+            )
+
+
+def _match(port: int | None, way: WayIn) -> listener_v3.FilterChainMatch | None:
+    if port is None and not way.transport and not way.protocols:
         return None
-    return listener_v3.FilterChainMatch(destination_port=port, application_protocols=list(protocols))
+    return listener_v3.FilterChainMatch(
+        destination_port=port, transport_protocol=way.transport, application_protocols=list(way.protocols)
+    )
 
 
-def _http(port: InboundPort) -> listener_v3.Filter:
+def _filter(reading: Reading, door: _Door) -> listener_v3.Filter:
+    if reading is Reading.TCP:
+        return tcp_proxy(TcpTarget(door.cluster))
+    port = door.port
     prefix = names.http_stat_prefix(names.Direction.INBOUND, names.WILDCARD_ADDRESS, port.number)
-    host = port.service_host or "inbound"
     routes = inbound_routes(
-        names.inbound_cluster(port.number),
+        door.cluster,
         names.inbound_virtual_host(port.service_port),
-        f"{host}:{port.service_port}/*",
+        door.operation,
         retries=port.protocol not in {Protocol.GRPC, Protocol.GRPC_WEB},
     )
     return inbound_http(prefix, routes)
+
+
+def _refs(clusters: Iterable[str], *, secure: bool) -> list[tuple[str, str]]:
+    return [*((type_url.CLUSTER, name) for name in clusters), *(mesh_tls.REFS if secure else ())]
 
 
 def inbound_routes(cluster: str, virtual_host: str, operation: str, *, retries: bool) -> route_v3.RouteConfiguration:
@@ -149,15 +240,3 @@ def _black_hole() -> listener_v3.FilterChain:
     match = listener_v3.FilterChainMatch(destination_port=CAPTURED_PORT)
     name = names.VIRTUAL_INBOUND_BLACK_HOLE_CHAIN
     return matching([tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))], match, name=name)
-
-
-def _catch_all() -> tuple[listener_v3.FilterChain, listener_v3.FilterChain]:
-    """Ports that no policy names: passed to where they were going, as HTTP where it is HTTP."""
-    cluster = names.INBOUND_PASSTHROUGH_CLUSTER
-    prefix = names.http_stat_prefix(names.Direction.INBOUND, names.WILDCARD_ADDRESS, 0)
-    routes = inbound_routes(cluster, names.inbound_virtual_host(0), ":0/*", retries=True)
-    http = listener_v3.FilterChainMatch(application_protocols=list(HTTP_DETECTED))
-    return (
-        matching([inbound_http(prefix, routes)], http, name=names.VIRTUAL_INBOUND_CATCH_ALL_HTTP_CHAIN),
-        matching([tcp_proxy(TcpTarget(cluster))], name=names.VIRTUAL_INBOUND),
-    )

@@ -32,12 +32,12 @@ class ListenerTranslator:
         if view.interception is Interception.REDIRECT:
             return (
                 self._virtual_outbound(unknown_cluster(view)),
-                self._captured_inbound(CapturedInbound(inbound_ports(view))),
+                self._captured_inbound(CapturedInbound(inbound_ports(view), view.mutual_tls, view.trust_domain)),
                 *(self._outbound(plan) for plan in outbound_listeners(view)),
             )
         bound = {(port.bind or view.bind_address, port.number): port for port in inbound_ports(view)}
         return (
-            *(self._bound_inbound(BoundInbound(port, where)) for (where, _), port in bound.items()),
+            *(self._bound_inbound(BoundInbound(port, where, view.trust_domain)) for (where, _), port in bound.items()),
             *(self._outbound(plan) for plan in outbound_listeners(view) if (plan.address, plan.port) not in bound),
         )
 

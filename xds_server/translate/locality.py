@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.service import Endpoint, Labels, Locality
 from xds_server.mesh.traffic import LocalityLoadBalancing, TrafficPolicy
 
@@ -19,10 +20,17 @@ _LOCALITY_PRIORITIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where the calling proxy stands, and its labels as far as some failoverPriority asks for them."""
+    """What of the calling proxy makes a difference to what it is told of others.
+
+    Attributes:
+        locality: where it stands.
+        labels: its own, as far as some failoverPriority asks for them.
+        trust_domain: where it has an identity; None when it has none.
+    """
 
     locality: Locality = Locality()
     labels: Labels = ()
+    trust_domain: TrustDomain | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,16 @@ def http_stat_prefix(direction: Direction, address: str, port: int) -> str:
     return f"{direction}_{listener(address, port)};"
 
 
+def file_certificate(certificate: str, key: str) -> str:
+    """`file-cert:/etc/certs/a.crt~/etc/certs/a.key`: a certificate and its key in files of the proxy, as a secret."""
+    return f"file-cert:{certificate}~{key}"
+
+
+def file_roots(path: str, revoked: str = "") -> str:
+    """`file-root:/etc/certs/ca.crt`: authorities in a file of the proxy, with those they revoked, as a secret."""
+    return f"file-root:{path}~{revoked}" if revoked else f"file-root:{path}"
+
+
 def config_path(kind: str, namespace: str, name: str) -> str:
     """The `config` of `filter_metadata.istio`: which document made this, in the form that istioctl reads."""
     return f"/apis/networking.istio.io/v1/namespaces/{namespace}/{kind}/{name}"

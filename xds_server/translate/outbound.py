@@ -34,7 +34,7 @@ from xds_server.translate.filter_chain import (
     tls_inspector,
 )
 from xds_server.translate.http_connection_manager import outbound_http
-from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_proxy, tcp_target
+from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_filters, tcp_proxy, tcp_target
 from xds_server.translate.virtual_host import applies, http_ports
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
@@ -217,8 +217,13 @@ class _Slots:
 
         TLS rules that hold leave nothing to the service; a TCP rule without subnets ends the list (Istio's rules).
         """
+        identity = self._view.trust_domain
         routed = [
-            Told(route.match.server_names, route.match.subnets, routed_target(route, port.number, self._present))
+            Told(
+                route.match.server_names,
+                route.match.subnets,
+                routed_target(route, port.number, self._present, identity),
+            )
             for route in self._connections.get(backend, ())
             if route.tls == port.protocol.is_tls and applies(route.match, port.number, self._view.source)
         ]
@@ -228,7 +233,7 @@ class _Slots:
                 return
         if not routed or not port.protocol.is_tls:
             server_names = (backend.service.host.lower(),) if port.protocol.is_tls and by_name else ()
-            yield Told(server_names, (), tcp_target(backend, port.number))
+            yield Told(server_names, (), tcp_target(backend, port.number, identity))
 
     def add_forward_proxy(self) -> None:
         """The port that `http_proxy=` names; it is asked for, so it comes before any service on it."""
@@ -296,7 +301,7 @@ def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
         )
         if told.detects_http and plan.route:
             yield matching([_http(plan)], replace(match, application_protocols=http))
-        yield matching([tcp_proxy(told.target)], match)
+        yield matching(tcp_filters(told.target), match)
 
 
 def _http(plan: Outbound) -> listener_v3.Filter:
@@ -306,7 +311,7 @@ def _http(plan: Outbound) -> listener_v3.Filter:
 
 def _otherwise(target: TcpTarget) -> listener_v3.FilterChain:
     unknown = target.cluster in {names.PASSTHROUGH_CLUSTER, names.BLACK_HOLE_CLUSTER}
-    return matching([tcp_proxy(target)], name=names.PASSTHROUGH_FILTER_CHAIN if unknown else target.cluster)
+    return matching(tcp_filters(target), name=names.PASSTHROUGH_FILTER_CHAIN if unknown else target.cluster)
 
 
 def _refs(plan: Outbound) -> Iterator[tuple[str, str]]:

@@ -6,16 +6,24 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.extensions.filters.common.set_filter_state import v3 as filter_state_v3
+from envoy_data_plane.envoy.extensions.filters.network.set_filter_state import v3 as set_filter_state_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_proxy_v3
 
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import Backend, ConnectionRoute, Destination
+from xds_server.mesh.service import Protocol
 from xds_server.mesh.traffic import HashKey
 from xds_server.translate import names
+from xds_server.translate.client_tls import uses_mesh_tls
 from xds_server.translate.encode import any_of
 from xds_server.translate.hash_policy import tcp_hash_policies
+from xds_server.translate.mesh_tls import TCP_INSIDE
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
+SET_FILTER_STATE = "envoy.filters.network.set_filter_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class TcpTarget:
     Attributes:
         cluster: where they go; with `shares`, only what the proxy is called in statistics.
         shares: (cluster, weight), where several take a part of them.
+        alpn: what mesh TLS to the cluster is to say is inside, where HTTP shares the cluster; "" as the cluster says.
     """
 
     cluster: str
@@ -32,21 +41,33 @@ class TcpTarget:
     idle_timeout: timedelta | None = None
     max_duration: timedelta | None = None
     hash_key: HashKey | None = None
+    alpn: str = ""
 
 
-def tcp_target(backend: Backend, port: int) -> TcpTarget:
-    """One port of a service. Istio takes these settings from the service's own policy, never a port's or subset's."""
-    return _kept_by(backend, names.outbound_cluster(port, "", backend.service.host))
+def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = None) -> TcpTarget:
+    """One port of a service. Istio takes these settings from the service's own policy, never a port's or subset's.
+
+    `trust_domain` is that of a caller with an identity.
+    """
+    target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host))
+    return replace(target, alpn=TCP_INSIDE if _shares_mesh_tls(backend, port, "", trust_domain) else "")
 
 
-def routed_target(route: ConnectionRoute, port: int, present: Container[Backend]) -> TcpTarget:
+def routed_target(
+    route: ConnectionRoute, port: int, present: Container[Backend], trust_domain: TrustDomain | None = None
+) -> TcpTarget:
     """Where a VirtualService sends connections to `port`; to nowhere what has no cluster among those `present`."""
     shares = tuple((_cluster(each.destination, port, present), each.weight) for each in route.destinations)
     first = route.destinations[0].destination.backend
     origin = route.origin
     called = f"{origin.name}.{origin.namespace}" if origin and len(shares) > 1 else shares[0][0]
     target = _kept_by(first, called) if first else TcpTarget(called)
-    return replace(target, shares=shares if len(shares) > 1 else ())
+    says_tcp = any(
+        _shares_mesh_tls(to.backend, to.port_on(port), to.subset, trust_domain)
+        for to in (each.destination for each in route.destinations)
+        if to.backend is not None
+    )
+    return replace(target, shares=shares if len(shares) > 1 else (), alpn=TCP_INSIDE if says_tcp else "")
 
 
 def clusters_of(target: TcpTarget) -> tuple[str, ...]:
@@ -70,6 +91,18 @@ def _kept_by(backend: Backend, cluster: str) -> TcpTarget:
     )
 
 
+def _shares_mesh_tls(backend: Backend, number: int, subset: str, trust_domain: TrustDomain | None) -> bool:
+    """Whether mesh TLS goes to a cluster that HTTP and other bytes share, which says that HTTP is inside."""
+    port = backend.service.port_by_number.get(number)
+    detected = port is not None and port.protocol is Protocol.AUTO
+    return detected and port is not None and uses_mesh_tls(backend, port, subset, trust_domain)
+
+
+def tcp_filters(target: TcpTarget) -> list[listener_v3.Filter]:
+    """The network filters that pass a connection on to `target`."""
+    return [*([_says(target.alpn)] if target.alpn else []), tcp_proxy(target)]
+
+
 def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
     """The network filter that passes a connection on to `target`; in statistics it is called as its cluster is."""
     config = tcp_proxy_v3.TcpProxy(
@@ -89,3 +122,16 @@ def _weighted(shares: tuple[tuple[str, int], ...]) -> tcp_proxy_v3.TcpProxyWeigh
             tcp_proxy_v3.TcpProxyWeightedClusterClusterWeight(name=name, weight=weight) for name, weight in shares
         ]
     )
+
+
+def _says(alpn: str) -> listener_v3.Filter:
+    """Lets mesh TLS offer `alpn` for this connection, whatever its cluster offers (Envoy: well-known filter state)."""
+    value = filter_state_v3.FilterStateValue(
+        object_key="envoy.network.application_protocols",
+        format_string=core_v3.SubstitutionFormatString(
+            text_format_source=core_v3.DataSource(inline_string=alpn),
+        ),
+        shared_with_upstream=filter_state_v3.FilterStateValueSharedWithUpstream.ONCE,
+    )
+    config = set_filter_state_v3.Config(on_new_connection=[value])
+    return listener_v3.Filter(name=SET_FILTER_STATE, typed_config=any_of(config))

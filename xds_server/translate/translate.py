@@ -12,7 +12,7 @@ from functools import lru_cache
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Resolution
 from xds_server.mesh.view import View
-from xds_server.translate.cluster import clusters, inbound_cluster, static_clusters
+from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.endpoint import load_assignments
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
@@ -23,7 +23,6 @@ from xds_server.xds.resource import Resource
 
 REMEMBERED = 4096
 """Inbound clusters kept, by port."""
-_ANYBODY = Caller()
 
 
 class Translator:
@@ -37,8 +36,11 @@ class Translator:
         self._routes = RouteTranslator()
 
     def translate(self, view: View) -> tuple[Resource, ...]:
-        """Every resource of `view`: clusters, endpoints, listeners, routes. All references resolve among them."""
-        backends = self._memory(Caller(view.locality, view.labels)).each(view.backends)
+        """Every resource of `view`: clusters, endpoints, listeners, routes, secrets of files.
+
+        All references resolve among them, but for those to the proxy's own secrets.
+        """
+        backends = self._memory(Caller(view.locality, view.labels, view.trust_domain)).each(view.backends)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception) for port in inbound_ports(view)),
@@ -49,7 +51,8 @@ class Translator:
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
         routes = self._routes.route_configurations(view, wanted, cluster_names)
-        return (*found_clusters, *endpoints, *listeners, *routes)
+        secrets = {secret.name: secret for backend in backends for secret in backend.secrets}
+        return (*found_clusters, *endpoints, *listeners, *routes, *secrets.values())
 
     def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:
         if caller not in self._callers:
@@ -58,10 +61,12 @@ class Translator:
 
     def _make(self, backend: Backend, caller: Caller) -> _Translated:
         """Only clusters that look names up hold endpoints, and so depend on who calls; others are shared."""
-        if caller == _ANYBODY or backend.service.resolution in _HOLDS_ENDPOINTS:
-            return _Translated(clusters(backend, caller), load_assignments(backend, caller))
-        shared = self._memory(_ANYBODY).one(backend)
-        return _Translated(shared.clusters, load_assignments(backend, caller))
+        anybody = Caller(trust_domain=caller.trust_domain)
+        if caller == anybody or backend.service.resolution in _HOLDS_ENDPOINTS:
+            found = load_assignments(backend, caller)
+            return _Translated(clusters(backend, caller), found, file_secrets(backend, caller))
+        shared = self._memory(anybody).one(backend)
+        return _Translated(shared.clusters, load_assignments(backend, caller), shared.secrets)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -70,6 +75,7 @@ class _Translated:
 
     clusters: tuple[Resource, ...]
     endpoints: tuple[Resource, ...]
+    secrets: tuple[Resource, ...]
 
 
 _HOLDS_ENDPOINTS = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})

@@ -39,8 +39,9 @@ class Snapshot:
         return cls({url: _by_name(of_type) for url, of_type in by_type.items()})
 
     def with_secrets(self, secrets: Iterable[Resource]) -> Snapshot:
-        """This snapshot for one proxy: its own secrets in the place of any here, and everything else shared."""
-        own = {secret.name: secret for secret in sorted(secrets, key=lambda r: r.name)}
+        """This snapshot for one proxy: its own secrets beside those here, and everything else shared."""
+        own = {**self.of_type(type_url.SECRET), **{secret.name: secret for secret in secrets}}
+        own = {name: own[name] for name in sorted(own)}
         return Snapshot({**self.by_type, type_url.SECRET: own}, shared=self)
 
     def owner_of(self, url: str) -> Snapshot:
