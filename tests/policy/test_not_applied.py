@@ -58,13 +58,13 @@ def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
 
 
 def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
-    document, problems = of_kind("DestinationRule", "host: a\ntrafficPolicy: {tls: {mode: SIMPLE}}")
+    document, problems = of_kind("Sidecar", "inboundConnectionPool: {tcp: {maxConnections: 1}}")
 
     assert document is not None
     assert document.problems == problems
     (warning,) = problems
     assert (warning.severity, warning.code) == (Severity.WARNING, "not-applied-yet")
-    assert (warning.field, warning.line, warning.column) == ("spec.trafficPolicy.tls.mode", 6, 25)
+    assert (warning.field, warning.line, warning.column) == ("spec.inboundConnectionPool", 5, 3)
 
 
 def test_a_pattern_names_keys_and_lists() -> None:
