@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.pages import ENDPOINTS
-from xds_server.debug.sources import Sources
+from xds_server.debug.sources import Sources, Validation
 from xds_server.policy.document import Document, Positions
 from xds_server.problem import Origin, Problem, Severity
 from xds_server.xds import type_url
@@ -25,6 +25,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NODE_ID = "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local"
 ORIGIN = Origin("shop.yaml", 3, "DestinationRule", "shop", "reviews")
 PROBLEM = Problem("a.yaml", 3, 7, "VirtualService", "shop", "x", "spec", Severity.ERROR, "unknown-field", "no", "yes")
+VALIDATION = Validation(envoy="/usr/bin/envoy", reason="", runs={"valid": 3}, quarantined=(PROBLEM,))
 SNAPSHOT = Snapshot.of(
     Resource(url, f"{short}-1", f"v-{short}", b"") for url, short in sorted(type_url.SHORT_NAMES.items())
 )
@@ -93,6 +94,7 @@ def sources(*, generation: int = 4) -> Sources:
         problems=lambda: (PROBLEM,),
         proxies=lambda: (STATUS,),
         totals=Totals,
+        validation=lambda: VALIDATION,
         snapshot_of={NODE_ID: SNAPSHOT}.get,
         resource_json=lambda resource: {"name": resource.name},
     )
@@ -120,6 +122,19 @@ async def test_ready_only_after_the_first_load() -> None:
 
 async def test_healthy_even_before_the_first_load() -> None:
     assert (await get("/healthz", sources(generation=0))).status_code == 200
+
+
+async def test_validation_says_which_envoy_and_what_it_keeps_out() -> None:
+    found = (await get("/debug/validation")).json()
+
+    assert (found["envoy"], found["reason"], found["runs"]) == ("/usr/bin/envoy", "", {"valid": 3})
+    assert [(problem["kind"], problem["name"]) for problem in found["quarantined"]] == [("VirtualService", "x")]
+
+
+async def test_validation_says_why_there_is_none() -> None:
+    found = (await get("/debug/validation", replace(sources(), validation=Validation))).json()
+
+    assert (found["envoy"], found["reason"]) == ("", "not started")
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: str(endpoint.path))

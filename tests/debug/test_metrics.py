@@ -38,6 +38,9 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
         ("xds_server_acks_total", {"type": "CDS"}, 6),
         ("xds_server_acks_total", {"type": "other"}, 1),
         ("xds_server_nacks_total", {"type": "EDS"}, 1),
+        ("xds_server_validation_enabled", {}, 1),
+        ("xds_server_validations_total", {"outcome": "valid"}, 3),
+        ("xds_server_quarantined_documents", {}, 1),
         ("xds_server_resources", {"type": "LDS"}, 1),
     ],
 )

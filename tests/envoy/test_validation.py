@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 
 from tests.builders import documents
 from tests.envoy.running import Backend, Control, Envoy, envoy, until
@@ -16,6 +23,12 @@ from xds_server.admission import Admission
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
+from xds_server.translate.encode import any_of, encode
+from xds_server.translate.endpoint import address
+from xds_server.translate.static_bootstrap import static_bootstrap
+from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
+from xds_server.translate.unit import Unit, UnitKind
+from xds_server.validation.envoy import Outcome, Verdict, validate
 from xds_server.validation.validator import Validator, find_validator
 
 BAD_HEADER = "[{route: [{destination: {host: HOST}}], headers: {request: {set: {x-a: '%NO_SUCH_COMMAND%'}}}}]"
@@ -136,6 +149,54 @@ def _with(state: PolicySet, edited: list[Document]) -> PolicySet:
     """`state` with some documents replaced by those of the same names."""
     new = {document.key: document for document in edited}
     return replace(state, documents=tuple(new.get(document.key, document) for document in state.documents))
+
+
+def check(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`xds-server check` of a directory."""
+    command = [sys.executable, "-m", "xds_server", "check", str(directory), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_check_says_what_envoy_refuses_with_file_and_line(envoy_binary: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(shop("a", BAD_HEADER))
+
+    asked, unasked = check(tmp_path, "-o", "json"), check(tmp_path, "-o", "json", "--no-validation")
+
+    (problem,) = json.loads(asked.stdout)
+    assert (problem["file"], problem["line"], problem["code"]) == ("a.yaml", 18, "refused-by-envoy")
+    assert asked.returncode == 1
+    assert (unasked.returncode, unasked.stdout, unasked.stderr) == (0, "[]\n", "")
+
+
+def test_check_says_when_envoy_could_not_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(shop("a"))
+
+    done = check(tmp_path, "--envoy", str(tmp_path / "none"))
+
+    assert done.returncode == 0
+    assert "What Envoy itself would refuse was not checked: " in done.stderr
+
+
+async def test_mesh_tls_passes_without_any_secret(envoy_binary: Path) -> None:
+    """Certificates come later and by themselves; validate mode would crash on asking for one over ADS."""
+    ads = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
+    secret = tls_v3.SdsSecretConfig(name="default", sds_config=ads)
+    common = tls_v3.CommonTlsContext(tls_certificate_sds_secret_configs=[secret])
+    outgoing = _socket(tls_v3.UpstreamTlsContext(common_tls_context=common))
+    incoming = _socket(tls_v3.DownstreamTlsContext(common_tls_context=common))
+    cluster = cluster_v3.Cluster(name="c", transport_socket=outgoing)
+    chain = listener_v3.FilterChain(filters=[tcp_proxy(TcpTarget("c"))], transport_socket=incoming)
+    listener = listener_v3.Listener(name="l", address=address("127.0.0.1", 80), filter_chains=[chain])
+    units = [
+        Unit(UnitKind.CLUSTER, "c", "1", encode(cluster)),
+        Unit(UnitKind.LISTENER, "l", "1", encode(listener)),
+    ]
+
+    assert await validate(envoy_binary, static_bootstrap(units)) == Verdict(Outcome.VALID)
+
+
+def _socket(context: tls_v3.UpstreamTlsContext | tls_v3.DownstreamTlsContext) -> core_v3.TransportSocket:
+    return core_v3.TransportSocket(name="envoy.transport_sockets.tls", typed_config=any_of(context))
 
 
 @pytest.mark.parametrize("validation", ["--validation", "--no-validation"])
