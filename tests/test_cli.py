@@ -71,7 +71,12 @@ def written(directory: Path, **files: str) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("check",), ("render",), ("bootstrap",), ("version",)], ids=str)
+COMMANDS = [
+    (), ("serve",), ("check",), ("render",), ("bootstrap",), ("version",), ("enroll",), ("revoke",), ("ca", "rotate")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_help_teaches_by_example(command: tuple[str, ...]) -> None:
     done = run(*command, "--help")
 
@@ -80,7 +85,7 @@ def test_help_teaches_by_example(command: tuple[str, ...]) -> None:
     assert "…" not in done.stdout, "something is cut off at 100 columns"
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "render", "bootstrap"])
+@pytest.mark.parametrize("command", ["serve", "check", "render", "bootstrap", "enroll", "revoke"])
 def test_help_says_the_exit_codes(command: str) -> None:
     assert "Exit codes" in run(command, "-h").stdout
 
@@ -110,7 +115,7 @@ def test_wrong_usage_is_exit_2_without_a_traceback(arguments: tuple[str, ...]) -
 
 
 def test_serving_strangers_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    done = run("serve", tmp_path, XDS_SERVER_LISTEN="0.0.0.0:15010")
+    done = run("serve", tmp_path, XDS_SERVER_LISTEN="0.0.0.0:15010", XDS_SERVER_AUTH="none")
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: --listen 0.0.0.0:15010 can be reached from other machines")

@@ -27,6 +27,7 @@ from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Workload, workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.problem import Problem, Severity
+from xds_server.security import Security
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
 from xds_server.server.status import Refusal, StatusBoard
@@ -54,7 +55,7 @@ def run(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; gives the exit status.
 
     Raises:
-        ConfigurationError: an address cannot be listened on.
+        ConfigurationError: an address cannot be listened on, or the state directory cannot be used.
     """
     asyncio.run(Server(settings).serve())
     return 0
@@ -78,6 +79,7 @@ class Server:
         self._published: Generation | None = None
         self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
         self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
+        self._security = Security(settings, self._hub, self._board, self._in_worker)
         self._streams_of: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
         self._began = 0.0
@@ -96,21 +98,41 @@ class Server:
             port = await parts.enter_async_context(
                 serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port, any_host=settings.insecure)
             )
-            options = ListenOptions(stall_limit=settings.stalled_stream, gate=settings.gate)
-            listener = await listen(str(settings.listen), self._hub, self._board, options=options)
+            listener = await self._listen()
             parts.push_async_callback(listener.stop)
             changes = await parts.enter_async_context(self._watching())
             log.info(
                 "listening",
                 xds=f"{settings.listen.host}:{listener.port}",
                 debug=f"http://{settings.debug_listen.host}:{port}/",
+                authentication=str(settings.authentication),
                 version=__version__,
             )
-            work = (self._follow(changes, listener), self._hub.run(), self._measure(), _stopped(stop))
+            work = (
+                self._follow(changes, listener),
+                self._hub.run(),
+                self._security.run(),
+                self._measure(),
+                _stopped(stop),
+            )
             tasks = [asyncio.create_task(one) for one in work]
             parts.push_async_callback(_end, tasks)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping", streams=len(self._hub.proxies()))
+
+    async def _listen(self) -> Listener:
+        settings, security = self._settings, self._security
+        return await listen(
+            str(settings.listen),
+            self._hub,
+            self._board,
+            authenticate=security.authenticate,
+            admit=security.admit,
+            credentials=security.port_credentials(),
+            options=ListenOptions(
+                stall_limit=settings.stalled_stream, gate=settings.gate, max_age=settings.max_stream_age
+            ),
+        )
 
     @contextlib.asynccontextmanager
     async def _watching(self) -> AsyncIterator[Changes]:
@@ -194,8 +216,10 @@ class Server:
 
     async def _snapshots_for(self, proxies: Sequence[Proxy]) -> Sequence[Snapshot | None]:
         """See `hub.SnapshotsFor`."""
-        snapshots = await self._admission.snapshots_for([self._workload(proxy) for proxy in proxies])
+        workloads = [self._workload(proxy) for proxy in proxies]
+        shared = await self._admission.snapshots_for(workloads)
         self._publish()
+        snapshots = await self._security.secured(proxies, workloads, shared)
         for proxy, snapshot in zip(proxies, snapshots, strict=True):
             if snapshot is not None and self._streams_of[proxy.node.id]:
                 self._sent[proxy.node.id] = snapshot
@@ -220,12 +244,13 @@ class Server:
 
     def _workload(self, proxy: Proxy) -> Workload:
         node = proxy.node
-        return workload(
+        claimed = workload(
             node.id,
             default_namespace=self._settings.default_namespace,
             metadata=node.metadata,
             locality=Locality(*node.locality),
         )
+        return self._security.workload(proxy, claimed)
 
     def _connected(self, proxy: Proxy) -> None:
         self._streams_of[proxy.node.id] += 1
@@ -248,6 +273,7 @@ class Server:
             proxies=self._board.proxies,
             totals=self._board.totals,
             validation=self._validation,
+            authorities=self._security.described,
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )

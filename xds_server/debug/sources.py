@@ -57,6 +57,7 @@ class Sources:
         proxies: one status per connected stream.
         totals: see StreamTotals.
         validation: see Validation.
+        authorities: who signs certificates and who is believed, the rotation under way, what expires when; no keys.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
         resource_json: a resource as proto-JSON, secrets redacted.
     """
@@ -68,5 +69,6 @@ class Sources:
     proxies: Callable[[], Sequence[ProxyStatus]]
     totals: Callable[[], StreamTotals]
     validation: Callable[[], Validation] = Validation
+    authorities: Callable[[], Mapping[str, object]] = dict
     snapshot_of: Callable[[str], Snapshot | None]
     resource_json: Callable[[Resource], Mapping[str, object]]

@@ -1,0 +1,129 @@
+"""The commands that work on the state directory, as users run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.test_cli import run
+from xds_server.identity.authentication import certificate_proof, token_proof
+from xds_server.identity.authority_files import read_authority
+from xds_server.mesh.identity import TrustDomain
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state") / "state"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_enroll_writes_what_only_the_node_may_read(state: Path, tmp_path: Path) -> None:
+    done = run("enroll", "web.shop", "-o", tmp_path, "--service-account", "shop", "--state-dir", state)
+    directory = tmp_path / "web.shop"
+    proof = certificate_proof((directory / "tls.crt").read_bytes(), datetime.now(UTC))
+
+    assert done.returncode == 0, done.stderr
+    assert str(proof.principal) == "spiffe://cluster.local/ns/shop/sa/shop/node/web"
+    assert {path.name for path in directory.iterdir()} == {"bootstrap.yaml", "ca.pem", "sds.yaml", "tls.crt", "tls.key"}
+    assert mode(directory) == 0o700
+    assert {mode(path) for path in directory.iterdir()} == {0o600}
+    assert (state / "node-ca" / "ca-key.pem").read_text() not in "".join(p.read_text() for p in directory.iterdir())
+
+
+def test_enroll_with_a_token_writes_no_key(state: Path, tmp_path: Path) -> None:
+    run("enroll", "web", "-o", tmp_path, "--token", "--days", "2", "--state-dir", state)
+    directory = tmp_path / "web.default"
+    token = (directory / "token").read_text()
+    node_root = read_authority(state / "node-ca", datetime.now(UTC)).certificate
+    proof = token_proof(f"Bearer {token}", node_root, TrustDomain(), datetime.now(UTC))
+
+    assert proof.principal.label == "web.default"
+    assert timedelta(days=1.9) < proof.expires - datetime.now(UTC) < timedelta(days=2.1)
+    assert token in (directory / "sds.yaml").read_text()
+    assert "PRIVATE KEY" not in "".join(path.read_text() for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("token", [(), ("--token",)], ids=str)
+def test_real_envoy_takes_the_bootstrap(
+    token: tuple[str, ...], state: Path, tmp_path: Path, envoy_binary: Path
+) -> None:
+    run("enroll", "web", "-o", tmp_path, "--xds-address", "mesh:15010", *token, "--state-dir", state)
+
+    done = subprocess.run(
+        [envoy_binary, "--mode", "validate", "-c", tmp_path / "web.default" / "bootstrap.yaml", "-l", "warn"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_enroll_names_files_as_envoy_sees_them(state: Path, tmp_path: Path) -> None:
+    run("enroll", "web", "-o", tmp_path, "--seen-as", "/etc/envoy", "--state-dir", state)
+    text = (tmp_path / "web.default" / "bootstrap.yaml").read_text()
+
+    assert "/etc/envoy/ca.pem" in text
+    assert str(tmp_path) not in text
+
+
+def test_enroll_gives_the_files_to_whoever_envoy_runs_as(state: Path, tmp_path: Path) -> None:
+    owner = f"{os.getuid()}:{os.getgid()}"
+
+    assert run("enroll", "web", "-o", tmp_path, "--owner", owner, "--state-dir", state).returncode == 0
+    assert "UID:GID" in run("enroll", "web", "-o", tmp_path, "--owner", "envoy", "--state-dir", state).stderr
+
+
+@pytest.mark.parametrize("node", ["a/b", "..", "a b", "web.", ""])
+def test_node_that_cannot_be_named_is_not_enrolled(node: str, state: Path, tmp_path: Path) -> None:
+    done = run("enroll", node, "-o", tmp_path, "--state-dir", state)
+
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_second_enrolment_renews_the_first(state: Path, tmp_path: Path) -> None:
+    def secret() -> str:
+        run("enroll", "web", "-o", tmp_path, "--state-dir", state)
+        (resource,) = yaml.safe_load((tmp_path / "web.default" / "sds.yaml").read_text())["resources"]
+        return str(resource["tls_certificate"]["private_key"]["inline_string"])
+
+    assert secret() != secret()
+
+
+def test_loose_state_directory_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(0o755)
+
+    done = run("serve", tmp_path, "--state-dir", tmp_path / "state")
+
+    assert done.returncode == 2
+    assert f"chmod 0700 {tmp_path / 'state'}" in done.stderr.replace("\n", "")
+
+
+def test_revoke_names_the_node(state: Path) -> None:
+    done = run("revoke", "web.shop", "--state-dir", state)
+
+    assert done.stdout == "web.shop is revoked\n"
+    assert (state / "revoked" / "web.shop").exists()
+    assert run("revoke", "../web", "--state-dir", state).returncode == 2
+
+
+def test_rotation_begins_once(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    begun = run("ca", "rotate", "--grace", "0", "--state-dir", state)
+    again = run("ca", "rotate", "--state-dir", state)
+
+    assert begun.returncode == 0, begun.stderr
+    assert json.loads((state / "rotation.json").read_text())["phase"] == "trust-both"
+    assert again.returncode == 2
+    assert "under way" in again.stderr
