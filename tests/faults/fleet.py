@@ -10,6 +10,7 @@ import abc
 import asyncio
 import contextlib
 import functools
+import gc
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 _INTERNAL = 13
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 4.0
+"""Seconds; the pause before a new connection is random up to this."""
 
 Held = dict[str, tuple[str, bytes]]
 """Version and body by name."""
@@ -53,6 +56,7 @@ class SimulatedProxy(abc.ABC):
         lost: names that were in force and were taken away, in order, by type.
         refuses: types whose next response is refused.
         streams: how many the server ended or lost.
+        goes_on: cleared, the proxy neither reads nor answers.
     """
 
     path: str
@@ -65,11 +69,12 @@ class SimulatedProxy(abc.ABC):
         self.lost: dict[str, list[str]] = {url: [] for url in TYPES}
         self.refuses: set[str] = set()
         self.streams = 0
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
         self._port = port
         self._call: Any = None
         self._names: dict[str, frozenset[str]] = {}
         self._introduced = False
-        self._channel: grpc.aio.Channel | None = None
 
     def holds(self, snapshot: Snapshot) -> bool:
         """Whether what is in force is exactly what `snapshot` says, byte by byte."""
@@ -93,13 +98,16 @@ class SimulatedProxy(abc.ABC):
         return {name for names in self.lost.values() for name in names}
 
     async def live(self) -> None:
-        """Connect, follow, and connect again, until cancelled."""
-        while True:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options=_OPTIONS) as self._channel:
+        """Connect, follow, and connect again with Envoy's growing pauses, until cancelled."""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options=_OPTIONS) as channel:
+            pause = _FIRST_PAUSE
+            while True:
+                before = self.responses.total()
                 with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    await self._stream(self._channel)
-            self.streams += 1
-            await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311  # spreads load, hides nothing
+                    await self._stream(channel)
+                self.streams += 1
+                pause = min(2 * pause, _LONGEST_PAUSE) if self.responses.total() == before else _FIRST_PAUSE
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  # spreads load, hides nothing
 
     async def hang_up(self) -> None:
         """Break the connection, as a restart of the network would."""
@@ -116,6 +124,7 @@ class SimulatedProxy(abc.ABC):
                 await self._write(self._first(url))
         try:
             while (data := await self._call.read()) is not grpc.aio.EOF:
+                await self.goes_on.wait()
                 await self._take(data)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -288,6 +297,7 @@ async def fleet(
         for life in lives:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
+        gc.collect()  # gRPC closes a connection when the last object that knows it is gone, and its objects are rings
 
 
 def node_id(number: int, namespace: str = "default") -> str:

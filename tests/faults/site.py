@@ -33,6 +33,11 @@ class Process:
         """Open file descriptors."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    @property
+    def threads(self) -> int:
+        """Threads of the system."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
     def memory(self, field: str = "VmRSS") -> int:
         """Bytes; VmRSS is now, VmHWM the peak since the start or since `forget_peak`."""
         status = Path(f"/proc/{self.pid}/status").read_text()
