@@ -35,7 +35,8 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
-        self._in_force: dict[Key, Document] | None = None
+        self._documents: frozenset[Document] = frozenset()
+        self._in_force: dict[Key, Document] = {}
         self._former: dict[Key, Document] = {}
         self._since: dict[Key, float] = {}
 
@@ -61,19 +62,20 @@ class Quarantine:
 
     def accepted(self, policies: PolicySet, now: float) -> None:
         """These are in force from `now` on (seconds by any clock), as `applied` gave them."""
-        before, in_force = self._in_force or {}, {document.key: document for document in policies.documents}
-        new = {key for key, document in in_force.items() if before.get(key) is not document}
-        gone = before.keys() - in_force.keys()
-        if new or gone:
-            replaced = {key: before[key] for key in new if key in before}
-            self._former = {key: old for key, old in (self._former | replaced).items() if key not in gone}
-            self._since = {key: at for key, at in self._since.items() if key not in gone} | dict.fromkeys(new, now)
-        self._in_force = in_force
+        documents = frozenset(policies.documents)
+        new = {document.key: document for document in documents - self._documents}
+        for document in self._documents - documents:
+            if document.key in new:
+                self._former[document.key] = document
+            else:
+                self._forget(document.key)
+        self._in_force |= new
+        self._since |= dict.fromkeys(new, now)
+        self._documents = documents
 
     def changed(self, documents: Iterable[Document]) -> list[Document]:
         """Those of `documents` that are not in force; all of them before the first acceptance."""
-        in_force = self._in_force or {}
-        return [document for document in documents if in_force.get(document.key) is not document]
+        return [document for document in documents if document not in self._documents]
 
     def newest(self, documents: Iterable[Document], not_before: float) -> list[Document]:
         """Those of `documents` that were taken up last, unless that was before `not_before`."""
@@ -96,8 +98,12 @@ class Quarantine:
         """It was not to blame."""
         self._held.pop(document.key, None)
 
+    def _forget(self, key: Key) -> None:
+        for known in (self._in_force, self._former, self._since):
+            known.pop(key, None)
+
     def _last_good(self, document: Document) -> Document | None:
-        found = (self._in_force or {}).get(document.key)
+        found = self._in_force.get(document.key)
         return self._former.get(document.key) if found is document else found
 
     def _standing_in(self, documents: Iterable[Document]) -> Iterator[Document]:

@@ -9,7 +9,7 @@ import betterproto2
 
 from xds_server.problem import Origin
 from xds_server.translate.encode import encode, type_url_of
-from xds_server.xds.resource import Part, Resource
+from xds_server.xds.resource import Resource
 
 ROUTE_CONFIGURATION_VIRTUAL_HOSTS = 2
 """Field number of envoy.config.route.v3.RouteConfiguration.virtual_hosts."""
@@ -29,21 +29,8 @@ def resource(
     """
     if type_url != type_url_of(type(message)):
         raise ValueError(f"a {type(message).__name__} is no {type_url}")
-    return resource_of_bytes(type_url, name, encode(message), refs, origins)
-
-
-def resource_of_bytes(
-    type_url: str,
-    name: str,
-    body: bytes,
-    refs: Iterable[tuple[str, str]] = (),
-    origins: Iterable[Origin] = (),
-    *,
-    parts: tuple[Part, ...] = (),
-) -> Resource:
-    """A resource whose message is encoded already."""
-    version, needs, made_from = content_version(body), tuple(sorted(set(refs))), tuple(sorted(set(origins)))
-    return Resource(type_url, name, version, body, needs, made_from, parts)
+    body, needs, made_from = encode(message), tuple(sorted(set(refs))), tuple(sorted(set(origins)))
+    return Resource(type_url, name, content_version(body), body, needs, made_from)
 
 
 def content_version(body: bytes) -> str:

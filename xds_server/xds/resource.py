@@ -38,7 +38,8 @@ class Resource:
         version: content hash of `body`; equal exactly when the bytes are.
         body: the serialised message, the `value` of its Any.
         refs: (type_url, name) of the resources that this one needs; all are in the same snapshot.
-        origins: the policy documents it was made from, for whoever must explain a NACK.
+        origins: the policy documents it was made from, for whoever must explain a NACK; those of a joined one in
+            the order of its parts.
         parts: the pieces that it was joined from, where it was; each has origins of its own.
     """
 
