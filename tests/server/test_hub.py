@@ -269,6 +269,70 @@ def test_refuse_all_ends_every_stream() -> None:
     assert [stream.refused for stream in streams] == [[reason], [reason]]
 
 
+class Sleep:
+    """Waits until the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.over = asyncio.Semaphore(0)
+
+    async def __call__(self, seconds: float) -> None:
+        """See `Hub`."""
+        self.asked.append(seconds)
+        await self.over.acquire()
+
+
+async def test_drain_ends_streams_one_after_the_other_and_serves_the_rest_meanwhile() -> None:
+    source, sleep = Source(Snapshot()), Sleep()
+    hub = Hub(source, sleep=sleep)
+    first, last = Recorder("a"), Recorder("b")
+    async with running(hub):
+        hub.publish(1)
+        for stream in (first, last):
+            hub.join(stream)
+            await settled(stream.told.wait())
+        draining = asyncio.create_task(hub.drain(5, ProtocolViolation("UNAVAILABLE", "going")))
+        await settled(until(lambda: bool(first.refused)))
+        source.default = newest = Snapshot()
+        last.told.clear()
+        hub.publish(2)
+        await settled(last.told.wait())
+        assert (last.offered[-1], last.refused) == (newest, [])
+
+        sleep.over.release()
+        await settled(draining)
+
+    assert len(last.refused) == 1
+
+
+@pytest.mark.parametrize(("count", "seconds", "pauses"), [(0, 5, 0), (3, 5, 2), (200, 5, 49), (200, 0, 0)])
+async def test_drain_takes_no_longer_than_it_may_and_less_for_few(count: int, seconds: float, pauses: int) -> None:
+    sleep = Sleep()
+    hub, streams = Hub(Source(), sleep=sleep), [Recorder(str(number)) for number in range(count)]
+    for stream in streams:
+        hub.join(stream)
+    for _ in range(pauses):
+        sleep.over.release()
+
+    await settled(hub.drain(seconds, ProtocolViolation("UNAVAILABLE", "going")))
+
+    assert sleep.asked == [0.1] * pauses
+    assert [len(stream.refused) for stream in streams] == [1] * count
+
+
+async def test_drain_does_not_end_a_stream_that_has_left() -> None:
+    hub, stays, leaves = Hub(Source(), sleep=(sleep := Sleep())), Recorder("a"), Recorder("b")
+    for stream in (stays, leaves):
+        hub.join(stream)
+    draining = asyncio.create_task(hub.drain(5, ProtocolViolation("UNAVAILABLE", "going")))
+    await settled(until(lambda: bool(sleep.asked)))
+    hub.leave(leaves)
+    sleep.over.release()
+    await settled(draining)
+
+    assert (len(stays.refused), leaves.refused) == (1, [])
+
+
 @pytest.mark.parametrize("joined", [True, False])
 async def test_run_ends_when_cancelled(joined: bool) -> None:
     hub = Hub(Source(Snapshot()))

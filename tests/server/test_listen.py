@@ -7,9 +7,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.server.loopback import PATIENCE, SOTW, Client, Server, channel, cluster, serving, started
 from xds_server.errors import ConfigurationError
+from xds_server.server.hub import Hub
 from xds_server.server.listen import ListenOptions, listen
 from xds_server.xds import type_url
 
@@ -48,6 +50,54 @@ async def test_stopping_ends_streams_with_unavailable() -> None:
         status, _ = await client.ending()
 
     assert status is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_drain_says_so_to_health_watchers_before_it_ends_streams() -> None:
+    """Whoever balances between servers must hear of it before the proxies look for another one."""
+    server, step = Server(), asyncio.Event()
+    server.hub = Hub(server._snapshots_for, sleep=lambda _: step.wait())
+    server.publish(cluster("a"))
+    async with started(server), channel(server) as connection:
+        await server.listener.set_serving(True)
+        health = health_pb2_grpc.HealthStub(connection).Watch(health_pb2.HealthCheckRequest())
+        before = await health.read()
+        first, last = (Client(connection, SOTW, node=node) for node in ("a", "b"))
+        for client in (first, last):
+            await client.ask(type_url.CLUSTER)
+            await client.ack(await client.response())
+
+        draining = asyncio.create_task(server.listener.drain(5))
+        during = await health.read()
+        ended = await first.ending()
+        server.publish(cluster("b"))
+        still_served = await last.response()
+        step.set()
+        await draining
+
+    statuses = health_pb2.HealthCheckResponse
+    assert [before.status, during.status] == [statuses.SERVING, statuses.NOT_SERVING]
+    assert [ended[0], (await last.ending())[0]] == [grpc.StatusCode.UNAVAILABLE] * 2
+    assert len(still_served.resources) == 1
+
+
+async def test_draining_server_takes_no_new_streams() -> None:
+    server, step = Server(), asyncio.Event()
+    server.hub = Hub(server._snapshots_for, sleep=lambda _: step.wait())
+    server.publish(cluster("a"))
+    async with started(server), channel(server) as old, channel(server) as new:
+        clients = [Client(old, SOTW, node=node) for node in ("a", "b")]
+        for client in clients:
+            await client.ask(type_url.CLUSTER)
+            await client.response()
+        draining = asyncio.create_task(server.listener.drain(5))
+        await clients[0].ending()
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await new.unary_unary("/any/Method")(b"")
+        step.set()
+        await draining
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_frequent_keepalive_pings_are_put_up_with() -> None:

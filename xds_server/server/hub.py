@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 _BATCH = 64
 """Proxies resolved in one call: enough to make the hop to a worker thread cheap, few enough that none waits long."""
 
+_DRAIN_STEP = 0.1
+"""Seconds between two steps of a drain, in each of which one stream ends, or more where there are many."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Peer:
@@ -88,6 +91,7 @@ class Hub:
         snapshots_for: see `SnapshotsFor`.
         connected: called when a stream has named its node, before anything is sent on it.
         disconnected: called when such a stream has ended.
+        sleep: how to wait for some seconds.
     """
 
     def __init__(
@@ -96,10 +100,12 @@ class Hub:
         *,
         connected: Callable[[Proxy], None] = _ignore,
         disconnected: Callable[[Proxy], None] = _ignore,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._snapshots_for = snapshots_for
         self._connected = connected
         self._disconnected = disconnected
+        self._sleep = sleep
         self._generation = 0
         self._streams: dict[Stream, Snapshot | None] = {}
         self._waiting: dict[Stream, None] = {}
@@ -157,6 +163,20 @@ class Hub:
     def refuse_all(self, reason: ProtocolViolation) -> None:
         """End every stream: the server is going away."""
         self.refuse(lambda _: True, reason)
+
+    async def drain(self, seconds: float, reason: ProtocolViolation) -> None:
+        """End every stream, spread over `seconds` at most, so that the next server is not asked by all at once.
+
+        Those that are still open go on getting what is published.
+        """
+        streams = tuple(self._streams)
+        steps = max(1, min(len(streams), int(seconds / _DRAIN_STEP)))
+        for step in range(steps):
+            if step:
+                await self._sleep(_DRAIN_STEP)
+            for stream in streams[step::steps]:
+                if stream in self._streams:
+                    stream.refuse(reason)
 
     async def run(self) -> None:
         """Resolve streams until cancelled; app.py runs this once, for the server's life."""

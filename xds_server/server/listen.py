@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from xds_server.server.health import Health
 from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.server.reflection import add_reflection
 from xds_server.server.status import StatusBoard
+
+_LONGER_THAN_ANY_DRAIN = 86_400.0
+"""Seconds that gRPC leaves to open calls while a drain, which has a time of its own, goes on."""
 
 
 def _anybody(_: Peer) -> str:
@@ -96,11 +100,26 @@ class Listener:
         """What the health service answers; say True once the first generation is published."""
         await self._health.set_serving(serving)
 
+    async def drain(self, seconds: float) -> None:
+        """Say NOT_SERVING, take no new streams (GOAWAY), and end the others with UNAVAILABLE over so many seconds.
+
+        What is published meanwhile still goes out on those that are left. `stop` has to follow.
+        """
+        await self._health.set_serving(False)
+        async with asyncio.TaskGroup() as tasks:
+            closing = tasks.create_task(self._server.stop(_LONGER_THAN_ANY_DRAIN))
+            await self._hub.drain(seconds, _going_away())
+            closing.cancel()
+
     async def stop(self, grace: float = 5) -> None:
         """Take no new streams, end the others with UNAVAILABLE, and wait for that, `grace` seconds at most."""
         await self._health.set_serving(False)
-        self._hub.refuse_all(ProtocolViolation("UNAVAILABLE", "the server is going away"))
+        self._hub.refuse_all(_going_away())
         await self._server.stop(grace)
+
+
+def _going_away() -> ProtocolViolation:
+    return ProtocolViolation("UNAVAILABLE", "the server is going away")
 
 
 async def listen(
