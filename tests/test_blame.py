@@ -123,6 +123,16 @@ def test_what_one_of_many_says_of_a_cluster_counts() -> None:
     assert Complaints().count("a", type_url.CLUSTER, NAMES, "no good", connected=3)
 
 
+def test_what_a_fleet_says_is_blamed_once() -> None:
+    complaints = Complaints()
+
+    assert [complaints.count(node, type_url.CLUSTER, NAMES, "no good", connected=3) for node in "abc"] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_what_was_said_of_an_earlier_content_does_not_count() -> None:
     complaints = Complaints()
     complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)

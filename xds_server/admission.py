@@ -37,8 +37,8 @@ R = TypeVar("R")
 TIME_LIMIT = 60.0
 """Seconds after which what is still not narrowed down is sent as it is: waiting longer helps nobody."""
 MOST_LOOKED_AT = 64
-"""Connected workloads whose snapshots are validated before a generation is accepted; the others' are before they are
-sent. What they are sent is the same but for a few listeners, and the first must not wait for the last."""
+"""Connected workloads whose snapshots are worth validating before a generation is accepted; those of the others are
+before they are sent. Most are the same, and the first proxy must not wait for the last."""
 
 
 class Admission:
@@ -84,10 +84,10 @@ class Admission:
 
         Args:
             policies: as the store gave them.
-            workloads: who is connected.
+            workloads: some who are connected, MOST_LOOKED_AT at most.
         """
         async with self._lock:
-            return await self._admitted(policies, workloads[:MOST_LOOKED_AT])
+            return await self._admitted(policies, workloads)
 
     async def snapshots_for(self, workloads: Sequence[Workload]) -> list[Snapshot | None]:
         """What each is to be sent by the generation in force; None where that is not whole, or nothing is in force.

@@ -18,9 +18,10 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from xds_server import __version__
-from xds_server.admission import Admission
+from xds_server.admission import MOST_LOOKED_AT, Admission
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
+from xds_server.debug.refusals import refusals
 from xds_server.debug.serve import serve_debug
 from xds_server.debug.sources import Sources, Validation
 from xds_server.mesh.service import Locality
@@ -187,7 +188,8 @@ class Server:
                 self._reading = reading
                 log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
                 return False
-            await self._admission.admit(reading.policies, [self._workload(proxy) for proxy in self._hub.proxies()])
+            connected = self._hub.proxies()[:MOST_LOOKED_AT]
+            await self._admission.admit(reading.policies, [self._workload(proxy) for proxy in connected])
         except Exception:
             log.exception("policies not taken up; what was in force stays")
             return False
@@ -279,8 +281,9 @@ class Server:
         )
 
     def _problems(self) -> tuple[Problem, ...]:
+        """Of the policies, and what connected proxies refuse now."""
         if self._published is not None:
-            return self._published.problems
+            return (*self._published.problems, *refusals(self._board.proxies()))
         return self._reading.policies.problems if self._reading else ()
 
     def _validation(self) -> Validation:

@@ -55,7 +55,7 @@ class Complaints:
         self._said: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
     def count(self, node_id: str, url: str, names: tuple[str, ...], message: str, *, connected: int) -> bool:
-        """Take up one refusal; whether it is to be blamed on a policy.
+        """Take up one refusal; whether it is to be blamed on a policy now, which it is once.
 
         What one of many proxies says of a listener is not: on its machine something is different.
 
@@ -69,8 +69,10 @@ class Complaints:
         if any(text in message.lower() for text in _OF_THE_MACHINE):
             return False
         said_by = self._said.setdefault((url, names), set())
+        before = len(said_by)
         said_by.add(node_id)
-        return url != type_url.LISTENER or len(said_by) > 1 or connected == 1
+        enough = 2 if url == type_url.LISTENER and connected > 1 else 1
+        return before < enough <= len(said_by)
 
     def forget(self) -> None:
         """What is sent has changed: what was said of it is past."""

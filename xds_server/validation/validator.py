@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 import structlog
 
@@ -73,11 +74,18 @@ class Validator:
         self._passed: dict[str, None] = {}
         self._refused: dict[str, str] = {}
         self._let_pass: dict[str, Unit] = {}
+        self._settled: WeakSet[Snapshot] = WeakSet()
         self.runs: Counter[Outcome] = Counter()
 
     def unknown(self, snapshots: Iterable[Snapshot]) -> tuple[Unit, ...]:
         """The units of `snapshots` that have not passed yet, each once."""
-        found = {unit.version: unit for snapshot in snapshots for unit in units(snapshot.by_type, self._passed)}
+        found: dict[str, Unit] = {}
+        for snapshot in snapshots:
+            if snapshot not in self._settled:
+                new = {unit.version: unit for unit in units(snapshot.by_type, self._passed)}
+                if not new:
+                    self._settled.add(snapshot)
+                found |= new
         return tuple(found.values())
 
     async def first_refused(self, unknown: Sequence[Unit]) -> Refused | None:
@@ -114,6 +122,7 @@ class Validator:
             if verdict.outcome is Outcome.INVALID:
                 for version in doubtful:
                     self._passed.pop(version, None)
+                self._settled = WeakSet()
             elif verdict.outcome is not Outcome.VALID:
                 self._let_pass = doubtful
 
