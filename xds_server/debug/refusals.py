@@ -1,4 +1,4 @@
-"""What connected proxies refuse, as problems of the policies behind it, for as long as it lasts: for /debug/problems."""
+"""What connected proxies refuse, as problems of the policies behind it: for /debug/problems, while it lasts."""
 
 from __future__ import annotations
 
