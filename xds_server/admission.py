@@ -153,8 +153,12 @@ class Admission:
         return self.validator.unknown({id(snapshot): snapshot for snapshot in snapshots if snapshot}.values())
 
     def _looked_at(self, generation: Generation, workloads: Sequence[Workload]) -> list[Snapshot | None]:
-        """In the worker: what a generation means for those who are connected, and for anybody who may come."""
-        if self.validator is None:
+        """In the worker: what a generation means for those who are connected, and for anybody who may come.
+
+        The first generation is looked at in any case: Envoy's message classes are built on first use, which takes a
+        second, and the first proxy would have to wait for them.
+        """
+        if self.validator is None and self._generation is not None:
             return []
         return self._snapshots(generation, (*workloads, *representatives(generation.mesh)))
 

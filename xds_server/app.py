@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections import Counter
@@ -194,6 +195,8 @@ class Server:
             log.exception("policies not taken up; what was in force stays")
             return False
         self._reading = reading
+        if self._published is None:
+            await self._in_worker(_set_aside)
         self._publish()
         return True
 
@@ -299,6 +302,16 @@ class Server:
 
     async def _in_worker(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
+
+
+def _set_aside() -> None:
+    """Take all that was loaded out of the garbage collector's sight.
+
+    Most of it lives as long as the server, and what does not is mostly freed by its reference count. Walking it again
+    and again costs more than an edit: at 1,000 services, a third of a second for every ten of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
