@@ -33,12 +33,12 @@ class Scope:
     @cached_property
     def source_keys(self) -> frozenset[str]:
         """Label keys of the caller that some route asks for."""
-        return frozenset(key for host in self.virtual_hosts for key in host.source_keys)
+        return frozenset().union(*[host.source_keys for host in self.virtual_hosts])
 
     @cached_property
     def caller_keys(self) -> frozenset[str]:
         """Label keys of the caller that the order of some service's endpoints depends on."""
-        return frozenset(key for backend in self.backends.values() for key in backend.traffic.caller_keys)
+        return frozenset().union(*[backend.traffic.caller_keys for backend in self.all_backends])
 
     @cached_property
     def asks_namespace(self) -> bool:

@@ -93,8 +93,9 @@ def read_policies(
         hinted = _looked_at(paths, changed | before.unsettled)
         if hinted is not None:
             files = _hinted_files(hinted, before, reader)
-            in_force = _edited(hinted, files, before) or _in_force(files)
-            return _guarded(_reading(files, in_force, before.tree_problems, before), before, rules)
+            edited = _edited(hinted, files, before)
+            reading = _reading(files, edited or _in_force(files), before.tree_problems, before)
+            return reading if edited else _guarded(reading, before, rules)
     return _read_everything(paths, before, reader, rules)
 
 

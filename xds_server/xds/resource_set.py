@@ -14,7 +14,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from xds_server.xds.resource import Resource
-from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.snapshot import Snapshot, versions_text
 
 _Key = TypeVar("_Key")
 
@@ -53,8 +53,7 @@ class ResourceSet:
     @cached_property
     def version(self) -> str:
         """Hash over names and versions: equal sets have equal versions, on every machine and after every restart."""
-        lines = [f"{name}\0{resource.version}\n" for name, resource in self.by_name.items()]
-        return hashlib.blake2b("".join(lines).encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(versions_text(self.by_name).encode(), digest_size=8).hexdigest()
 
     @cached_property
     def _needs(self) -> dict[str, frozenset[str]]:

@@ -57,8 +57,8 @@ class Snapshot:
         """Hash over every resource's version: equal snapshots have equal versions, on every machine."""
         shared = self.shared.version if self.shared is not None else ""
         own = (type_url.SECRET,) if self.shared is not None else sorted(self.by_type)
-        lines = [f"{url}\0{name}\0{r.version}\n" for url in own for name, r in self.by_type[url].items()]
-        return hashlib.blake2b("".join((shared, *lines)).encode(), digest_size=8).hexdigest()
+        versions = [versions_text(self.by_type[url]) for url in own]
+        return hashlib.blake2b("\0\0".join((shared, *own, *versions)).encode(), digest_size=8).hexdigest()
 
     def check(self, given: Collection[tuple[str, str]] = ()) -> None:
         """Verify that every reference resolves.
@@ -74,6 +74,11 @@ class Snapshot:
             for url, name in resource.refs:
                 if name not in by_type.get(url, ()) and (url, name) not in given:
                     raise InconsistentSnapshot(f"{resource.name!r} needs {name!r} of {url}, which is missing")
+
+
+def versions_text(resources: Mapping[str, Resource]) -> str:
+    """Names and versions of resources of one type: equal for equal resources in the same order."""
+    return "\0".join((*resources, *[resource.version for resource in resources.values()]))
 
 
 def _by_name(resources: list[Resource]) -> dict[str, Resource]:
