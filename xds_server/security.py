@@ -29,7 +29,6 @@ from xds_server.identity.revocation import Revoked, read_revoked
 from xds_server.identity.root_rotation import (
     CURRENT,
     STATE,
-    MeshAuthority,
     Rotation,
     described,
     load_mesh_authority,
@@ -68,31 +67,30 @@ class InWorker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the state directory holds.
+    """What the state directory holds beside the authority of workload certificates (`root_rotation`).
 
     Attributes:
-        mesh: signs workload certificates.
         nodes: signs node credentials and the control plane's own certificate, and nothing that workloads believe.
     """
 
     directory: Path
-    mesh: MeshAuthority
     nodes: Authority
     revoked: Revoked
 
 
 def open_state(directory: Path, domain: TrustDomain, now: datetime) -> State:
-    """The state directory; both authorities are made when they are not there yet.
+    """The state directory; both authorities are made when neither they nor a rotation between two are there yet.
 
     Raises:
         ConfigurationError: it cannot be used; says what to do.
     """
     private_directory(directory)
-    ensure_authority(directory / CURRENT, lambda: new_root("mesh root", domain.name, now, key=new_key()), now)
+    if not (directory / STATE).exists():  # its last step moves the authority
+        ensure_authority(directory / CURRENT, lambda: new_root("mesh root", domain.name, now, key=new_key()), now)
     nodes = ensure_authority(
         directory / NODE_AUTHORITY, lambda: new_root("node root", domain.name, now, key=new_key()), now
     )
-    return State(directory, load_mesh_authority(directory, now), nodes, read_revoked(directory / REVOKED))
+    return State(directory, nodes, read_revoked(directory / REVOKED))
 
 
 def utc_now() -> datetime:
@@ -126,7 +124,7 @@ class Security:
         self._clock = clock
         self._domain = settings.trust
         self._state = open_state(settings.state_dir, self._domain, clock())
-        self._mesh = self._state.mesh
+        self._mesh = load_mesh_authority(settings.state_dir, clock())
         self._revoked = self._state.revoked
         self._stamps = self._stamp()
         self._port = ServerCertificate(self._state.nodes, self._domain, clock=clock, random=random.random)
@@ -269,12 +267,11 @@ class Security:
         """In the worker: (labels newly revoked, node ids whose credentials are due)."""
         newly_revoked: frozenset[str] = frozenset()
         if (stamps := self._stamp()) != self._stamps:
+            self._stamps = stamps
             revoked = read_revoked(self._state.directory / REVOKED)
             newly_revoked = frozenset(label for label, moment in revoked.items() if self._revoked.get(label) != moment)
             self._revoked = revoked
-            if self._mesh.rotation != read_rotation(self._state.directory):
-                self._take_up()
-            self._stamps = stamps
+            self._take_up()
         for node_id in self._made.keys() - connected:
             del self._made[node_id]
         return newly_revoked, self._issuer.due(connected)
@@ -290,7 +287,10 @@ class Security:
         self._stamps = self._stamp()
 
     def _take_up(self) -> None:
+        """Go on with the rotation that is on disk, if that is another than the one under way."""
         try:
+            if read_rotation(self._state.directory) == self._mesh.rotation:
+                return
             self._mesh = load_mesh_authority(self._state.directory, self._clock())
         except ConfigurationError as error:
             log.error("authority not taken up; the one in force stays", error=str(error))
