@@ -68,15 +68,16 @@ async def test_drain_says_so_to_health_watchers_before_it_ends_streams() -> None
 
         draining = asyncio.create_task(server.listener.drain(5))
         during = await health.read()
-        ended = await first.ending()
+        first_status, _ = await first.ending()
         server.publish(cluster("b"))
         still_served = await last.response()
         step.set()
         await draining
+        last_status, _ = await last.ending()
 
     statuses = health_pb2.HealthCheckResponse
     assert [before.status, during.status] == [statuses.SERVING, statuses.NOT_SERVING]
-    assert [ended[0], (await last.ending())[0]] == [grpc.StatusCode.UNAVAILABLE] * 2
+    assert [first_status, last_status] == [grpc.StatusCode.UNAVAILABLE] * 2
     assert len(still_served.resources) == 1
 
 
