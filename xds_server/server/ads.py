@@ -197,11 +197,9 @@ class AdsStream:
         self._due()
 
     def refuse(self, reason: ProtocolViolation) -> None:
-        """See `hub.Stream`."""
+        """See `hub.Stream`. A write that is under way ends first: gRPC cannot send a status while one does."""
         self._refusal = reason
         self._wake.set()
-        if self._stall.writing:
-            self._writer.cancel()
 
     async def _move(self) -> None:
         try:
@@ -253,6 +251,7 @@ class AdsStream:
 
     def _stalled(self) -> None:
         self.refuse(ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading"))
+        self._writer.cancel()
 
     async def _write_all(self) -> None:
         # gRPC fails a write to a peer that has just left; the reader hears of that too, and ends the stream.
