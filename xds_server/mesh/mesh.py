@@ -75,14 +75,21 @@ class Mesh:
                 found.setdefault(key, []).append(service)
         return found
 
+    def services_at(self, address: str) -> tuple[Service, ...]:
+        """Services with an endpoint at that address, loopback aside."""
+        first, others = self._services_by_address
+        return (first[address], *others.get(address, ())) if address in first else ()
+
     @cached_property
-    def services_by_address(self) -> dict[str, list[Service]]:
-        """Services with an endpoint at that address, loopback aside; read only."""
-        found: dict[str, list[Service]] = {}
+    def _services_by_address(self) -> tuple[dict[str, Service], dict[str, list[Service]]]:
+        """The first service of each address, and the others: few addresses have one, and a list for each would cost."""
+        first: dict[str, Service] = {}
+        others: dict[str, list[Service]] = {}
         for service in self.services:
             for address in service.endpoint_by_address:
-                found.setdefault(address, []).append(service)
-        return found
+                if first.setdefault(address, service) is not service:
+                    others.setdefault(address, []).append(service)
+        return first, others
 
     @cached_property
     def services_by_selector(self) -> dict[tuple[str, tuple[str, str]], list[Service]]:

@@ -216,7 +216,7 @@ def _own_endpoints(service: Service, workload: Workload) -> list[Endpoint]:
 def _candidates(mesh: Mesh, workload: Workload) -> list[Service]:
     """The few services that the workload may serve, oldest name first, found without walking the mesh."""
     named = mesh.services_by_workload.get((workload.namespace, workload.name), [])
-    addressed = [s for address in workload.addresses for s in mesh.services_by_address.get(address, [])]
+    addressed = [s for address in workload.addresses for s in mesh.services_at(address)]
     by_selector = mesh.services_by_selector
     selecting = [s for pair in workload.labels for s in by_selector.get((workload.namespace, pair), [])]
     return sorted({*named, *addressed, *selecting}, key=lambda s: (s.host, s.namespace))

@@ -207,7 +207,7 @@ def _is_held(piece: Piece, held: Mapping[Key, Document]) -> bool:
 
 def _content(found: Found) -> bytes:
     """The bytes of a file, or one more than is allowed; never waits for a pipe that took the file's place."""
-    descriptor = os.open(found.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(found.where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "no regular file")

@@ -25,13 +25,19 @@ class Found:
     """One policy file.
 
     Attributes:
+        where: its path, as the text that the file system gave: making a Path of it costs more than the look itself.
         label: how problems name it: relative to the root where there is one directory, else as the user named it.
         signature: (device, inode, size, mtime, ctime), times in ns; equal while the file system knows of no change.
     """
 
-    path: Path
+    where: str
     label: str
     signature: tuple[int, int, int, int, int]
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.where)
 
     @property
     def size(self) -> int:
@@ -85,7 +91,7 @@ def look_at(roots: Sequence[Path], path: Path) -> tuple[str, Found | None] | Non
         return (label, None) if root != path and root.is_dir() else None
     except OSError:
         return None
-    return (label, Found(path, label, _signature(status))) if stat.S_ISREG(status.st_mode) else None
+    return (label, Found(str(path), label, _signature(status))) if stat.S_ISREG(status.st_mode) else None
 
 
 def same_generations(tree: Tree) -> bool:
@@ -144,7 +150,7 @@ class _Walk:
             return
         self._seen.add(real)
         if stat.S_ISREG(status.st_mode):
-            self._files[label] = Found(Path(path), label, _signature(status))
+            self._files[label] = Found(path, label, _signature(status))
         else:
             self._refuse(label, "not-a-file", "is no regular file", "put a regular file in its place")
 

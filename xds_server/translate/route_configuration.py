@@ -7,7 +7,8 @@ it: where two hosts share one (a virtual IP), the first by name has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -36,8 +37,9 @@ from xds_server.xds.resource import Part, Resource
 
 MAX_DIRECT_RESPONSE = 1024 * 1024
 """Bytes of a direct response's body: Istio's limit. Envoy's own is 4 KiB."""
-REMEMBERED = 32
-"""Joined RouteConfigurations kept. Joining 1,000 hosts again takes about a millisecond."""
+REMEMBERED = 4
+"""Joined RouteConfigurations kept of each name. Joining 1,000 hosts again takes about a millisecond; keeping what will
+hardly be asked for again costs more, in memory that is cold."""
 
 
 class RouteTranslator:
@@ -45,7 +47,7 @@ class RouteTranslator:
 
     def __init__(self) -> None:
         self._encoded: Memory[VirtualHost, _Encoded] = Memory(_Encoded)
-        self._joined = lru_cache(maxsize=REMEMBERED)(route_configuration)
+        self._joined: defaultdict[str, _Join] = defaultdict(lambda: lru_cache(maxsize=REMEMBERED)(route_configuration))
         self._catch_all = lru_cache(_catch_all)
         self._forward_proxy_itself = lru_cache(_forward_proxy_itself)
 
@@ -62,9 +64,9 @@ class RouteTranslator:
             for port in encoded.ports:
                 by_port.setdefault(port, []).append((virtual_host, encoded, port))
         return tuple(
-            self._joined(name, self._proxy_parts(by_port, view, clusters))
+            self._joined[name](name, self._proxy_parts(by_port, view, clusters))
             if name == names.HTTP_PROXY_ROUTE
-            else self._joined(name, self._port_parts(by_port.get(int(name), []), view, clusters))
+            else self._joined[name](name, self._port_parts(by_port.get(int(name), []), view, clusters))
             for name in sorted(wanted)
         )
 
@@ -154,6 +156,7 @@ class _Encoded:
         return found
 
 
+_Join = Callable[[str, tuple[Part, ...]], Resource]
 _PartKey = tuple[int, tuple[str, ...], tuple[int, ...], frozenset[str]]
 _Host = tuple[VirtualHost, _Encoded, int]
 """A virtual host on one port."""
