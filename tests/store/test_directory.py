@@ -547,3 +547,14 @@ def test_a_mended_document_is_not_broken_any_more(tmp_path: Path) -> None:
     write(tmp_path, a=PEER_AUTHENTICATION)
 
     assert broken(read(tmp_path, first)) == []
+
+
+def test_the_problem_of_a_link_goes_with_the_link(tmp_path: Path) -> None:
+    """The watcher names what was deleted, as it would name a file."""
+    write(tmp_path, a=documents("a"))
+    (tmp_path / "out.yaml").symlink_to("/etc/hostname")
+    told = read(tmp_path)
+    (tmp_path / "out.yaml").unlink()
+
+    assert codes(told)
+    assert codes(read(tmp_path, told, frozenset({tmp_path / "out.yaml"}))) == []

@@ -169,6 +169,15 @@ async def test_a_file_behind_a_link_is_scanned(tmp_path: Path) -> None:
         await told_of(told, tmp_path / "a.yaml")
 
 
+async def test_a_link_to_outside_that_is_gone_is_told(tmp_path: Path) -> None:
+    """No file changed with it, but there is one problem less."""
+    (tmp_path / "out").symlink_to("/etc")
+    async with watching(tmp_path, scan_seconds=OFTEN, observer=Deaf) as told:
+        (tmp_path / "out").unlink()
+
+        await told_of_everything(told)
+
+
 async def test_missing_events_are_logged(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with watching(tmp_path, scan_seconds=NEVER, observer=Deaf):

@@ -91,7 +91,7 @@ def read_policies(
     reader = Reader(rules.default_namespace, rules.half_written_grace, clock(), before.in_force)
     if previous is not None and changed is not None and previous.complete:
         hinted = _looked_at(paths, changed | before.unsettled)
-        if hinted is not None:
+        if hinted is not None and not _is_told_of(hinted, before.tree_problems):
             files = _hinted_files(hinted, before, reader)
             edited = _edited(hinted, files, before)
             reading = _reading(files, edited or _in_force(files), before.tree_problems, before)
@@ -103,6 +103,11 @@ def _looked_at(roots: Sequence[Path], changed: Iterable[Path]) -> dict[str, Foun
     looks = [look_at(roots, path) for path in changed]
     known = [look for look in looks if look is not None]
     return dict(known) if len(known) == len(looks) else None
+
+
+def _is_told_of(labels: Iterable[str], tree_problems: Sequence[Problem]) -> bool:
+    """Whether a link or special file stood where one of these files is or was: only a scan tells if it still does."""
+    return bool(tree_problems) and not {problem.file for problem in tree_problems}.isdisjoint(labels)
 
 
 def _hinted_files(hinted: Mapping[str, Found | None], before: Reading, reader: Reader) -> dict[str, PolicyFile]:

@@ -217,9 +217,14 @@ def _identity(root: Path) -> tuple[int, int] | None:
 
 def _difference(before: Tree, now: Tree) -> Changed:
     """The files that two scans tell different things of; None when more than files changed."""
-    if (before.missing, before.generations, before.unseen) != (now.missing, now.generations, now.unseen):
+    if _beside_files(before) != _beside_files(now):
         return None
     changed = {
         label for label in before.files.keys() | now.files.keys() if before.files.get(label) != now.files.get(label)
     }
     return frozenset((now.files.get(label) or before.files[label]).path for label in changed)
+
+
+def _beside_files(tree: Tree) -> tuple[object, ...]:
+    """What a scan tells besides files: a link that is gone takes its problem with it, though no file changed."""
+    return tree.problems, tree.missing, tree.generations, tree.unseen
