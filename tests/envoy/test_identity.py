@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.envoy.running import Envoy, free_port
+from tests.envoy.running import Control, Envoy, free_port
 from tests.envoy.test_stream import look
 from tests.identity.material import svid
 from tests.secured import Enrolled, Secured, secured, shown_certificate, tls_listener
 from tests.server.loopback import until
+from tests.test_cli import run
 from xds_server.identity.authority import key_pem, pem
 from xds_server.identity.authority_files import read_authority
 from xds_server.identity.revocation import revoke
@@ -122,3 +125,31 @@ async def test_renewed_node_certificate_is_used_without_a_restart(envoy_binary: 
             server.enrol("web-1")
 
             await until(lambda: any(proxy.peer.certificate != first for proxy in server.hub.proxies()))
+
+
+def test_server_process_shakes_no_hand_below_tls_1_3(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    control = Control(tmp_path, "--auth", "certificate", "--state-dir", str(state))
+    try:
+        run("enroll", "web", "-o", tmp_path, "--state-dir", state)
+        node = tmp_path / "web.default"
+
+        assert handshake(control.xds_port, node, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+        with pytest.raises(OSError):  # noqa: PT011 - an alert, or the end of the connection
+            handshake(control.xds_port, node, ssl.TLSVersion.TLSv1_2)
+    finally:
+        control.close()
+
+
+def handshake(port: int, node: Path, version: ssl.TLSVersion) -> str | None:
+    """The version that a client with a node's certificate comes to speak, if it speaks only this one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(node / "ca.pem")
+    context.load_cert_chain(node / "tls.crt", node / "tls.key")
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="xds-server") as connection,
+    ):
+        return connection.version()

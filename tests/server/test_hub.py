@@ -345,3 +345,30 @@ async def test_run_ends_when_cancelled(joined: bool) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_refresh_asks_again_for_those_concerned_only() -> None:
+    source = Source(first := Snapshot())
+    hub, concerned, other = Hub(source), Recorder("a"), Recorder("b")
+    async with running(hub):
+        for stream in (concerned, other):
+            hub.join(stream)
+        hub.publish(1)
+        await settled(until(lambda: bool(concerned.offered and other.offered)))
+        source.default = second = Snapshot()
+
+        hub.refresh(lambda proxy: proxy.node.id == "a")
+
+        await settled(until(lambda: len(concerned.offered) == 2))
+        await settled(until(lambda: hub.is_idle))
+    assert (concerned.offered, other.offered) == ([first, second], [first])
+
+
+async def test_refuse_ends_the_streams_of_those_concerned_only() -> None:
+    hub, concerned, other = Hub(Source()), Recorder("a"), Recorder("b")
+    for stream in (concerned, other):
+        hub.join(stream)
+
+    hub.refuse(lambda proxy: proxy.node.id == "a", reason := ProtocolViolation("UNAUTHENTICATED", "revoked"))
+
+    assert (concerned.refused, other.refused) == ([reason], [])

@@ -214,3 +214,16 @@ def test_last_answer_is_the_time_of_the_latest_ack_or_nack() -> None:
     record.nacked(nacked("no"))
 
     assert (after_ack, board.last_answer) == (2.0, 3.0)
+
+
+def test_waiting_for_names_who_has_not_taken_the_latest_of_a_type() -> None:
+    board = StatusBoard()
+    takes, refuses, due = opened(board, "takes"), opened(board, "refuses"), opened(board, "due")
+    opened(board, "was sent nothing")
+    for record in (takes, refuses):
+        record.sent(DeltaResponse(type_url.SECRET, "v1", "n1", ()), 10)
+    takes.acked(Acked(type_url.SECRET, "n1"))
+    refuses.nacked(nacked("no", (), type_url.SECRET))
+    due.is_due = True
+
+    assert board.waiting_for(type_url.SECRET) == ("due", "refuses")
