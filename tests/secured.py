@@ -14,10 +14,12 @@ from typing import Any
 
 import grpc
 from cryptography import x509
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401 - its Any is parsed by name
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2  # noqa: F401
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: F401
 from google.protobuf import json_format
 
 from tests.envoy.running import free_port
@@ -40,53 +42,82 @@ ADS = {"ads": {}, "resource_api_version": "V3"}
 DAY = timedelta(days=1)
 
 
+SECRETS = ((type_url.SECRET, "ROOTCA"), (type_url.SECRET, "default"))
+TLS = f"{type_url.PREFIX}envoy.extensions.transport_sockets.tls.v3."
+
+
 def tls_listener(port: int) -> Resource:
     """A listener with the proxy's own certificate that answers "hello" to whoever has one of the mesh."""
-    manager = {
-        "@type": f"{type_url.PREFIX}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "web",
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {
-                            "match": {"prefix": "/"},
-                            "direct_response": {"status": 200, "body": {"inline_string": "hello"}},
-                        }
-                    ],
-                }
-            ]
-        },
-        "http_filters": [
-            {
-                "name": "router",
-                "typed_config": {"@type": f"{type_url.PREFIX}envoy.extensions.filters.http.router.v3.Router"},
-            }
-        ],
-    }
     context = {
-        "@type": f"{type_url.PREFIX}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "@type": f"{TLS}DownstreamTlsContext",
         "require_client_certificate": True,
-        "common_tls_context": {
-            "tls_certificate_sds_secret_configs": [{"name": "default", "sds_config": ADS}],
-            "validation_context_sds_secret_config": {"name": "ROOTCA", "sds_config": ADS},
-        },
+        "disable_stateless_session_resumption": True,
+        "common_tls_context": _tls_of_the_mesh(),
+    }
+    socket_ = {"name": "envoy.transport_sockets.tls", "typed_config": context}
+    answer = {"direct_response": {"status": 200, "body": {"inline_string": "hello"}}}
+    return _listener("web", port, answer, SECRETS, transport_socket=socket_)
+
+
+def caller_of(port: int, listening: int) -> tuple[Resource, Resource]:
+    """A plaintext listener at `listening` that sends all to `port` with the proxy's certificate, one handshake each.
+
+    What it calls must be who the workload `web` of the namespace `default` is.
+    """
+    exact = {"san_type": "URI", "matcher": {"exact": "spiffe://cluster.local/ns/default/sa/web"}}
+    common = _tls_of_the_mesh()
+    common["combined_validation_context"] = {
+        "default_validation_context": {"match_typed_subject_alt_names": [exact]},
+        "validation_context_sds_secret_config": common.pop("validation_context_sds_secret_config"),
+    }
+    context = {"@type": f"{TLS}UpstreamTlsContext", "max_session_keys": 0, "common_tls_context": common}
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    protocol = {
+        "@type": f"{type_url.PREFIX}envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options": {"max_requests_per_connection": 1},
+        "explicit_http_config": {"http_protocol_options": {}},
     }
     body = {
-        "name": "web",
+        "name": "mesh",
+        "load_assignment": {
+            "cluster_name": "mesh",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
+    }
+    message: Any = json_format.ParseDict(body, cluster_pb2.Cluster())
+    cluster = Resource(type_url.CLUSTER, "mesh", "1", message.SerializeToString(deterministic=True), SECRETS)
+    return cluster, _listener("out", listening, {"route": {"cluster": "mesh"}}, ((type_url.CLUSTER, "mesh"),))
+
+
+def _tls_of_the_mesh() -> dict[str, Any]:
+    return {
+        "tls_certificate_sds_secret_configs": [{"name": "default", "sds_config": ADS}],
+        "validation_context_sds_secret_config": {"name": "ROOTCA", "sds_config": ADS},
+    }
+
+
+def _listener(
+    name: str, port: int, action: dict[str, Any], refs: tuple[tuple[str, str], ...], **chain: Any
+) -> Resource:
+    """A listener that does one thing with every request."""
+    filters = f"{type_url.PREFIX}envoy.extensions.filters."
+    manager = {
+        "@type": f"{filters}network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "route_config": {
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **action}]}]
+        },
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{filters}http.router.v3.Router"}}],
+    }
+    body = {
+        "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [
-            {
-                "filters": [{"name": "http", "typed_config": manager}],
-                "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
-            }
-        ],
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}], **chain}],
     }
     message: Any = json_format.ParseDict(body, listener_pb2.Listener())
-    refs = ((type_url.SECRET, "ROOTCA"), (type_url.SECRET, "default"))
-    return Resource(type_url.LISTENER, "web", "1", message.SerializeToString(deterministic=True), refs)
+    return Resource(type_url.LISTENER, name, "1", message.SerializeToString(deterministic=True), refs)
 
 
 @dataclass

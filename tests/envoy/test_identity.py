@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.envoy.running import Control, Envoy, free_port
+from tests.envoy.running import Control, Envoy, free_port, get
+from tests.envoy.running import until as blocking_until
 from tests.envoy.test_stream import look
-from tests.identity.material import svid
-from tests.secured import Enrolled, Secured, secured, shown_certificate, tls_listener
+from tests.identity.material import root, svid
+from tests.secured import Enrolled, Secured, caller_of, secured, shown_certificate, tls_listener
 from tests.server.loopback import until
 from tests.test_cli import run
 from xds_server.identity.authority import key_pem, pem
 from xds_server.identity.authority_files import read_authority
 from xds_server.identity.revocation import revoke
+from xds_server.identity.root_rotation import begin_rotation
 from xds_server.identity.svid import uri_names
 from xds_server.mesh.identity import SpiffeId
 from xds_server.security import utc_now
@@ -125,6 +129,64 @@ async def test_renewed_node_certificate_is_used_without_a_restart(envoy_binary: 
             server.enrol("web-1")
 
             await until(lambda: any(proxy.peer.certificate != first for proxy in server.hub.proxies()))
+
+
+async def test_no_handshake_fails_while_the_root_and_the_certificates_change(
+    envoy_binary: Path, tmp_path: Path
+) -> None:
+    """Every request is a new connection between the two sides of one Envoy, each of which must believe the other."""
+    port, listening = free_port(), free_port()
+    async with (
+        secured(tmp_path, tls_listener(port), *caller_of(port, listening), certificate_lifetime=6) as server,
+        started(envoy_binary, server.enrol("web-1", service_account="web")) as envoy,
+    ):
+        await look(lambda: get(listening, "/") == "hello")
+        old = shown_certificate(port, caller(server))
+        with Load(listening) as load:
+            await asyncio.to_thread(until_more, load)
+            begin_rotation(server.settings.state_dir, root(utc_now()), utc_now(), timedelta(seconds=1))
+            await until(lambda: "rotation.json" in {path.name for path in server.settings.state_dir.iterdir()})
+            await until(lambda: "rotation.json" not in {path.name for path in server.settings.state_dir.iterdir()})
+            await asyncio.to_thread(until_more, load)
+        stats = await asyncio.to_thread(envoy.stats, "ssl.fail_verify|ssl.connection_error")
+
+        assert load.failed == []
+        assert load.served > 100
+        assert not any(stats.values()), stats
+        assert shown_certificate(port, caller(server)).issuer != old.issuer
+
+
+class Load:
+    """Requests one after the other, each counted, until the block ends."""
+
+    def __init__(self, port: int) -> None:
+        self.served = 0
+        self.failed: list[str] = []
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                get(self._port, "/")
+                self.served += 1
+            except OSError as error:
+                self.failed.append(str(error))
+
+
+def until_more(load: Load) -> None:
+    """Until a hundred more requests were served."""
+    enough = load.served + 100
+    blocking_until(lambda: load.served > enough, what="requests are served")
 
 
 def test_server_process_shakes_no_hand_below_tls_1_3(tmp_path: Path) -> None:
