@@ -121,6 +121,7 @@ class Server:
             parts.push_async_callback(_end, tasks)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping", streams=len(self._hub.proxies()))
+            await listener.drain(settings.drain_time)
 
     async def _listen(self) -> Listener:
         settings, security = self._settings, self._security

@@ -192,6 +192,9 @@ def serve(
         float,
         setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
     ] = 60.0,
+    drain_time: Annotated[
+        float, setting("DRAIN_TIME", "When stopping, spread the end of streams over so long.", metavar="SECONDS")
+    ] = 5.0,
     log_format: Annotated[
         LogFormat,
         setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
@@ -243,6 +246,7 @@ def serve(
         max_delete_fraction=max_delete_fraction,
         allow_mass_delete=allow_mass_delete,
         stalled_stream=stalled_stream,
+        drain_time=drain_time,
         log_format=log_format,
         log_level=log_level,
     )

@@ -129,6 +129,7 @@ class Settings(BaseModel):
         max_delete_fraction: a change that takes away more than this part of all documents at once is held back.
         allow_mass_delete: take it up all the same.
         stalled_stream: a peer that leaves a response unanswered for so long is disconnected.
+        drain_time: how long a stopping server may take to end its streams, one by one; 0 ends all at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -156,6 +157,7 @@ class Settings(BaseModel):
     max_delete_fraction: float = Field(default=0.5, gt=0, le=1)
     allow_mass_delete: bool = False
     stalled_stream: float = Field(default=60.0, gt=0)
+    drain_time: float = Field(default=5.0, ge=0)
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
 

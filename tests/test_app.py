@@ -1,0 +1,53 @@
+"""The server as a whole: how it comes and goes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.builders import entry
+from tests.envoy.running import free_port, get, until
+from tests.server.loopback import SOTW, Client
+from xds_server.xds import type_url
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    """For xDS and for debugging."""
+    return free_port(), free_port()
+
+
+@pytest.fixture
+def process(tmp_path: Path, ports: tuple[int, int]) -> Iterator[subprocess.Popen[bytes]]:
+    """`xds-server serve` with one service, ready."""
+    (tmp_path / "reviews.yaml").write_text(entry())
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    command = ["serve", str(tmp_path), "--listen", addresses[0], "--debug-listen", addresses[1], "--no-validation"]
+    with subprocess.Popen([sys.executable, "-m", "xds_server", *command], stdout=subprocess.DEVNULL) as started:
+        try:
+            until(lambda: get(ports[1], "/ready"), seconds=60, what="the server is ready")
+            yield started
+        finally:
+            started.kill()
+
+
+async def test_sigterm_ends_streams_with_unavailable_and_the_process_with_0(
+    process: subprocess.Popen[bytes], ports: tuple[int, int]
+) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as connection:
+        clients = [Client(connection, SOTW, node=node) for node in ("a", "b", "c")]
+        for client in clients:
+            await client.ask(type_url.CLUSTER)
+            await client.ack(await client.response())
+
+        process.send_signal(signal.SIGTERM)
+        endings = [await client.ending() for client in clients]
+
+    assert endings == [(grpc.StatusCode.UNAVAILABLE, "the server is going away")] * 3
+    assert process.wait(20) == 0
