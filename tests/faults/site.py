@@ -98,11 +98,14 @@ class Site:
     def clear(self) -> None:
         """Delete everything but the service that is called and those beside it, and wait until that is in force."""
         for path in self.control.policies.iterdir():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.stem not in {HOST, "base"}:
                 path.unlink()
-        until(lambda: self.metric("xds_server_documents") == BASE + 2, what="the policies are as at the start")
+        until(
+            lambda: self.metric("xds_server_documents") == BASE + 2 and not self.control.problems(),
+            what=f"the policies are as at the start: {self.control.problems()}",
+        )
 
     def await_service(self, host: str, *, status: int = 200) -> None:
         """Wait until every Envoy answers a call to `host` with `status`."""
