@@ -14,14 +14,17 @@ import pytest
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from structlog.testing import capture_logs
 
-from tests.identity.material import root
+from tests.identity.material import root, svid
+from tests.identity.test_identity_files import put
 from tests.secured import Enrolled, Secured, secured, tls_listener
 from tests.server.loopback import DELTA, PATIENCE, Client, until
 from xds_server._proto import discovery_pb2
+from xds_server.errors import ConfigurationError
 from xds_server.identity.authority import Authority, pem
 from xds_server.identity.revocation import revoke
 from xds_server.identity.root_rotation import begin_rotation
 from xds_server.identity.svid import read_certificates, uri_names
+from xds_server.mesh.identity import SpiffeId
 from xds_server.security import utc_now
 from xds_server.settings import Authentication
 from xds_server.xds import type_url
@@ -187,6 +190,38 @@ async def test_on_plaintext_loopback_a_node_is_believed(tmp_path: Path) -> None:
         served = read(await client.response())
 
     assert name_in(served["default"]) == "spiffe://cluster.local/ns/shop/sa/web"
+
+
+async def test_identity_directory_that_is_not_there_is_the_operators_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--identity-dir"):
+        async with secured(tmp_path, identity_dir=tmp_path / "none"):
+            pass
+
+
+async def test_files_of_somebody_else_reach_their_workload_and_its_next_ones_too(tmp_path: Path) -> None:
+    company, identity = root(utc_now()), SpiffeId("cluster.local", "default", "web")
+    place = tmp_path / "ids" / "identity" / "default" / "web"
+    first, second = (svid(company, identity, utc_now()) for _ in range(2))
+    put(place, first)
+    async with (
+        secured(tmp_path, LISTENER, identity_dir=tmp_path / "ids") as server,
+        server.stream(server.enrol("web-1", service_account="web")) as client,
+    ):
+        response = await _answered(client)
+        assert read(response)["default"].tls_certificate.certificate_chain.inline_bytes == pem(first.certificates)
+
+        put(place, second)
+
+        renewed = read(await client.response())
+        assert [*renewed] == ["default"]
+        assert renewed["default"].tls_certificate.certificate_chain.inline_bytes == pem(second.certificates)
+
+
+async def _answered(client: Client) -> Any:
+    await client.ask(type_url.SECRET, "default", "ROOTCA")
+    response = await client.response()
+    await client.ack(response)
+    return response
 
 
 async def test_root_is_rotated_in_three_phases_each_after_every_proxy_has_confirmed(tmp_path: Path) -> None:

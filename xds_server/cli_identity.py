@@ -180,7 +180,8 @@ def rotate(
 
     All proxies are told to believe both roots, then given certificates of
     the new one, then told to forget the old one. Each phase waits until
-    every connected proxy has confirmed the one before, and for --grace.
+    every connected proxy has confirmed the one before, and for --grace,
+    which is also for proxies that other replicas of the server serve.
     /debug/ca says how far it is and for whom it waits. A server that is
     restarted goes on where it was.
 

@@ -130,6 +130,8 @@ class Security:
         self._port = ServerCertificate(self._state.nodes, self._domain, clock=clock, random=random.random)
         self._due: frozenset[str] = frozenset()
         files = settings.identity_dir
+        if files is not None and not files.is_dir():
+            raise ConfigurationError(f"--identity-dir {files} is no directory")
         self._issuer = Issuer(
             lambda: self._mesh,
             clock=clock,
@@ -162,10 +164,13 @@ class Security:
                 proof = token_proof(
                     peer.metadata.get("authorization", ""), self._state.nodes.certificate, self._domain, now
                 )
-            return str(admitted(proof, self._domain, self._revoked))
+            principal = admitted(proof, self._domain, self._revoked)
         except UnusableIdentity as error:
             log.warning("peer turned away", peer=peer.address, reason=str(error))
             raise ProtocolViolation("UNAUTHENTICATED", str(error)) from None
+        if proof.ends_soon(now):
+            log.warning("node must be enrolled again soon", node=principal.label, expires=proof.expires.isoformat())
+        return str(principal)
 
     def admit(self, proxy: Proxy) -> None:
         """See `ads.Admit`."""

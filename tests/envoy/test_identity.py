@@ -8,26 +8,29 @@ import ssl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.envoy.running import Control, Envoy, free_port, get
+from tests.envoy.running import Backend, Control, Envoy, free_port, get
 from tests.envoy.running import until as blocking_until
 from tests.envoy.test_stream import look
 from tests.identity.material import root, svid
 from tests.secured import Enrolled, Secured, caller_of, secured, shown_certificate, tls_listener
 from tests.server.loopback import until
 from tests.test_cli import run
+from xds_server.bootstrap import NodeOptions
 from xds_server.identity.authority import key_pem, pem
 from xds_server.identity.authority_files import read_authority
 from xds_server.identity.revocation import revoke
 from xds_server.identity.root_rotation import begin_rotation
 from xds_server.identity.svid import uri_names
 from xds_server.mesh.identity import SpiffeId
+from xds_server.mesh.workload import Interception
 from xds_server.security import utc_now
-from xds_server.settings import Authentication
+from xds_server.settings import Address, Authentication
 from xds_server.xds import type_url
 
 
@@ -201,6 +204,48 @@ def test_server_process_shakes_no_hand_below_tls_1_3(tmp_path: Path) -> None:
             handshake(control.xds_port, node, ssl.TLSVersion.TLSv1_2)
     finally:
         control.close()
+
+
+def test_enrolled_envoy_is_served_by_the_server_process_and_a_stranger_is_not(
+    envoy_binary: Path, tmp_path: Path
+) -> None:
+    state, backend = tmp_path / "state", Backend("hello")
+    control = Control(tmp_path, "--auth", "certificate", "--state-dir", str(state))
+    options = NodeOptions(
+        name="web",
+        interception=Interception.NONE,
+        http_proxy_port=free_port(),
+        admin_port=free_port(),
+        xds=(Address("127.0.0.1", control.xds_port),),
+    )
+    run("enroll", "web", "-o", tmp_path, "--mode", "none", "--http-proxy-port", options.http_proxy_port, "--admin-port",
+        options.admin_port, "--xds-address", f"127.0.0.1:{control.xds_port}", "--state-dir", state)  # fmt: skip
+    control.write("hello.yaml", SERVICE.format(port=backend.port))
+    stranger = Envoy(envoy_binary, tmp_path, replace(options, admin_port=free_port(), http_proxy_port=free_port()))
+    envoy = Envoy(envoy_binary, tmp_path, options, config=tmp_path / "web.default" / "bootstrap.yaml")
+    try:
+        blocking_until(lambda: envoy.call("hello").body == "hello", what="the enrolled Envoy serves")
+        shown = control.debug("/debug/ca")
+
+        assert stranger.stats("control_plane.connected_state") == {"control_plane.connected_state": 0}
+        assert isinstance(shown, dict)
+        assert shown["trust_domain"] == "cluster.local"
+        assert "PRIVATE" not in str(shown)
+    finally:
+        for part in (envoy, stranger, control, backend):
+            part.close()
+
+
+SERVICE = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: hello}}
+spec:
+  hosts: [hello]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+"""
 
 
 def handshake(port: int, node: Path, version: ssl.TLSVersion) -> str | None:

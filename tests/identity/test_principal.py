@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.identity.material import NOW
 from tests.mesh.test_identity import IDENTITIES, SEGMENTS
 from xds_server.errors import UnusableIdentity
-from xds_server.identity.principal import Principal, claim_checked, control_plane_uri, proved_workload
+from xds_server.identity.principal import Principal, Proof, claim_checked, control_plane_uri, proved_workload
 from xds_server.mesh.identity import SpiffeId, TrustDomain
 from xds_server.mesh.workload import Workload
 from xds_server.xds.messages import Node
@@ -70,3 +73,10 @@ def test_workload_is_as_proved_whatever_it_says() -> None:
     claimed = Workload("other", "bank", labels=(("app", "web"),), service_account="vault")
 
     assert proved_workload(WEB, claimed) == Workload("web-1", "shop", labels=(("app", "web"),), service_account="robot")
+
+
+def test_credential_ends_soon_when_a_fifth_of_its_life_is_left() -> None:
+    proof = Proof(WEB, NOW, NOW + timedelta(days=10))
+
+    assert not proof.ends_soon(NOW + timedelta(days=8))
+    assert proof.ends_soon(NOW + timedelta(days=8, seconds=1))

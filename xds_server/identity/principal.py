@@ -15,6 +15,7 @@ from xds_server.mesh.workload import Workload, workload
 from xds_server.xds.messages import Node
 
 _NODE = "/node/"
+_MOST_LIVED = 0.8
 CONTROL_PLANE_DNS = "xds-server"
 """In the control plane's certificate, beside its URI, for clients that check a host name: the SNI to send."""
 
@@ -67,6 +68,10 @@ class Proof:
     principal: Principal
     issued: datetime
     expires: datetime
+
+    def ends_soon(self, now: datetime) -> bool:
+        """Whether four fifths of its life are over: it should have been renewed by now."""
+        return now - self.issued > (self.expires - self.issued) * _MOST_LIVED
 
 
 def control_plane_uri(domain: TrustDomain) -> str:
