@@ -141,11 +141,26 @@ class Envoy:
             config = directory / f"{options.name}.json"
             config.write_text(json.dumps(bootstrap(options)))
         self._log = (directory / f"{options.name}.log").open("wb")
-        self._process = subprocess.Popen(
-            [binary, "-c", config, "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self._command = [
+            binary, "-c", config, "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"
+        ]  # fmt: skip
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=subprocess.STDOUT)
+
+    def restart(self) -> None:
+        """End it at once and start another in its place."""
+        self._process.kill()
+        self._process.wait()
+        self._start()
+        self.wait()
+
+    @property
+    def node_id(self) -> str:
+        """As it tells the server."""
+        node_id: str = json.loads(get(self.admin_port, "/server_info"))["node"]["id"]
+        return node_id
 
     def wait(self) -> Envoy:
         """Until it is live."""
