@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from xds_server.problem import Problem, Severity
 
@@ -20,8 +21,7 @@ GENERATION_LINK = "..data"
 MAX_TOTAL_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One policy file.
 
     Attributes:

@@ -219,6 +219,8 @@ def _difference(before: Tree, now: Tree) -> Changed:
     """The files that two scans tell different things of; None when more than files changed."""
     if _beside_files(before) != _beside_files(now):
         return None
+    if before.files == now.files:
+        return _NOTHING
     changed = {
         label for label in before.files.keys() | now.files.keys() if before.files.get(label) != now.files.get(label)
     }

@@ -89,7 +89,8 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     first_by_port: dict[int, Backend | None] = {}
     for virtual_host in view.virtual_hosts:
         for number in http_ports(virtual_host):
-            first_by_port.setdefault(number, virtual_host.backend)
+            if number not in first_by_port:
+                first_by_port[number] = virtual_host.backend
     for number, backend in first_by_port.items():
         slots.add_http(number, backend)
     for each in view.backends:

@@ -54,7 +54,8 @@ def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> T
     """What the peer should hold of type `url` next; `gate` off sends everything at once, whatever it refers to."""
     channel = channels[url]
     wanted = wanted_now(snapshot, url, channel.subscription)
-    wanted = wanted.variant(_stand_ins(wanted, channel, channels))
+    if not channel.subscription.names <= wanted.names:
+        wanted = wanted.variant(_stand_ins(wanted, channel, channels))
     if gate and url == CLUSTER:
         wanted = wanted.variant(_still_in_use(wanted, snapshot, channels))
     held_back: dict[str, Resource | None] = {}
@@ -84,8 +85,6 @@ def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dic
     Until then it keeps what it has. Whoever has nothing gets the empty resource, if the type has one.
     """
     missing = channel.subscription.names - wanted.names
-    if not missing:
-        return {}
     unsubscribes = any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
     return {name: (unsubscribes and channel.sent.get(name)) or absent(channel.url, name) for name in missing}
 
