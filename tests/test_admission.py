@@ -146,6 +146,22 @@ async def test_a_proxy_is_sent_nothing_that_was_not_validated() -> None:
     assert CLUSTER not in names(snapshot, type_url.CLUSTER)
 
 
+async def test_a_defect_of_ours_keeps_nobody_out() -> None:
+    """Whoever was suspected when it struck was not found to be at fault."""
+
+    def refuses(bootstrap: bytes) -> bool:
+        if admitting.held:
+            raise RuntimeError("a defect")
+        return b"/bad" in bootstrap
+
+    async with admission(refuses) as admitting:
+        with pytest.raises(RuntimeError, match="a defect"):
+            await admitting.admit(policy_set([REVIEWS, route("/bad")]))
+
+        assert admitting.held == ()
+        assert admitting.generation is None
+
+
 async def test_what_was_validated_is_served_without_asking() -> None:
     asked = []
 

@@ -22,6 +22,12 @@ def test_defaults_are_istios_ports_on_loopback() -> None:
     assert settings.log_format is LogFormat.AUTO
 
 
+def test_changes_are_validated_and_gated_unless_told_otherwise() -> None:
+    settings = Settings.of(policies=(ROOT,))
+
+    assert (settings.gate, settings.validation, settings.envoy) == (True, True, None)
+
+
 def test_none_means_the_default() -> None:
     assert Settings.of(policies=(ROOT,), listen=None, debounce=None) == Settings.of(policies=(ROOT,))
 

@@ -121,24 +121,33 @@ class Admission:
 
     async def _admitted(self, policies: PolicySet, workloads: Sequence[Workload]) -> Generation:
         """Holding the lock."""
-        loop, cases = asyncio.get_running_loop(), _Cases()
+        cases = _Cases()
         self._is_stale = False
+        try:
+            generation = await self._narrowed(policies, workloads, cases)
+        except BaseException:
+            cases.withdraw(self._quarantine)
+            raise
+        return self._accepted(policies, generation)
+
+    async def _narrowed(self, policies: PolicySet, workloads: Sequence[Workload], cases: _Cases) -> Generation:
+        """What `policies` mean without the documents that Envoy refuses, which go into quarantine."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TIME_LIMIT
         if self.validator is not None:
             await self.validator.reconsider()
-        until = loop.time() + TIME_LIMIT
         while True:
             generation = await self._in_worker(self._pipeline.compile, self._quarantine.applied(policies))
             refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
             if refused is None or self.validator is None:
-                break
+                return generation
             if loop.time() > until or not cases.try_next(refused, policies, self._quarantine):
                 self.validator.let_pass([refused.unit], refused.reason)
-        return self._accepted(policies, generation, loop.time())
 
-    def _accepted(self, policies: PolicySet, generation: Generation, now: float) -> Generation:
+    def _accepted(self, policies: PolicySet, generation: Generation) -> Generation:
         number = self._generation.number + 1 if self._generation else 1
         self._policies, self._generation = policies, replace(generation, number=number)
-        self._quarantine.accepted(generation.policies, now)
+        self._quarantine.accepted(generation.policies, asyncio.get_running_loop().time())
         self._complaints.forget()
         return self._generation
 
@@ -195,6 +204,12 @@ class _Cases:
         for document in self._kept_out[case]:
             quarantine.hold(document, "refused-by-envoy", f"Envoy refuses {refused.unit}: {refused.reason}")
         return bool(self._kept_out[case])
+
+    def withdraw(self, quarantine: Quarantine) -> None:
+        """Nothing was found out after all."""
+        for documents in self._kept_out.values():
+            for document in documents:
+                quarantine.release(document)
 
 
 def _line(text: str) -> str:

@@ -21,6 +21,7 @@ from tests.builders import documents
 from tests.envoy.running import Backend, Control, Envoy, envoy, until
 from tests.envoy.test_traffic import routes, rule, service
 from xds_server.admission import Admission
+from xds_server.bootstrap import Api
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
@@ -200,12 +201,15 @@ def _socket(context: tls_v3.UpstreamTlsContext | tls_v3.DownstreamTlsContext) ->
     return core_v3.TransportSocket(name="envoy.transport_sockets.tls", typed_config=any_of(context))
 
 
+@pytest.mark.parametrize("api", Api)
 @pytest.mark.parametrize("validation", ["--validation", "--no-validation"])
-def test_traffic_goes_on_while_a_policy_is_refused(validation: str, envoy_binary: Path, tmp_path: Path) -> None:
+def test_traffic_goes_on_while_a_policy_is_refused(
+    validation: str, api: Api, envoy_binary: Path, tmp_path: Path
+) -> None:
     """Validated, no proxy sees it; otherwise the proxy refuses it. Both ways the form before it stays in force."""
     code = "refused-by-envoy" if validation == "--validation" else "refused-by-proxy"
     control, backend = Control(tmp_path, validation), Backend("one")
-    caller = envoy(control, envoy_binary, tmp_path, "caller")
+    caller = envoy(control, envoy_binary, tmp_path, "caller", api=api)
     try:
         entry, good = service("shop", [backend]), GOOD_ROUTE.replace("HOST", "shop")
         control.write("shop.yaml", entry + routes("shop", good))
