@@ -48,10 +48,13 @@ class Pipeline:
 
     Args:
         root_namespace: whose policies hold for the whole mesh.
+        trust_domain: where workloads have identities, whose secrets join their snapshots last
+            (`Snapshot.with_secrets`); None when nobody has one.
     """
 
-    def __init__(self, root_namespace: str = Mesh.root_namespace) -> None:
+    def __init__(self, root_namespace: str = Mesh.root_namespace, trust_domain: TrustDomain | None = None) -> None:
         self._root = root_namespace
+        self._trust_domain = trust_domain
         self._number = 0
         self._memo = Memo()
         self._translator = Translator()
@@ -65,21 +68,26 @@ class Pipeline:
         self._former, self._snapshots = self._snapshots, {}
         return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))
 
-    def snapshot_for(
-        self, generation: Generation, workload: Workload, trust_domain: TrustDomain | None = None
-    ) -> Snapshot:
+    def snapshot_for(self, generation: Generation, workload: Workload) -> Snapshot:
         """What `workload` is to be sent: the same object for every workload with an equal view.
-
-        `trust_domain` is that of a workload with credentials, which `Snapshot.with_secrets` is to add; None is for one
-        without: it is told of no mesh TLS.
 
         Raises:
             InconsistentSnapshot: our defect; the caller keeps the last good snapshot and says so loudly.
         """
-        view = view_for(generation.mesh, workload, trust_domain)
+        view = view_for(generation.mesh, workload, self._trust_domain_of(workload))
         snapshot = self._snapshots.get(view) or self._former.get(view)
         if snapshot is None:
             snapshot = Snapshot.of(self._translator.translate(view))
             snapshot.check(given=_PER_PROXY)
         self._snapshots[view] = snapshot
         return snapshot
+
+    def _trust_domain_of(self, workload: Workload) -> TrustDomain | None:
+        """None for a workload that can have no identity: it is told of no mesh TLS, and what asks for it stays shut."""
+        if self._trust_domain is None:
+            return None
+        try:
+            self._trust_domain.identity(workload.namespace, workload.service_account)
+        except ValueError:
+            return None
+        return self._trust_domain

@@ -293,6 +293,8 @@ def envoy(
     directory: Path,
     name: str,
     *,
+    namespace: str = "default",
+    account: str = "",
     labels: dict[str, str] | None = None,
     locality: str = "",
     api: Api = Api.DELTA,
@@ -300,6 +302,8 @@ def envoy(
     """Start a NONE mode Envoy under `control`."""
     options = NodeOptions(
         name=name,
+        namespace=namespace,
+        service_account=account,
         labels=labels or {},
         interception=Interception.NONE,
         http_proxy_port=free_port(),

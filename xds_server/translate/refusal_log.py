@@ -14,7 +14,7 @@ from envoy_data_plane.envoy.extensions.access_loggers.stream import v3 as stream
 from xds_server.translate.encode import any_of
 
 _FORMAT = (
-    "[%START_TIME%] connection refused: listener=%TRAFFIC_DIRECTION% local=%DOWNSTREAM_LOCAL_ADDRESS% "
+    "[%START_TIME%] connection refused: local=%DOWNSTREAM_LOCAL_ADDRESS% "
     "remote=%DOWNSTREAM_REMOTE_ADDRESS% sni=%REQUESTED_SERVER_NAME% peer=%DOWNSTREAM_PEER_URI_SAN% "
     "flags=%RESPONSE_FLAGS% reason=%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n"
 )
