@@ -69,7 +69,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = ThreadPoolExecutor(1, "pipeline")
-        self._admission = Admission(Pipeline(settings.root_namespace), self._worker)
+        self._admission = Admission(Pipeline(settings.root_namespace, settings.trust), self._worker)
         self._not_validated = ""
         self._notice: Callable[[Changed], None] = lambda _: None
         self._rules = Rules(

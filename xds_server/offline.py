@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.admission import Admission
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Generation, Pipeline
@@ -28,7 +29,7 @@ class Offline:
     def __init__(
         self, paths: Sequence[Path], default_namespace: str, root_namespace: str = Mesh.root_namespace
     ) -> None:
-        self._pipeline = Pipeline(root_namespace)
+        self._pipeline = Pipeline(root_namespace, TrustDomain())
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
         self.generation: Generation = self._pipeline.compile(reading.policies)
 
@@ -68,7 +69,7 @@ def checked(
         envoy: that Envoy; None looks for one.
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
-    pipeline = Pipeline(root_namespace)
+    pipeline = Pipeline(root_namespace, TrustDomain())
     return asyncio.run(_admitted(pipeline, reading.policies, validation=validation, envoy=envoy))
 
 
