@@ -37,14 +37,14 @@ def test_tcp_rule_without_match_takes_everything() -> None:
 
 def test_each_condition_is_taken() -> None:
     (found,) = made(
-        "tcp: [{match: [{destinationSubnets: [10.1.2.3/8, 10.0.0.1], port: 3306, sourceLabels: {b: x, a: y},"
+        "tcp: [{match: [{destinationSubnets: [10.1.2.3/8, 10.0.0.1], port: 3306, sourceLabels: {b: x, a: z},"
         f" gateways: [edge], sourceNamespace: shop}}], {TO}}}]"
     )
 
     assert found.match == ConnectionMatch(
         subnets=("10.0.0.0/8", "10.0.0.1/32"),
         port=3306,
-        source_labels=(("a", "y"), ("b", "x")),
+        source_labels=(("a", "z"), ("b", "x")),
         source_namespace="shop",
         gateways=("default/edge",),
     )
