@@ -10,6 +10,8 @@ from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.policy.wording import findings, istio_path
 
+BOOLEANS = "quote it: unquoted y, yes, on and true all mean true, and n, no, off and false mean false"
+
 
 def said(model: type[PolicyModel], value: object) -> Finding:
     with pytest.raises(ValidationError) as caught:
@@ -27,7 +29,7 @@ def rule(**parts: object) -> dict[str, object]:
     [
         ({"timout": "5s"}, "there is no field timout here", "did you mean timeout?"),
         ({"attempts": 3}, "there is no field attempts here", "it belongs at spec.http[].retries.attempts"),
-        ({"match": [{"headers": {"a": {"exact": True}}}]}, "must be text, not true", 'quote it: "true"'),
+        ({"match": [{"headers": {"a": {"exact": True}}}]}, "must be text, not true", BOOLEANS),
         ({"match": [{"headers": {"a": {"exact": 5}}}]}, "must be text, not the number 5", 'quote it: "5"'),
         ({"match": [{"headers": {"a": {"exact": []}}}]}, "must be text, not a list", ""),
         ({"match": [{"headers": {1: {}}}]}, "a key must be text", 'quote it: "1"'),

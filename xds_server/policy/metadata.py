@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from xds_server.policy.model import Finding
+from xds_server.policy.model import Finding, quote
 from xds_server.policy.values import is_dns_label
 
 _OF_KUBERNETES = frozenset(
@@ -103,7 +103,7 @@ def _name_findings(value: object) -> Iterator[Finding]:
     if value is None or value == "":
         yield Finding("a document needs a name", "write metadata: {name: ...}", ("name",), "missing-field")
     elif not isinstance(value, str):
-        yield Finding("must be text", f'quote it: "{value}"', ("name",))
+        yield Finding("must be text", quote(value), ("name",))
     elif len(value) > 253 or not _SUBDOMAIN.fullmatch(value):
         yield Finding(f'"{value}" is not a name', "use lower-case letters, digits, - and .", ("name",))
 
@@ -124,8 +124,7 @@ def _text_findings(key: str, value: object) -> Iterator[Finding]:
     for name, text in pairs:
         if not isinstance(name, str) or not isinstance(text, str):
             wrong = text if isinstance(name, str) else name
-            shown = str(wrong).lower() if isinstance(wrong, bool) else wrong
-            yield Finding(f"{name} must be text", f'quote it: "{shown}"', (key, name))
+            yield Finding(f"{name} must be text", quote(wrong), (key, name))
 
 
 def _unknown_field(key: str) -> Finding:

@@ -47,6 +47,13 @@ class Finding:
         return replace(self, at=(*path, *self.at))
 
 
+def quote(value: object) -> str:
+    """The fix for a scalar that should be text and that YAML reads as something else."""
+    if isinstance(value, bool):
+        return "quote it: unquoted y, yes, on and true all mean true, and n, no, off and false mean false"
+    return f'quote it: "{value}"'
+
+
 def refusal(*findings: Finding) -> PydanticCustomError:
     """The exception for a pydantic validator to raise; it keeps every finding apart."""
     return PydanticCustomError(REFUSED, "see context", {"findings": findings})

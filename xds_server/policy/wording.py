@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel
+from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel, quote
 
 _KEY = "[key]"  # pydantic's last part of a place that is a mapping's key, not its value
 _SHAPES = {
@@ -48,7 +48,7 @@ def _said(details: ErrorDetails, model: type[PolicyModel]) -> Iterable[Finding]:
         return [_unknown_field(details["loc"], model)]
     if details["loc"][-1:] == (_KEY,) or details["type"] == "invalid_key":
         key = next(part for part in reversed(details["loc"]) if part != _KEY)
-        return [Finding("a key must be text", f'quote it: "{_shown(key)}"')]
+        return [Finding("a key must be text", quote(key))]
     if details["input"] is None and details["type"] != "missing":
         return [Finding("has nothing after it", "give it a value, or remove it", code="empty-value")]
     say = _WORDING.get(details["type"])
@@ -145,7 +145,7 @@ def _missing(_: object, __: Context) -> Finding:
 def _text(value: object, _: Context) -> Finding:
     if isinstance(value, Mapping | list):
         return Finding(f"must be text, not {_found(value)}")
-    return Finding(f"must be text, not {_found(value)}", f'quote it: "{_shown(value)}"')
+    return Finding(f"must be text, not {_found(value)}", quote(value))
 
 
 def _number(value: object, _: Context) -> Finding:
