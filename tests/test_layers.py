@@ -27,6 +27,7 @@ OURS: dict[str, set[str]] = {
     "admission": LEAVES | VOCABULARY | {"pipeline", "quarantine", "blame", "translate", "validation"},
     "store": LEAVES | VOCABULARY,
     "identity": LEAVES | VOCABULARY,
+    "registry": LEAVES | VOCABULARY,
     "server": LEAVES | VOCABULARY | {"_proto"},
     "debug": LEAVES | VOCABULARY,
 }
@@ -48,6 +49,7 @@ THEIRS: dict[str, set[str]] = {
     "admission": {"structlog"},
     "store": {"structlog", "watchdog", "yaml", "pydantic"},
     "identity": {"structlog", "cryptography"},
+    "registry": {"structlog", "pydantic"},
     "server": {"structlog", "grpc", "google", "grpc_health", "grpc_reflection"},
     "debug": {"structlog", "starlette", "uvicorn", "jinja2", "prometheus_client"},
 }

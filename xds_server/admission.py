@@ -19,6 +19,7 @@ import structlog
 
 from xds_server.blame import Complaints, refused_by_proxy, suspects, trials
 from xds_server.errors import InconsistentSnapshot
+from xds_server.mesh.registration import Registration
 from xds_server.mesh.representative import representatives
 from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Generation, Pipeline
@@ -61,6 +62,7 @@ class Admission:
         self._complaints = Complaints()
         self._lock = asyncio.Lock()
         self._policies = PolicySet()
+        self._registrations: tuple[Registration, ...] = ()
         self._generation: Generation | None = None
         self._is_stale = False
 
@@ -79,14 +81,21 @@ class Admission:
         """Whether a proxy's refusal has put a document in quarantine since: the same policies must be admitted anew."""
         return self._is_stale
 
-    async def admit(self, policies: PolicySet, workloads: Sequence[Workload] = ()) -> Generation:
+    async def admit(
+        self,
+        policies: PolicySet,
+        workloads: Sequence[Workload] = (),
+        registrations: tuple[Registration, ...] = (),
+    ) -> Generation:
         """Bring `policies` into force, but for documents that Envoy refuses.
 
         Args:
             policies: as the store gave them.
             workloads: some who are connected, MOST_LOOKED_AT at most.
+            registrations: which workloads have registered themselves.
         """
         async with self._lock:
+            self._registrations = registrations
             return await self._admitted(policies, workloads)
 
     async def snapshots_for(self, workloads: Sequence[Workload]) -> list[Snapshot | None]:
@@ -137,7 +146,8 @@ class Admission:
         if self.validator is not None:
             await self.validator.reconsider()
         while True:
-            generation = await self._in_worker(self._pipeline.compile, self._quarantine.applied(policies))
+            applied = self._quarantine.applied(policies)
+            generation = await self._in_worker(self._pipeline.compile, applied, self._registrations)
             refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
             if refused is None or self.validator is None:
                 return generation

@@ -25,10 +25,13 @@ from xds_server.debug.metrics import Metrics
 from xds_server.debug.refusals import refusals
 from xds_server.debug.serve import serve_debug
 from xds_server.debug.sources import Sources, Validation
+from xds_server.mesh.registration import Registration, registration
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Workload, workload
 from xds_server.pipeline import Generation, Pipeline
+from xds_server.policy.document import Document
 from xds_server.problem import Problem, Severity
+from xds_server.registry.registrar import Registrar
 from xds_server.security import Security
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
@@ -77,6 +80,13 @@ class Server:
             max_delete_fraction=settings.max_delete_fraction,
             allow_mass_delete=settings.allow_mass_delete,
         )
+        self._registrar = Registrar(
+            settings.registration_grace,
+            settings.state_dir / "registrations.json",
+            changed=lambda: self._notice(frozenset()),
+            clock=time.monotonic,
+        )
+        self._registered: tuple[Registration, ...] = ()
         self._reading: Reading | None = None
         self._published: Generation | None = None
         self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
@@ -103,6 +113,7 @@ class Server:
             listener = await self._listen()
             parts.push_async_callback(listener.stop)
             changes = await parts.enter_async_context(self._watching())
+            asyncio.get_running_loop().call_later(self._registrar.learns_for, self._hub.refresh, _is_warm)
             log.info(
                 "listening",
                 xds=f"{settings.listen.host}:{listener.port}",
@@ -114,6 +125,7 @@ class Server:
                 self._follow(changes, listener),
                 self._hub.run(),
                 self._security.run(),
+                self._registrar.run(),
                 self._measure(),
                 _stopped(stop),
             )
@@ -182,7 +194,9 @@ class Server:
             reading = await self._in_worker(
                 read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules
             )
+            registered = self._registrar.registrations
             unchanged = self._reading is not None and reading.policies is self._reading.policies
+            unchanged = unchanged and registered == self._registered
             if unchanged and not self._admission.is_stale:
                 self._reading = reading
                 return False
@@ -190,12 +204,12 @@ class Server:
                 self._reading = reading
                 log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
                 return False
-            connected = self._hub.proxies()[:MOST_LOOKED_AT]
-            await self._admission.admit(reading.policies, [self._workload(proxy) for proxy in connected])
+            connected = [self._workload(proxy) for proxy in self._hub.proxies()[:MOST_LOOKED_AT]]
+            await self._admission.admit(reading.policies, connected, registered)
         except Exception:
             log.exception("policies not taken up; what was in force stays")
             return False
-        self._reading = reading
+        self._reading, self._registered = reading, registered
         if self._published is None:
             await self._in_worker(_set_aside)
         self._publish()
@@ -225,11 +239,17 @@ class Server:
         workloads = [self._workload(proxy) for proxy in proxies]
         shared = await self._admission.snapshots_for(workloads)
         self._publish()
+        shared = [None if self._holds(proxy) else found for proxy, found in zip(proxies, shared, strict=True)]
         snapshots = await self._security.secured(proxies, workloads, shared)
         for proxy, snapshot in zip(proxies, snapshots, strict=True):
             if snapshot is not None and self._streams_of[proxy.node.id]:
                 self._sent[proxy.node.id] = snapshot
         return snapshots
+
+    def _holds(self, proxy: Proxy) -> bool:
+        """Whether a proxy had better keep what it has: it may know of workloads that are not back yet."""
+        groups = self._published is not None and self._published.has_groups
+        return proxy.is_warm and groups and self._registrar.learns_for > 0
 
     def _refused(self, proxy: Proxy, nacked: Nacked, refusal: Refusal) -> None:
         """A proxy's NACK; one of what is not sent any more is past."""
@@ -258,9 +278,16 @@ class Server:
         )
         return self._security.workload(proxy, claimed)
 
+    def _registration(self, proxy: Proxy) -> Registration | None:
+        """What a proxy registers, under the identity that it proved."""
+        found = self._workload(proxy)
+        account = found.service_account if proxy.principal else ""
+        return registration(found, proxy.node.metadata, peer=proxy.peer.ip, service_account=account)
+
     def _connected(self, proxy: Proxy) -> None:
         self._streams_of[proxy.node.id] += 1
         log.info("proxy connected", node_id=proxy.node.id, peer=proxy.peer.address)
+        self._registrar.connected(proxy, self._registration(proxy))
 
     def _disconnected(self, proxy: Proxy) -> None:
         node_id = proxy.node.id
@@ -268,13 +295,14 @@ class Server:
         if not self._streams_of[node_id]:
             del self._streams_of[node_id]
             self._sent.pop(node_id, None)
+        self._registrar.disconnected(proxy)
         log.info("proxy disconnected", node_id=node_id, peer=proxy.peer.address)
 
     def _sources(self) -> Sources:
         return Sources(
             version=__version__,
             generation=lambda: self._published.number if self._published else 0,
-            documents=lambda: self._published.policies.documents if self._published else (),
+            documents=self._documents,
             problems=self._problems,
             proxies=self._board.proxies,
             totals=self._board.totals,
@@ -283,6 +311,10 @@ class Server:
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )
+
+    def _documents(self) -> tuple[Document, ...]:
+        published = self._published
+        return (*published.policies.documents, *published.registered) if published else ()
 
     def _problems(self) -> tuple[Problem, ...]:
         """Of the policies, and what connected proxies refuse now."""
@@ -325,6 +357,10 @@ def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
         log.warning("more policy problems", count=len(new) - _MOST_LOGGED, see="/debug/problems")
     if mended := len(set(before) - set(now)):
         log.info("policy problems gone", count=mended)
+
+
+def _is_warm(proxy: Proxy) -> bool:
+    return proxy.is_warm
 
 
 async def _stopped(stop: asyncio.Event | None) -> None:

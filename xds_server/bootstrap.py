@@ -57,6 +57,9 @@ class NodeOptions:
         ip: address of the workload, by which endpoints of services are recognised as its own; "" when not known.
         http_proxy_port: where the sidecar listens as a forward proxy (NONE mode); 0 for nowhere.
         bind_address: where outbound listeners bind in NONE mode; "" is 127.0.0.1.
+        group: the WorkloadGroup under which the workload registers itself; "" for none.
+        ports: by service port name, where the workload listens, if not where its group says.
+        dns_capture: answer DNS queries for names of services.
         xds: addresses of the control plane's replicas; Envoy moves to the next when one fails.
         admin_port: on loopback; 0 lets the system choose.
         secure: TLS towards the control plane; None is plaintext.
@@ -72,6 +75,9 @@ class NodeOptions:
     interception: Interception = Interception.REDIRECT
     http_proxy_port: int = 0
     bind_address: str = ""
+    group: str = ""
+    ports: dict[str, int] = field(default_factory=dict)
+    dns_capture: bool = False
     xds: tuple[Address, ...] = (Address("127.0.0.1", 15010),)
     admin_port: int = 15000
     api: Api = Api.DELTA
@@ -130,7 +136,7 @@ def _istio_id(options: NodeOptions) -> str:
 
 
 def _metadata(options: NodeOptions) -> dict[str, object]:
-    """What `mesh.workload` reads, in Istio's words; Istio writes HTTP_PROXY_PORT as a string."""
+    """What `mesh.workload` and `mesh.registration` read, in Istio's words; Istio writes HTTP_PROXY_PORT as a string."""
     given: dict[str, object] = {
         "NAME": options.name,
         "NAMESPACE": options.namespace,
@@ -140,6 +146,9 @@ def _metadata(options: NodeOptions) -> dict[str, object]:
         "INTERCEPTION_MODE": str(options.interception),
         "HTTP_PROXY_PORT": str(options.http_proxy_port) if options.http_proxy_port else "",
         "OUTBOUND_BIND_ADDRESS": options.bind_address,
+        "AUTO_REGISTER_GROUP": options.group,
+        "WORKLOAD_PORTS": dict(sorted(options.ports.items())),
+        "DNS_CAPTURE": "true" if options.dns_capture else "",
     }
     return {key: value for key, value in given.items() if value}
 

@@ -188,6 +188,10 @@ def serve(
     allow_mass_delete: Annotated[
         bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
     ] = False,
+    registration_grace: Annotated[
+        float,
+        setting("REGISTRATION_GRACE", "Remember a workload so long after its Envoy has left.", metavar="SECONDS"),
+    ] = 10.0,
     stalled_stream: Annotated[
         float,
         setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
@@ -245,6 +249,7 @@ def serve(
         envoy=envoy,
         max_delete_fraction=max_delete_fraction,
         allow_mass_delete=allow_mass_delete,
+        registration_grace=registration_grace,
         stalled_stream=stalled_stream,
         drain_time=drain_time,
         log_format=log_format,
@@ -366,6 +371,9 @@ def print_bootstrap(
     mode: options.InterceptionMode = options.Mode.REDIRECT,
     http_proxy_port: options.HttpProxyPort = 0,
     bind_address: options.BindAddress = "",
+    group: options.Group = "",
+    port: options.Ports = None,
+    dns_capture: options.DnsCapture = False,
     xds_address: options.XdsAddresses = "127.0.0.1:15010",
     admin_port: options.AdminPort = 15000,
     api: options.ApiVariant = Api.DELTA,
@@ -400,6 +408,9 @@ def print_bootstrap(
         interception=Interception(mode.upper()),
         http_proxy_port=http_proxy_port,
         bind_address=bind_address,
+        group=group,
+        ports=options.ports(port),
+        dns_capture=dns_capture,
         xds=options.addresses("--xds-address", xds_address),
         admin_port=admin_port,
         api=api,

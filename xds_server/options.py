@@ -51,6 +51,12 @@ BindAddress = Annotated[
     str,
     typer.Option("--bind-address", help="With --mode none: where listeners for services bind. By default 127.0.0.1."),
 ]
+Group = Annotated[str, typer.Option("--group", metavar="NAME", help="Register it under this WorkloadGroup.")]
+Ports = Annotated[
+    list[str] | None,
+    typer.Option("--port", metavar="NAME=NUMBER", help="With --group: where it listens, if not where its group says."),
+]
+DnsCapture = Annotated[bool, typer.Option("--dns-capture", help="Answer DNS queries for names of services.")]
 XdsAddresses = Annotated[
     str,
     typer.Option("--xds-address", metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas."),
@@ -78,6 +84,21 @@ def labels(pairs: list[str] | None) -> dict[str, str]:
         if not key or not equals:
             raise ConfigurationError(f"--label {pair!r} is no label; write KEY=VALUE, such as --label app=web")
         found[key] = value
+    return found
+
+
+def ports(pairs: list[str] | None) -> dict[str, int]:
+    """Port numbers by name from NAME=NUMBER each.
+
+    Raises:
+        ConfigurationError: one has another form.
+    """
+    found = {}
+    for pair in pairs or []:
+        name, _, number = pair.partition("=")
+        if not name or not number.isdecimal() or not 0 < int(number) < 65536:
+            raise ConfigurationError(f"--port {pair!r} is no port; write NAME=NUMBER, such as --port http=8080")
+        found[name] = int(number)
     return found
 
 

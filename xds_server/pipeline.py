@@ -2,21 +2,27 @@
 
     PolicySet -> compile_mesh -> Mesh -> view_for(workload) -> View -> translate -> Resources -> Snapshot
 
+Workloads that registered themselves join the policies as WorkloadEntries before the first step.
+
 Every step is a pure function of frozen values and is remembered by them, so that cost follows what changed. The
 memories make a Pipeline unfit for two threads at once: its owner runs it in one worker thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from xds_server.compiler.compile import compile_mesh
+from xds_server.compiler.workload_group import GROUP_KIND, with_registered
 from xds_server.memo import Memo
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.registration import Registration
 from xds_server.mesh.view import View, view_for
 from xds_server.mesh.workload import Workload
-from xds_server.policy.document import PolicySet
+from xds_server.policy.document import Document, PolicySet
 from xds_server.problem import Problem
 from xds_server.translate.secret import IDENTITY, ROOTS
 from xds_server.translate.translate import Translator
@@ -31,12 +37,19 @@ class Generation:
     Attributes:
         number: goes up by one with each change.
         problems: everything wrong with or worth knowing about `policies`, in order of place.
+        registered: WorkloadEntries of the workloads that registered themselves.
     """
 
     number: int
     policies: PolicySet
     mesh: Mesh
     problems: tuple[Problem, ...]
+    registered: tuple[Document, ...] = ()
+
+    @cached_property
+    def has_groups(self) -> bool:
+        """Whether workloads may register themselves."""
+        return any(document.kind == GROUP_KIND for document in self.policies.documents)
 
 
 _PER_PROXY = frozenset({(SECRET, IDENTITY), (SECRET, ROOTS)})
@@ -61,12 +74,20 @@ class Pipeline:
         self._snapshots: dict[View, Snapshot] = {}
         self._former: dict[View, Snapshot] = {}
 
-    def compile(self, policies: PolicySet) -> Generation:
-        """The next generation; what did not change since the last one is shared with it."""
-        mesh, problems = compile_mesh(policies, self._memo, self._root)
+    def compile(self, policies: PolicySet, registrations: Iterable[Registration] = ()) -> Generation:
+        """The next generation; what did not change since the last one is shared with it.
+
+        Args:
+            policies: what a store holds.
+            registrations: of workloads; those whose WorkloadGroup is among `policies` become endpoints.
+        """
+        entries = with_registered(policies, registrations, self._memo)
+        together = PolicySet((*policies.documents, *entries.value))
+        mesh, problems = compile_mesh(together, self._memo, self._root)
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
-        return Generation(self._number, policies, mesh, tuple(sorted({*policies.problems, *problems})))
+        found = tuple(sorted({*policies.problems, *problems, *entries.problems}))
+        return Generation(self._number, policies, mesh, found, entries.value)
 
     def snapshot_for(self, generation: Generation, workload: Workload) -> Snapshot:
         """What `workload` is to be sent: the same object for every workload with an equal view.

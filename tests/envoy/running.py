@@ -298,6 +298,9 @@ def envoy(
     labels: dict[str, str] | None = None,
     locality: str = "",
     api: Api = Api.DELTA,
+    group: str = "",
+    ports: dict[str, int] | None = None,
+    dns_capture: bool = False,
 ) -> Envoy:
     """Start a NONE mode Envoy under `control`."""
     options = NodeOptions(
@@ -311,6 +314,9 @@ def envoy(
         admin_port=free_port(),
         api=api,
         locality=Locality.parse(locality),
+        group=group,
+        ports=ports or {},
+        dns_capture=dns_capture,
     )
     return Envoy(binary, directory, options)
 

@@ -1,7 +1,7 @@
 """From policies to the mesh that they mean: a table of contents of this package.
 
 PeerAuthentication                -> PeerPolicies: what workloads ask of their callers
-ServiceEntry, WorkloadEntry       -> Services, with endpoints that take mesh TLS or do not
+ServiceEntry, WorkloadEntry, WorkloadGroup -> Services, with endpoints that take mesh TLS or do not
 DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
 Sidecar                           -> what single workloads see of that
 """
@@ -18,6 +18,7 @@ from xds_server.compiler.services import Services
 from xds_server.compiler.sidecar import sidecar
 from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
+from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.sidecar import Sidecar
@@ -54,12 +55,17 @@ class Compiler:
         self._scopes = Scopes(root_namespace, self._services, memo)
         self._delegation = Delegation(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
+        self._groups: Table[Document, None] = Table()
 
     def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`."""
         diff = self._diff(policies.documents)
         self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
-        hosts = self._services.update(_of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry"), self._peers.in_force)
+        groups = _of(diff, "WorkloadGroup")
+        self._groups.remake(groups.removed, lambda _: None)
+        self._groups.remake(groups.added, lambda document: self._memo(workload_group, document))
+        entries, workloads = _of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry")
+        hosts = self._services.update(entries, workloads, self._peers.in_force, groups=groups)
         virtual_services = self._delegation.update(_of(diff, "VirtualService"))
         self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), virtual_services))
         selecting = _of(diff, "Sidecar")
@@ -79,6 +85,7 @@ class Compiler:
             self._delegation.problems,
             self._scopes.problems,
             self._sidecars.all_problems,
+            self._groups.all_problems,
         )
         return mesh, tuple(sorted({problem for problems in parts for problem in problems}))
 

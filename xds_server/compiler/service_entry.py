@@ -8,6 +8,7 @@ from typing import cast
 from xds_server.compiler.endpoint_identity import Placed, asked, identity_traps
 from xds_server.compiler.export import export_to
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.probe import health_check, health_port
 from xds_server.compiler.workload_entry import endpoint, entry_endpoint, is_address, is_healthy, sorted_labels
 from xds_server.mesh.host import normal
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
@@ -35,17 +36,25 @@ def selected_labels(document: Document) -> Labels:
 
 
 def claims(
-    document: Document, workloads: tuple[Document, ...], peers: PeerPolicies = NO_POLICIES
+    document: Document,
+    workloads: tuple[Document, ...],
+    peers: PeerPolicies = NO_POLICIES,
+    groups: tuple[Document, ...] = (),
 ) -> Outcome[tuple[Claim, ...]]:
-    """The services of one document, served by the WorkloadEntries that it chose.
+    """The services of one document.
 
-    `peers` are the policies of its namespace, where some of them switch mesh TLS off.
+    Args:
+        document: a ServiceEntry.
+        workloads: the WorkloadEntries that it chose, registered ones included.
+        peers: the policies of its namespace, where some of them switch mesh TLS off.
+        groups: the WorkloadGroups whose workloads it would choose, in order of precedence.
     """
     spec = _spec(document)
     ports = ports_of(document)
     resolution = Resolution(spec.resolution)
     inline = _inline(document)
-    selected = [(workload, entry_endpoint(workload)) for workload in workloads]
+    check = health_check(groups)
+    selected = [(workload, _probed(workload, groups)) for workload in workloads]
     usable = [(workload, found) for workload, found in selected if _usable(found, resolution)]
     endpoints = tuple(asked(e, ports.value, peers) for e in (*inline, *(found for _, found in usable)))
     selector = selected_labels(document)
@@ -61,15 +70,16 @@ def claims(
             export_to=export_to(document),
             external=spec.location is Location.MESH_EXTERNAL,
             subject_alt_names=tuple(spec.subject_alt_names),
-            origins=(document.origin, *(workload.origin for workload, _ in usable)),
+            origins=tuple(dict.fromkeys((document.origin, *(workload.origin for workload, _ in usable)))),
+            health_check=check.value,
         )
         for host in spec.hosts
     )
     skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
     found = tuple(Claim(Outcome(service), document) for service in made)
     traps = identity_traps(placed_endpoints(document, workloads), external=spec.location is Location.MESH_EXTERNAL)
-    selection = (*skipped, *_unhealthy(workloads), *_selects_nothing(document, workloads))
-    return Outcome(found, (*ports.problems, *selection, *traps))
+    empty = _selects_nothing(document, (*workloads, *groups))
+    return Outcome(found, (*ports.problems, *check.problems, *skipped, *_unhealthy(workloads), *empty, *traps))
 
 
 def placed_endpoints(document: Document, workloads: tuple[Document, ...]) -> tuple[Placed, ...]:
@@ -98,6 +108,12 @@ def ports_of(document: Document) -> Outcome[tuple[Port, ...]]:
         else:
             found.append(Port(port.number, port.name, protocol, port.target_port))
     return Outcome(tuple(found), tuple(problems))
+
+
+def _probed(workload: Document, groups: tuple[Document, ...]) -> Endpoint:
+    found = entry_endpoint(workload)
+    port = health_port(workload, found, groups)
+    return replace(found, health_port=port) if port else found
 
 
 def _usable(found: Endpoint, resolution: Resolution) -> bool:
@@ -133,10 +149,11 @@ def _unhealthy(workloads: tuple[Document, ...]) -> list[Problem]:
     ]
 
 
-def _selects_nothing(document: Document, workloads: tuple[Document, ...]) -> list[Problem]:
-    if _spec(document).workload_selector is None or workloads:
+def _selects_nothing(document: Document, chosen: tuple[Document, ...]) -> list[Problem]:
+    if _spec(document).workload_selector is None or chosen:
         return []
-    message = f"no WorkloadEntry of namespace {document.namespace} carries these labels: the service has no endpoint"
+    where = f"of namespace {document.namespace}"
+    message = f"no WorkloadEntry or WorkloadGroup {where} carries these labels: the service has no endpoint"
     fix = "correct the labels, or add a WorkloadEntry that carries them"
     return [Place(document).at("workloadSelector").warning("selects-nothing", message, fix)]
 

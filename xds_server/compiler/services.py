@@ -1,8 +1,8 @@
-"""Every service of the mesh, kept up to date as ServiceEntries and WorkloadEntries come and go."""
+"""Every service of the mesh, kept up to date as ServiceEntries, WorkloadEntries and WorkloadGroups come and go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
@@ -12,6 +12,7 @@ from xds_server.compiler.port_clash import Key, PortClashes
 from xds_server.compiler.service_entry import Claim, claims, joined, placed_endpoints, ports_of, selected_labels
 from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.workload_entry import labels_of
+from xds_server.compiler.workload_group import group_labels
 from xds_server.memo import Memo
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
@@ -33,19 +34,22 @@ class Services:
         self._claimed: Index[Key, Document] = Index()
         self._by_host: Index[str, Key] = Index()
         self._workloads: Index[Pair, Document] = Index()
+        self._groups: Index[Pair, Document] = Index()
         self._selectors: Index[Pair, Document] = Index()
         self._by_key: dict[Key, Service] = {}
         self._port_clashes = PortClashes(self._services.get, self.definition)
         self._peers = NO_POLICIES
         self._refusing: Table[Document, None] = Table()
 
-    def update(self, entries: Diff, workloads: Diff, peers: PeerPolicies = NO_POLICIES) -> set[str]:
+    def update(
+        self, entries: Diff, workloads: Diff, peers: PeerPolicies = NO_POLICIES, *, groups: Diff = Diff()
+    ) -> set[str]:
         """Take in what changed; gives the hosts of services that are now others.
 
         `peers` are all policies now: endpoints that take no mesh TLS because of one are to be called without.
         """
         asked_otherwise = self._ask(peers, entries)
-        documents = self._touched(entries, workloads) | asked_otherwise
+        documents = self._touched(entries, workloads, groups) | asked_otherwise
         self._refusing.remake(documents, lambda d: None if d in entries.removed else self._refused(d))
         changed = self._made.remake(documents, lambda d: None if d in entries.removed else self._claims(d))
         keys = {key for document in changed for key in self._claimed.put(document, self._keys(document))}
@@ -75,22 +79,28 @@ class Services:
         """All of them, sorted by (host, namespace)."""
         return tuple(self._by_key.values())
 
-    def _touched(self, entries: Diff, workloads: Diff) -> set[Document]:
-        """ServiceEntries that came or went, or that select by a label of a WorkloadEntry that did."""
+    def _touched(self, entries: Diff, workloads: Diff, groups: Diff) -> set[Document]:
+        """ServiceEntries that came or went, or that select by a label of a WorkloadEntry or WorkloadGroup that did."""
         for document in (*entries.removed, *entries.added):
             self._selectors.put(document, _selected_pairs(document) if document in entries.added else ())
         pairs: set[Pair] = set()
         for document in (*workloads.removed, *workloads.added):
-            pairs |= self._workloads.put(document, _pairs(document) if document in workloads.added else ())
+            labels = labels_of(document) if document in workloads.added else {}
+            pairs |= self._workloads.put(document, _pairs(document, labels))
+        for document in (*groups.removed, *groups.added):
+            labels = group_labels(document) if document in groups.added else {}
+            pairs |= self._groups.put(document, _pairs(document, labels))
         selecting = (document for pair in pairs for document in self._selectors.under(pair))
         return {*entries.removed, *entries.added, *selecting}
 
     def _claims(self, document: Document) -> Outcome[tuple[Claim, ...]]:
-        peers = self._peers.of(document.namespace)
-        return self._memo(claims, document, self._chosen(document), peers if peers.disables else NO_POLICIES)
+        peers, pairs = self._peers.of(document.namespace), _selected_pairs(document)
+        workloads, groups = _chosen(self._workloads, pairs), _chosen(self._groups, pairs)
+        return self._memo(claims, document, workloads, peers if peers.disables else NO_POLICIES, groups)
 
     def _refused(self, document: Document) -> Outcome[None]:
-        return self._memo(_plain_endpoints, document, self._chosen(document), self._peers.of(document.namespace))
+        workloads = _chosen(self._workloads, _selected_pairs(document))
+        return self._memo(_plain_endpoints, document, workloads, self._peers.of(document.namespace))
 
     def _ask(self, peers: PeerPolicies, entries: Diff) -> set[Document]:
         """Take up the policies; gives the ServiceEntries of namespaces that have others now."""
@@ -101,15 +111,6 @@ class Services:
         namespaces = {document.namespace for document in documents}
         changed = {name for name in namespaces if before.of(name) != peers.of(name)}
         return {document for document in documents if document.namespace in changed}
-
-    def _chosen(self, document: Document) -> tuple[Document, ...]:
-        """WorkloadEntries that carry every label of the selector, in order of precedence; none for an empty one."""
-        pairs = _selected_pairs(document)
-        if not pairs:
-            return ()
-        rarest = min(pairs, key=lambda pair: len(self._workloads.under(pair)))
-        found = [d for d in self._workloads.under(rarest) if all(d in self._workloads.under(pair) for pair in pairs)]
-        return tuple(sorted(found, key=precedence))
 
     def _keys(self, document: Document) -> list[Key]:
         return [(c.made.value.host, c.made.value.namespace) for c in self._made.get(document) or ()]
@@ -140,5 +141,14 @@ def _selected_pairs(document: Document) -> list[Pair]:
     return [(document.namespace, *pair) for pair in selected_labels(document)]
 
 
-def _pairs(document: Document) -> list[Pair]:
-    return [(document.namespace, *pair) for pair in labels_of(document).items()]
+def _pairs(document: Document, labels: Mapping[str, str]) -> list[Pair]:
+    return [(document.namespace, *pair) for pair in labels.items()]
+
+
+def _chosen(documents: Index[Pair, Document], pairs: Sequence[Pair]) -> tuple[Document, ...]:
+    """Those that carry every label of a selector, in order of precedence; none for an empty one."""
+    if not pairs:
+        return ()
+    rarest = min(pairs, key=lambda pair: len(documents.under(pair)))
+    found = [d for d in documents.under(rarest) if all(d in documents.under(pair) for pair in pairs)]
+    return tuple(sorted(found, key=precedence))

@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 from functools import cached_property
 
+from xds_server.mesh.health_check import HealthCheck
 from xds_server.problem import Origin
 
 Labels = tuple[tuple[str, str], ...]
@@ -103,6 +104,7 @@ class Endpoint:
         tls_mode: "istio" or "disabled": whether it accepts mesh mTLS.
         healthy: False is sent to nobody: it is known that it does not work.
         plaintext_ports: port numbers here on which a PeerAuthentication switches mesh mTLS off all the same.
+        health_port: where callers check it, when its service has a health check; 0 is nowhere.
     """
 
     address: str
@@ -118,6 +120,7 @@ class Endpoint:
     tls_mode: str = "disabled"
     healthy: bool = True
     plaintext_ports: tuple[int, ...] = ()
+    health_port: int = 0
 
     @property
     def has_identity(self) -> bool:
@@ -146,6 +149,7 @@ class Service:
         external: MESH_EXTERNAL.
         subject_alt_names: identities that its endpoints may present.
         origins: the documents it was made from, its WorkloadEntries included.
+        health_check: how callers check its endpoints; None leaves it to what else they see.
     """
 
     host: str
@@ -159,6 +163,7 @@ class Service:
     external: bool = False
     subject_alt_names: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    health_check: HealthCheck | None = None
 
     @cached_property
     def endpoint_by_workload(self) -> dict[tuple[str, str], Endpoint]:

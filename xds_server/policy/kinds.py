@@ -12,6 +12,7 @@ from xds_server.policy.service_entry import ServiceEntrySpec
 from xds_server.policy.sidecar import SidecarSpec
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.policy.workload_entry import WorkloadEntrySpec
+from xds_server.policy.workload_group import WorkloadGroupSpec
 from xds_server.problem import Severity
 
 NETWORKING = "networking.istio.io"
@@ -37,6 +38,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "DestinationRule"): Kind("DestinationRule", DestinationRuleSpec, _NETWORKING_VERSIONS),
     (NETWORKING, "ServiceEntry"): Kind("ServiceEntry", ServiceEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadEntry"): Kind("WorkloadEntry", WorkloadEntrySpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "WorkloadGroup"): Kind("WorkloadGroup", WorkloadGroupSpec, _NETWORKING_VERSIONS),
     (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
     (SECURITY, "PeerAuthentication"): Kind("PeerAuthentication", PeerAuthenticationSpec, _SECURITY_VERSIONS),
 }
@@ -45,7 +47,6 @@ KINDS: dict[tuple[str, str], Kind] = {
 NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
     {
         (NETWORKING, "Gateway"),
-        (NETWORKING, "WorkloadGroup"),
         (NETWORKING, "EnvoyFilter"),
         (NETWORKING, "ProxyConfig"),
         (SECURITY, "RequestAuthentication"),

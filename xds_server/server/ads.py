@@ -169,7 +169,7 @@ class AdsStream:
             ProtocolViolation: the peer broke the protocol, stalled, or must go for now.
         """
         node = first.node or Node("")
-        self.proxy = Proxy(node, peer, principal)
+        self.proxy = Proxy(node, peer, principal, _is_warm(first))
         self._service.admit(self.proxy)
         self._secrets = SecretAudit(self.proxy)
         self._machine = _machine(self._method, self._service.tombstones.of(node.id), gate=self._service.gate)
@@ -292,6 +292,11 @@ def _machine(method: wire.Method, tombstones: Tombstones, *, gate: bool) -> Mach
     types = (method.type_url,) if method.type_url else None
     kind = SotwStream if method.variant is Variant.SOTW else DeltaStream
     return kind(types=types, tombstones=tombstones, gate=gate)
+
+
+def _is_warm(first: SotwRequest | DeltaRequest) -> bool:
+    """Whether a stream's first request tells of resources that the peer already has."""
+    return bool(first.version if isinstance(first, SotwRequest) else first.initial_versions)
 
 
 def _peer(call: Any) -> Peer:

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import unquote
 
 import structlog
 
@@ -46,6 +47,12 @@ class Peer:
     certificate_names: tuple[str, ...] = ()
     certificate: bytes = b""
 
+    @property
+    def ip(self) -> str:
+        """Its IP address; "" when it calls by a Unix socket."""
+        kind, _, rest = unquote(self.address).partition(":")
+        return rest.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else ""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proxy:
@@ -54,11 +61,13 @@ class Proxy:
     Attributes:
         node: what it says it is, from the first request; pinned for the stream's life.
         principal: who it proved to be, "" where nobody need prove anything.
+        is_warm: it holds resources of an earlier stream.
     """
 
     node: Node
     peer: Peer
     principal: str = ""
+    is_warm: bool = False
 
 
 class Stream(Protocol):
@@ -77,7 +86,8 @@ class Stream(Protocol):
 
 SnapshotsFor = Callable[[Sequence[Proxy]], Awaitable[Sequence[Snapshot | None]]]
 """The snapshots of these proxies by the generation now in force, in their order; None for one that cannot be served
-yet. It may raise: the streams concerned keep what they have. Heavy work belongs in a worker thread."""
+yet: a warm one keeps what it has until it is asked for again, any other is sent away. It may raise: the streams
+concerned keep what they have. Heavy work belongs in a worker thread."""
 
 
 def _ignore(_: Proxy) -> None:
@@ -209,7 +219,7 @@ class Hub:
     def _deal(self, stream: Stream, snapshot: Snapshot | None) -> None:
         held = self._streams[stream]
         if snapshot is None:
-            if held is None:
+            if held is None and not stream.proxy.is_warm:
                 stream.refuse(ProtocolViolation("UNAVAILABLE", "nothing to serve to this node yet"))
         elif snapshot is not held:
             self._streams[stream] = snapshot

@@ -25,11 +25,13 @@ from xds_server.translate.connection_pool import (
     circuit_breakers,
     downstream_protocol,
     http_protocol_options,
+    speaks_http2,
     upstream_connection_options,
 )
 from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
 from xds_server.translate.encode import any_of
 from xds_server.translate.endpoint import address, is_looked_up, load_assignment, port_subsets
+from xds_server.translate.health_check import health_checks
 from xds_server.translate.load_balancer import (
     common_lb_config,
     lb_policy,
@@ -115,6 +117,8 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     looked_up = is_looked_up(backend, port, subset)
     inline = load_assignment(backend, port, subset, caller) if looked_up else None
     kind = _discovery(service, policy, inline)
+    http2 = speaks_http2(policy.connection_pool, port.protocol)
+    checks = health_checks(service, http2=http2) if kind in _CHECKED else []
     balancer = _CLUSTER_PROVIDED if kind in {None, _DiscoveryType.ORIGINAL_DST} else policy.load_balancer
     message = cluster_v3.Cluster(
         name=name,
@@ -133,6 +137,9 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         least_request_lb_config=least_request_config(balancer),
         round_robin_lb_config=round_robin_config(balancer),
         common_lb_config=common_lb_config(policy),
+        health_checks=checks,
+        # Else an endpoint that is gone would be sent requests until its check fails.
+        ignore_health_on_host_removal=bool(checks),
         circuit_breakers=circuit_breakers(policy.connection_pool, policy.retry_budget),
         outlier_detection=outlier_detection(policy.outlier_detection) if policy.outlier_detection else None,
         upstream_connection_options=upstream_connection_options(policy.connection_pool),
@@ -152,6 +159,10 @@ _DISCOVERY = {
     Resolution.DNS_ROUND_ROBIN: _DiscoveryType.LOGICAL_DNS,
     Resolution.DYNAMIC_DNS: None,
 }
+
+
+_CHECKED = frozenset({_DiscoveryType.EDS, _DiscoveryType.STRICT_DNS, _DiscoveryType.LOGICAL_DNS})
+"""Clusters that know their endpoints before a connection comes."""
 
 
 def _discovery(

@@ -11,9 +11,10 @@ from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.google import protobuf
 
 from xds_server.mesh.route import Backend
-from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, labels_match
+from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service, labels_match
 from xds_server.mesh.traffic import LoadBalancing
 from xds_server.translate import names, pack
+from xds_server.translate.health_check import endpoint_check
 from xds_server.translate.locality import Caller, Group, groups
 from xds_server.translate.metadata import struct
 from xds_server.xds import type_url
@@ -52,7 +53,7 @@ def load_assignment(
     grouped = groups(_endpoints_of(backend, subset), policy, caller)
     return endpoint_v3.ClusterLoadAssignment(
         cluster_name=names.outbound_cluster(port.number, subset, backend.service.host),
-        endpoints=[_locality_endpoints(group, port, backend.service.resolution) for group in grouped],
+        endpoints=[_locality_endpoints(group, port, backend.service) for group in grouped],
     )
 
 
@@ -83,10 +84,10 @@ def _endpoints_of(backend: Backend, subset: str) -> tuple[Endpoint, ...]:
     return tuple(chosen[:1] if backend.service.resolution is Resolution.DNS_ROUND_ROBIN else chosen)
 
 
-def _locality_endpoints(group: Group, port: Port, resolution: Resolution) -> endpoint_v3.LocalityLbEndpoints:
+def _locality_endpoints(group: Group, port: Port, service: Service) -> endpoint_v3.LocalityLbEndpoints:
     return endpoint_v3.LocalityLbEndpoints(
         locality=_locality(group.locality),
-        lb_endpoints=[_lb_endpoint(endpoint, port, resolution) for endpoint in group.endpoints],
+        lb_endpoints=[_lb_endpoint(endpoint, port, service) for endpoint in group.endpoints],
         load_balancing_weight=group.weight,
         priority=group.priority,
     )
@@ -98,12 +99,13 @@ def _locality(locality: Locality) -> core_v3.Locality | None:
     return core_v3.Locality(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone)
 
 
-def _lb_endpoint(endpoint: Endpoint, port: Port, resolution: Resolution) -> endpoint_v3.LbEndpoint:
+def _lb_endpoint(endpoint: Endpoint, port: Port, service: Service) -> endpoint_v3.LbEndpoint:
     status = core_v3.HealthStatus.DRAINING if endpoint.draining else core_v3.HealthStatus.UNKNOWN
     return endpoint_v3.LbEndpoint(
         endpoint=endpoint_v3.Endpoint(
             address=address(endpoint.address, endpoint.port_for(port)),
-            hostname=_hostname(endpoint, port) if resolution is Resolution.STATIC else "",
+            hostname=_hostname(endpoint, port) if service.resolution is Resolution.STATIC else "",
+            health_check_config=endpoint_check(service, endpoint),
         ),
         health_status=status,
         load_balancing_weight=endpoint.weight,

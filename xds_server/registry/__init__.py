@@ -1,0 +1,1 @@
+"""Which workloads have registered themselves: who is there, who has left, and for how long that is remembered."""
