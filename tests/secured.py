@@ -122,7 +122,11 @@ def _listener(
 
 @dataclass
 class Secured:
-    """The running server."""
+    """The running server.
+
+    Attributes:
+        worker_is_free: cleared, the thread that makes snapshots is busy.
+    """
 
     settings: Settings
     security: Security
@@ -130,6 +134,7 @@ class Secured:
     board: StatusBoard
     listener: Listener
     directory: Path
+    worker_is_free: asyncio.Event
 
     def enrol(
         self, name: str, *, service_account: str = "", lifetime: timedelta = DAY, namespace: str = "default"
@@ -207,8 +212,11 @@ async def secured(directory: Path, *resources: Resource, max_age: float = 0, **s
         **{"policies": (directory,), "auth": Authentication.CERTIFICATE, "state_dir": directory / "state", **settings}
     )
     snapshot = Snapshot.of(resources)
+    free = asyncio.Event()
+    free.set()
 
     async def in_worker(call: Callable[..., Any], *args: Any) -> Any:
+        await free.wait()
         return await asyncio.to_thread(call, *args)
 
     async def snapshots_for(proxies: Sequence[Proxy]) -> Sequence[Snapshot | None]:
@@ -236,7 +244,7 @@ async def secured(directory: Path, *resources: Resource, max_age: float = 0, **s
     )
     running = [asyncio.create_task(hub.run()), asyncio.create_task(security.run())]
     try:
-        yield Secured(chosen, security, hub, board, listener, directory)
+        yield Secured(chosen, security, hub, board, listener, directory, free)
     finally:
         await listener.stop(0)
         for task in running:

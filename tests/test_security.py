@@ -153,6 +153,16 @@ async def test_revoked_node_is_out_until_it_is_enrolled_again(way: Authenticatio
             assert await secrets_of(client)
 
 
+async def test_revocation_does_not_wait_for_a_worker_that_compiles(tmp_path: Path) -> None:
+    async with secured(tmp_path, LISTENER) as server, server.stream(server.enrol("web-1")) as client:
+        await secrets_of(client)
+        server.worker_is_free.clear()
+
+        revoke(server.settings.state_dir / "revoked", "web-1.default", utc_now())
+
+        assert (await client.ending())[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_expired_node_certificate_is_not_let_in_though_its_connection_is(tmp_path: Path) -> None:
     async with secured(tmp_path, LISTENER) as server:
         node = server.enrol("web-1", lifetime=timedelta(seconds=3))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,6 +56,8 @@ NODE_AUTHORITY, REVOKED = "node-ca", "revoked"
 
 _INTERVAL = 0.25
 """Seconds between two looks at the state directory."""
+_SETTLED = 1_000_000_000
+"""Age in ns from which a time of change is sure to tell: file systems write the same one for some milliseconds."""
 _OWN_SECRETS = frozenset({IDENTITY, ROOTS})
 
 
@@ -126,7 +129,7 @@ class Security:
         self._state = open_state(settings.state_dir, self._domain, clock())
         self._mesh = load_mesh_authority(settings.state_dir, clock())
         self._revoked = self._state.revoked
-        self._stamps = self._stamp()
+        self._revoked_at = self._rotated_at = -1
         self._port = ServerCertificate(self._state.nodes, self._domain, clock=clock, random=random.random)
         self._due: frozenset[str] = frozenset()
         files = settings.identity_dir
@@ -195,12 +198,10 @@ class Security:
 
     async def run(self) -> None:
         """Follow the state directory and the clock until cancelled."""
-        while True:
-            await asyncio.sleep(_INTERVAL)
-            try:
-                await self._look()
-            except Exception:
-                log.exception("state directory not taken up; what was in force stays")
+        async with asyncio.TaskGroup() as tasks:
+            # Each by itself: a revocation does not wait for the worker, which may be compiling a large mesh.
+            tasks.create_task(_repeat(self._follow_revocations))
+            tasks.create_task(_repeat(self._follow_credentials))
 
     def described(self) -> dict[str, object]:
         """For /debug/ca: authorities, the rotation under way, what expires when. No keys."""
@@ -251,35 +252,39 @@ class Security:
             return None
         return self._issuer.credentials(node_id, workload.name, identity)
 
-    async def _look(self) -> None:
-        connected = frozenset(proxy.node.id for proxy in self._hub.proxies())
-        newly_revoked, self._due = await self._in_worker(self._read, connected)
-        if newly_revoked:
-            log.info("revoked", nodes=sorted(newly_revoked))
+    async def _follow_revocations(self) -> None:
+        directory = self._state.directory / REVOKED
+        stamp = _changed_at(directory)
+        if stamp == self._revoked_at and stamp < time.time_ns() - _SETTLED:
+            return
+        revoked = await asyncio.to_thread(read_revoked, directory)
+        newly = frozenset(label for label, moment in revoked.items() if self._revoked.get(label) != moment)
+        self._revoked, self._revoked_at = revoked, stamp
+        if newly:
+            log.info("revoked", nodes=sorted(newly))
             self._hub.refuse(
-                lambda proxy: bool(proxy.principal) and Principal.parse(proxy.principal).label in newly_revoked,
+                lambda proxy: bool(proxy.principal) and Principal.parse(proxy.principal).label in newly,
                 ProtocolViolation("UNAUTHENTICATED", "the credentials of this node are revoked"),
             )
-        if self._due:
-            due = self._due
+
+    async def _follow_credentials(self) -> None:
+        connected = frozenset(proxy.node.id for proxy in self._hub.proxies())
+        due = self._due = await self._in_worker(self._now_due, connected)
+        if due:
             self._hub.refresh(lambda proxy: proxy.node.id in due)
         elif (rotation := self._mesh.rotation) is not None:
             confirmed = self._hub.is_idle and not self._board.waiting_for(SECRET)
             if (following := rotation.next(self._clock(), confirmed=confirmed)) is not None:
                 await self._in_worker(self._advance, following)
 
-    def _read(self, connected: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
-        """In the worker: (labels newly revoked, node ids whose credentials are due)."""
-        newly_revoked: frozenset[str] = frozenset()
-        if (stamps := self._stamp()) != self._stamps:
-            self._stamps = stamps
-            revoked = read_revoked(self._state.directory / REVOKED)
-            newly_revoked = frozenset(label for label, moment in revoked.items() if self._revoked.get(label) != moment)
-            self._revoked = revoked
+    def _now_due(self, connected: frozenset[str]) -> frozenset[str]:
+        """In the worker: node ids whose credentials are due."""
+        if (stamp := _changed_at(self._state.directory / STATE)) != self._rotated_at:
+            self._rotated_at = stamp
             self._take_up()
         for node_id in self._made.keys() - connected:
             del self._made[node_id]
-        return newly_revoked, self._issuer.due(connected)
+        return self._issuer.due(connected)
 
     def _advance(self, following: Rotation) -> None:
         """In the worker. A disk that does not take it leaves the rotation where it is, to be tried again."""
@@ -289,7 +294,7 @@ class Security:
             log.error("rotation of the root waits for the disk", phase=str(following.phase), error=str(error))
             return
         self._take_up()
-        self._stamps = self._stamp()
+        self._rotated_at = _changed_at(self._state.directory / STATE)
 
     def _take_up(self) -> None:
         """Go on with the rotation that is on disk, if that is another than the one under way."""
@@ -305,10 +310,6 @@ class Security:
 
     def _waiting_for(self) -> tuple[str, ...]:
         return tuple(sorted(self._due.union(self._board.waiting_for(SECRET))))
-
-    def _stamp(self) -> tuple[int, ...]:
-        """Changes with the list of revocations and with the rotation's file."""
-        return tuple(_changed_at(self._state.directory / name) for name in (REVOKED, STATE))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -329,7 +330,18 @@ def _needs_secrets(snapshot: Snapshot) -> bool:
     return any(not _OWN_SECRETS.isdisjoint(resource_set(snapshot, url).needs(SECRET)) for url in (CLUSTER, LISTENER))
 
 
+async def _repeat(look: Callable[[], Awaitable[None]]) -> None:
+    """Look again and again; a failure of ours leaves everything as it is."""
+    while True:
+        await asyncio.sleep(_INTERVAL)
+        try:
+            await look()
+        except Exception:
+            log.exception("state directory not taken up; what was in force stays")
+
+
 def _changed_at(path: Path) -> int:
+    """When a file or a directory last changed, in ns; 0 when it is not there."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
