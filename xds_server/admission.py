@@ -19,6 +19,7 @@ import structlog
 
 from xds_server.blame import Complaints, refused_by_proxy, suspects, trials
 from xds_server.errors import InconsistentSnapshot
+from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration
 from xds_server.mesh.representative import representatives
 from xds_server.mesh.workload import Workload
@@ -52,10 +53,12 @@ class Admission:
 
     Attributes:
         validator: may be set until the first admission.
+        credentials: the secrets directory, which the next admission takes up; None when there is none.
     """
 
     def __init__(self, pipeline: Pipeline, worker: Executor, validator: Validator | None = None) -> None:
         self.validator = validator
+        self.credentials: CredentialSet | None = None
         self._pipeline = pipeline
         self._worker = worker
         self._quarantine = Quarantine()
@@ -147,7 +150,8 @@ class Admission:
             await self.validator.reconsider()
         while True:
             applied = self._quarantine.applied(policies)
-            generation = await self._in_worker(self._pipeline.compile, applied, self._registrations)
+            compiled = self._pipeline.compile, applied, self._registrations, self.credentials
+            generation = await self._in_worker(*compiled)
             refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
             if refused is None or self.validator is None:
                 return generation

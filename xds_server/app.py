@@ -25,6 +25,8 @@ from xds_server.debug.metrics import Metrics
 from xds_server.debug.refusals import refusals
 from xds_server.debug.serve import serve_debug
 from xds_server.debug.sources import Sources, Validation
+from xds_server.identity.credential_files import read_credentials
+from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration, registration
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Workload, workload
@@ -51,6 +53,8 @@ _MOST_LOGGED = 20
 """Problems logged one by one when a change brings many; `check` and /debug/problems tell all."""
 _MEASURE_INTERVAL = 0.1
 """Seconds between two looks at whether a change has been answered; what is measured is finer."""
+_CREDENTIALS_INTERVAL = 0.5
+"""Seconds between two looks at the secrets directory."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,6 +131,7 @@ class Server:
                 self._security.run(),
                 self._registrar.run(),
                 self._measure(),
+                self._watch_credentials(),
                 _stopped(stop),
             )
             tasks = [asyncio.create_task(one) for one in work]
@@ -194,9 +199,9 @@ class Server:
             reading = await self._in_worker(
                 read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules
             )
-            registered = self._registrar.registrations
+            registered, credentials = self._registrar.registrations, await self._credentials()
             unchanged = self._reading is not None and reading.policies is self._reading.policies
-            unchanged = unchanged and registered == self._registered
+            unchanged = unchanged and registered == self._registered and credentials is self._admission.credentials
             if unchanged and not self._admission.is_stale:
                 self._reading = reading
                 return False
@@ -205,6 +210,7 @@ class Server:
                 log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
                 return False
             connected = [self._workload(proxy) for proxy in self._hub.proxies()[:MOST_LOOKED_AT]]
+            self._admission.credentials = credentials
             await self._admission.admit(reading.policies, connected, registered)
         except Exception:
             log.exception("policies not taken up; what was in force stays")
@@ -214,6 +220,19 @@ class Server:
             await self._in_worker(_set_aside)
         self._publish()
         return True
+
+    async def _credentials(self) -> CredentialSet | None:
+        """The secrets directory as it is now; the same object while nothing in it changes."""
+        if self._settings.secrets is None:
+            return None
+        return await self._in_worker(read_credentials, self._settings.secrets, self._admission.credentials)
+
+    async def _watch_credentials(self) -> None:
+        """Have a change in the secrets directory taken up, which is small: it is looked at over and over."""
+        while True:
+            await asyncio.sleep(_CREDENTIALS_INTERVAL)
+            if self._published is not None and await self._credentials() is not self._admission.credentials:
+                self._notice(frozenset())
 
     def _publish(self) -> None:
         """Put the admitted generation into force, if it is not."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from xds_server.errors import ConfigurationError
 from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception
+from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import Address
 
 XDS_CLUSTER = "xds-grpc"
@@ -53,7 +53,7 @@ class NodeOptions:
     """Who a node is and what it is to do.
 
     Attributes:
-        node_id: used as it is; "" makes Istio's form, sidecar~IP~NAME.NAMESPACE~NAMESPACE.svc.cluster.local.
+        node_id: used as it is; "" makes Istio's form, TYPE~IP~NAME.NAMESPACE~NAMESPACE.svc.cluster.local.
         ip: address of the workload, by which endpoints of services are recognised as its own; "" when not known.
         http_proxy_port: where the sidecar listens as a forward proxy (NONE mode); 0 for nowhere.
         bind_address: where outbound listeners bind in NONE mode; "" is 127.0.0.1.
@@ -82,6 +82,7 @@ class NodeOptions:
     admin_port: int = 15000
     api: Api = Api.DELTA
     secure: SecureXds | None = None
+    node_type: NodeType = NodeType.SIDECAR
 
     def __post_init__(self) -> None:
         """Refuse what would be read as something else.
@@ -132,7 +133,7 @@ def _node(options: NodeOptions) -> dict[str, object]:
 
 def _istio_id(options: NodeOptions) -> str:
     ip = options.ip or "127.0.0.1"
-    return f"sidecar~{ip}~{options.name}.{options.namespace}~{options.namespace}.svc.cluster.local"
+    return f"{options.node_type}~{ip}~{options.name}.{options.namespace}~{options.namespace}.svc.cluster.local"
 
 
 def _metadata(options: NodeOptions) -> dict[str, object]:
@@ -143,7 +144,7 @@ def _metadata(options: NodeOptions) -> dict[str, object]:
         "LABELS": dict(sorted(options.labels.items())),
         "INSTANCE_IPS": options.ip,
         "SERVICE_ACCOUNT": options.service_account,
-        "INTERCEPTION_MODE": str(options.interception),
+        "INTERCEPTION_MODE": "" if options.node_type is NodeType.ROUTER else str(options.interception),
         "HTTP_PROXY_PORT": str(options.http_proxy_port) if options.http_proxy_port else "",
         "OUTBOUND_BIND_ADDRESS": options.bind_address,
         "AUTO_REGISTER_GROUP": options.group,

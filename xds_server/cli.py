@@ -23,7 +23,7 @@ from xds_server.cli_identity import add_identity_commands
 from xds_server.errors import ConfigurationError, XdsServerError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
 from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception, workload
+from xds_server.mesh.workload import Interception, NodeType, workload
 from xds_server.options import setting
 from xds_server.plain_yaml import plain_yaml
 from xds_server.problem import Severity
@@ -68,6 +68,16 @@ class FailOn(enum.StrEnum):
 Paths = Annotated[
     list[Path],
     typer.Argument(metavar="PATH...", exists=True, help="Policy files, or directories of them.", show_default=False),
+]
+SecretsDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--secrets",
+        envvar="XDS_SERVER_SECRETS",
+        show_envvar=False,
+        metavar="DIR",
+        help="Certificates by credentialName: DIR/NAME/tls.crt, tls.key, ca.crt.",
+    ),
 ]
 RootNamespace = Annotated[
     str,
@@ -163,6 +173,10 @@ def serve(
     max_stream_age: Annotated[
         float, setting("MAX_STREAM_AGE", "Have an Envoy connect anew after about so long.", metavar="SECONDS")
     ] = 1800.0,
+    secrets: Annotated[
+        Path | None,
+        setting("SECRETS", "Certificates by credentialName: DIR/NAME/tls.crt, tls.key, ca.crt.", metavar="DIR"),
+    ] = None,
     default_namespace: Namespace = "default",
     root_namespace: RootNamespace = "default",
     debounce: Annotated[
@@ -241,6 +255,7 @@ def serve(
         max_stream_age=max_stream_age,
         default_namespace=default_namespace,
         root_namespace=root_namespace,
+        secrets=secrets,
         debounce=debounce,
         debounce_ceiling=debounce_ceiling,
         scan_interval=scan_interval,
@@ -270,6 +285,7 @@ def check(
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
     default_namespace: Namespace = "default",
     root_namespace: RootNamespace = "default",
+    secrets: SecretsDirectory = None,
     validation: Annotated[bool, typer.Option("--validation/--no-validation", help=VALIDATION_HELP)] = True,
     envoy: Annotated[
         Path | None,
@@ -298,7 +314,7 @@ def check(
     from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
     from xds_server.report import report  # noqa: PLC0415
 
-    found = checked(paths, default_namespace, root_namespace, validation=validation, envoy=envoy)
+    found = checked(paths, default_namespace, root_namespace, validation=validation, envoy=envoy, secrets=secrets)
     generation = found.generation
     if validation and found.not_validated:
         typer.echo(f"What Envoy itself would refuse was not checked: {found.not_validated}", err=True)
@@ -321,9 +337,11 @@ def render(
         Path,
         typer.Option(exists=True, dir_okay=False, metavar="NODE.yaml", help="An Envoy bootstrap, or only its `node`."),
     ],
+    *,
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
     default_namespace: Namespace = "default",
     root_namespace: RootNamespace = "default",
+    secrets: SecretsDirectory = None,
 ) -> None:
     """Print exactly what one node would be sent.
 
@@ -344,7 +362,7 @@ def render(
     from xds_server.render import read_node, rendered  # noqa: PLC0415
 
     described = read_node(node, default_namespace)
-    offline = Offline(paths, default_namespace, root_namespace)
+    offline = Offline(paths, default_namespace, root_namespace, secrets)
     errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
     if errors:
         what = "is an error" if errors == 1 else "are errors"
@@ -368,6 +386,7 @@ def print_bootstrap(
     ip: options.Ip = "",
     service_account: options.ServiceAccount = "",
     locality: options.LocalityText = "",
+    node_type: options.Type = NodeType.SIDECAR,
     mode: options.InterceptionMode = options.Mode.REDIRECT,
     http_proxy_port: options.HttpProxyPort = 0,
     bind_address: options.BindAddress = "",
@@ -386,6 +405,7 @@ def print_bootstrap(
       xds-server bootstrap --name web-1 --label app=web > web-1.yaml
       xds-server bootstrap --name web-1 --mode none --http-proxy-port 15080
       xds-server bootstrap --name web-1 --xds-address xds-a:15010,xds-b:15010
+      xds-server bootstrap --name ingress --type router --label istio=ingress
 
     With --mode none an application needs only
     http_proxy=http://127.0.0.1:15080 in its environment.
@@ -414,6 +434,7 @@ def print_bootstrap(
         xds=options.addresses("--xds-address", xds_address),
         admin_port=admin_port,
         api=api,
+        node_type=node_type,
     )
     _print_data(bootstrap(node), output)
 

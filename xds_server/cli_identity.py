@@ -13,7 +13,7 @@ from xds_server.bootstrap import Api, NodeOptions
 from xds_server.errors import ConfigurationError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, TrustDomain
 from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception
+from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import default_state_dir
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def enroll(
     label: options.Labels = None,
     ip: options.Ip = "",
     locality: options.LocalityText = "",
+    node_type: options.Type = NodeType.SIDECAR,
     mode: options.InterceptionMode = options.Mode.REDIRECT,
     http_proxy_port: options.HttpProxyPort = 0,
     bind_address: options.BindAddress = "",
@@ -112,6 +113,7 @@ def enroll(
             xds=options.addresses("--xds-address", xds_address),
             admin_port=admin_port,
             api=api,
+            node_type=node_type,
         )
         directory = (output / f"{name}.{namespace}").absolute()
         how = Enrolment(

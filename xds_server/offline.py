@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.admission import Admission
+from xds_server.identity.credential_files import read_credentials
+from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.workload import Workload
@@ -27,11 +29,16 @@ class Offline:
     """
 
     def __init__(
-        self, paths: Sequence[Path], default_namespace: str, root_namespace: str = Mesh.root_namespace
+        self,
+        paths: Sequence[Path],
+        default_namespace: str,
+        root_namespace: str = Mesh.root_namespace,
+        secrets: Path | None = None,
     ) -> None:
         self._pipeline = Pipeline(root_namespace, TrustDomain())
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
-        self.generation: Generation = self._pipeline.compile(reading.policies)
+        credentials = read_credentials(secrets) if secrets else None
+        self.generation: Generation = self._pipeline.compile(reading.policies, credentials=credentials)
 
     def snapshot_for(self, workload: Workload) -> Snapshot:
         """What a server with these policies would send to `workload`."""
@@ -58,6 +65,7 @@ def checked(
     *,
     validation: bool = True,
     envoy: Path | None = None,
+    secrets: Path | None = None,
 ) -> Checked:
     """The policies at some paths, and what Envoy would refuse of what they mean to anybody.
 
@@ -67,15 +75,26 @@ def checked(
         root_namespace: whose policies hold for the whole mesh.
         validation: ask an Envoy, where there is one.
         envoy: that Envoy; None looks for one.
+        secrets: the secrets directory.
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
+    credentials = read_credentials(secrets) if secrets else None
     pipeline = Pipeline(root_namespace, TrustDomain())
-    return asyncio.run(_admitted(pipeline, reading.policies, validation=validation, envoy=envoy))
+    return asyncio.run(_admitted(pipeline, reading.policies, credentials, validation=validation, envoy=envoy))
 
 
-async def _admitted(pipeline: Pipeline, policies: PolicySet, *, validation: bool, envoy: Path | None) -> Checked:
+async def _admitted(
+    pipeline: Pipeline,
+    policies: PolicySet,
+    credentials: CredentialSet | None,
+    *,
+    validation: bool,
+    envoy: Path | None,
+) -> Checked:
     found = await find_validator(envoy) if validation else "not asked for"
     validator = None if isinstance(found, str) else found
     with ThreadPoolExecutor(1) as worker:
-        generation = await Admission(pipeline, worker, validator).admit(policies)
+        admission = Admission(pipeline, worker, validator)
+        admission.credentials = credentials
+        generation = await admission.admit(policies)
     return Checked(generation, found if isinstance(found, str) else "")

@@ -10,6 +10,7 @@ import typer
 
 from xds_server.bootstrap import Api
 from xds_server.errors import ConfigurationError
+from xds_server.mesh.workload import NodeType
 from xds_server.settings import Address
 
 
@@ -36,6 +37,10 @@ ServiceAccount = Annotated[str, typer.Option("--service-account", help="Service 
 LocalityText = Annotated[
     str,
     typer.Option("--locality", metavar="REGION/ZONE/SUBZONE", help="Where it runs; later parts may be left out."),
+]
+Type = Annotated[
+    NodeType,
+    typer.Option("--type", help="sidecar: beside one application. router: alone, it opens what Gateways say."),
 ]
 InterceptionMode = Annotated[
     Mode,

@@ -11,12 +11,13 @@ memories make a Pipeline unfit for two threads at once: its owner runs it in one
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xds_server.compiler.compile import compile_mesh
 from xds_server.compiler.workload_group import GROUP_KIND, with_registered
 from xds_server.memo import Memo
+from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.registration import Registration
@@ -24,7 +25,7 @@ from xds_server.mesh.view import View, view_for
 from xds_server.mesh.workload import Workload
 from xds_server.policy.document import Document, PolicySet
 from xds_server.problem import Problem
-from xds_server.translate.secret import IDENTITY, ROOTS
+from xds_server.translate.secret import IDENTITY, ROOTS, credential_secrets
 from xds_server.translate.translate import Translator
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.type_url import SECRET
@@ -38,6 +39,7 @@ class Generation:
         number: goes up by one with each change.
         problems: everything wrong with or worth knowing about `policies`, in order of place.
         registered: WorkloadEntries of the workloads that registered themselves.
+        credentials: the secrets directory; None when there is none.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Generation:
     mesh: Mesh
     problems: tuple[Problem, ...]
     registered: tuple[Document, ...] = ()
+    credentials: CredentialSet | None = None
 
     @cached_property
     def has_groups(self) -> bool:
@@ -52,6 +55,7 @@ class Generation:
         return any(document.kind == GROUP_KIND for document in self.policies.documents)
 
 
+_Key = tuple[View, CredentialSet | None]
 _PER_PROXY = frozenset({(SECRET, IDENTITY), (SECRET, ROOTS)})
 """What a view's resources refer to and each proxy gets its own of, behind the pipeline."""
 
@@ -71,23 +75,31 @@ class Pipeline:
         self._number = 0
         self._memo = Memo()
         self._translator = Translator()
-        self._snapshots: dict[View, Snapshot] = {}
-        self._former: dict[View, Snapshot] = {}
+        self._snapshots: dict[_Key, Snapshot] = {}
+        self._former: dict[_Key, Snapshot] = {}
 
-    def compile(self, policies: PolicySet, registrations: Iterable[Registration] = ()) -> Generation:
+    def compile(
+        self,
+        policies: PolicySet,
+        registrations: Iterable[Registration] = (),
+        credentials: CredentialSet | None = None,
+    ) -> Generation:
         """The next generation; what did not change since the last one is shared with it.
 
         Args:
             policies: what a store holds.
             registrations: of workloads; those whose WorkloadGroup is among `policies` become endpoints.
+            credentials: the secrets directory; None when there is none.
         """
         entries = with_registered(policies, registrations, self._memo)
-        together = PolicySet((*policies.documents, *entries.value))
-        mesh, problems = compile_mesh(together, self._memo, self._root)
+        together = replace(policies, documents=(*policies.documents, *entries.value))
+        names = credentials.names if credentials else None
+        mesh, problems = compile_mesh(together, self._memo, self._root, names)
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
-        found = tuple(sorted({*policies.problems, *problems, *entries.problems}))
-        return Generation(self._number, policies, mesh, found, entries.value)
+        of_credentials = credentials.problems if credentials else ()
+        found = tuple(sorted({*policies.problems, *problems, *entries.problems, *of_credentials}))
+        return Generation(self._number, policies, mesh, found, entries.value, credentials)
 
     def snapshot_for(self, generation: Generation, workload: Workload) -> Snapshot:
         """What `workload` is to be sent: the same object for every workload with an equal view.
@@ -96,11 +108,12 @@ class Pipeline:
             InconsistentSnapshot: our defect; the caller keeps the last good snapshot and says so loudly.
         """
         view = view_for(generation.mesh, workload, self._trust_domain_of(workload))
-        snapshot = self._snapshots.get(view) or self._former.get(view)
+        key = view, generation.credentials
+        snapshot = self._snapshots.get(key) or self._former.get(key)
         if snapshot is None:
-            snapshot = Snapshot.of(self._translator.translate(view))
+            snapshot = self._snapshot(view, generation.credentials)
             snapshot.check(given=_PER_PROXY)
-        self._snapshots[view] = snapshot
+        self._snapshots[key] = snapshot
         return snapshot
 
     def _trust_domain_of(self, workload: Workload) -> TrustDomain | None:
@@ -112,3 +125,9 @@ class Pipeline:
         except ValueError:
             return None
         return self._trust_domain
+
+    def _snapshot(self, view: View, credentials: CredentialSet | None) -> Snapshot:
+        """What `view` is sent, with the credentials that it names: shared by all who have it, unlike identities."""
+        found = self._translator.translate(view)
+        wanted = {name for resource in found for url, name in resource.refs if url == SECRET}
+        return Snapshot.of((*found, *(credential_secrets(wanted, credentials) if credentials else ())))

@@ -116,6 +116,7 @@ class Settings(BaseModel):
         certificate_lifetime: of workload certificates; 24 h at most. They are renewed half-way.
         key_type: of the keys of workload certificates.
         max_stream_age: a connection is closed after it, give or take a tenth, so that its Envoy proves itself again.
+        secrets: DIR/NAME/{tls.crt,tls.key,ca.crt}: what policies call by credentialName.
         default_namespace: of documents without metadata.namespace and of nodes that name none.
         root_namespace: whose policies hold for the whole mesh (Istio's istio-system).
         debounce, debounce_ceiling: a change is taken up when it has been quiet for the first, at most the second after
@@ -139,6 +140,7 @@ class Settings(BaseModel):
     listen: ListenAddress = Address("127.0.0.1", 15010)
     debug_listen: ListenAddress = Address("127.0.0.1", 15014)
     insecure: bool = False
+    secrets: Path | None = None
     auth: Authentication = Authentication.AUTO
     state_dir: Path = Field(default_factory=default_state_dir)
     trust_domain: str = DEFAULT_TRUST_DOMAIN
@@ -193,6 +195,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"--listen {self.listen} can be reached from other machines and --auth none asks nobody who they are; "
                 f"leave --auth out, listen on 127.0.0.1:{self.listen.port}, or add --insecure if the network is private"
+            )
+        if self.secrets is not None and self.authentication is Authentication.NONE and not self.listen.is_loopback:
+            raise ValueError(
+                f"--secrets holds private keys, and with --auth none whoever reaches {self.listen} could ask for them; "
+                f"leave --auth out, or listen on 127.0.0.1:{self.listen.port}"
             )
         if not self.debug_listen.is_loopback and not self.insecure:
             raise ValueError(

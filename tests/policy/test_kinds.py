@@ -21,7 +21,7 @@ def test_every_version_of_istio_is_read(kind: str, version: str) -> None:
 @pytest.mark.parametrize(
     ("api_version", "kind"),
     [
-        ("networking.istio.io/v1", "Gateway"),
+        ("networking.istio.io/v1beta1", "ProxyConfig"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
         ("security.istio.io/v1", "RequestAuthentication"),
         ("security.istio.io/v1", "AuthorizationPolicy"),

@@ -19,7 +19,7 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
 @pytest.mark.parametrize(
     ("kind", "spec", "place"),
     [
-        ("VirtualService", {"gateways": ["mesh", "g"]}, ("gateways",)),
+        ("Gateway", {"servers": [{"tls": {"mode": "AUTO_PASSTHROUGH"}}]}, ("servers", 0, "tls", "mode")),
         ("DestinationRule", {"workloadSelector": {}}, ("workloadSelector",)),
         ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),
         ("DestinationRule", {"traffic_policy": ZONES}, ("traffic_policy", "loadBalancer", "zoneAwareLbSetting")),

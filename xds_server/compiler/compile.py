@@ -3,15 +3,17 @@
 PeerAuthentication                -> PeerPolicies: what workloads ask of their callers
 ServiceEntry, WorkloadEntry, WorkloadGroup -> Services, with endpoints that take mesh TLS or do not
 DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
+Gateway                           -> what routers open, with the VirtualServices that name them
 Sidecar                           -> what single workloads see of that
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from xds_server.compiler.delegate import Delegation
+from xds_server.compiler.gateways import Gateways
 from xds_server.compiler.peer_authentication import PeerAuthentications
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
@@ -27,16 +29,19 @@ from xds_server.problem import Problem
 
 
 def compile_mesh(
-    policies: PolicySet, memo: Memo, root_namespace: str = Mesh.root_namespace
+    policies: PolicySet,
+    memo: Memo,
+    root_namespace: str = Mesh.root_namespace,
+    credentials: frozenset[str] | None = None,
 ) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that `policies` mean, and what their authors should know about it; `policies.problems` not repeated.
 
-    The result depends on `policies` and `root_namespace` (whose policies hold for the whole mesh) alone. What `memo`
-    adds: calls that share one make again only what depends on documents that changed in between; everything else is the
-    same object as before.
+    The result depends on `policies`, `root_namespace` (whose policies hold for the whole mesh) and `credentials` (the
+    names in the secrets directory, None when there is no such directory) alone. What `memo` adds: calls that share one
+    make again only what depends on documents that changed in between; everything else is the same object as before.
     """
     try:
-        return memo.kept(Compiler, root_namespace).compile(policies)
+        return memo.kept(Compiler, root_namespace).compile(policies, credentials)
     except BaseException:
         memo.forget(Compiler, root_namespace)  # it is half up to date, and must not be believed again
         raise
@@ -54,10 +59,13 @@ class Compiler:
         self._services = Services(memo)
         self._scopes = Scopes(root_namespace, self._services, memo)
         self._delegation = Delegation(memo)
+        self._gateways = Gateways(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
         self._groups: Table[Document, None] = Table()
 
-    def compile(self, policies: PolicySet) -> tuple[Mesh, tuple[Problem, ...]]:
+    def compile(
+        self, policies: PolicySet, credentials: frozenset[str] | None = None
+    ) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`."""
         diff = self._diff(policies.documents)
         self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
@@ -68,6 +76,7 @@ class Compiler:
         hosts = self._services.update(entries, workloads, self._peers.in_force, groups=groups)
         virtual_services = self._delegation.update(_of(diff, "VirtualService"))
         self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), virtual_services))
+        self._gateways.update(_of(diff, "Gateway"), virtual_services, credentials)
         selecting = _of(diff, "Sidecar")
         self._sidecars.remake(selecting.removed, lambda _: None)
         self._sidecars.remake(selecting.added, lambda document: self._memo(sidecar, document))
@@ -77,17 +86,20 @@ class Compiler:
             default_scope=self._scopes.default,
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
             peers=self._peers.in_force,
+            gateways=self._gateways.in_order,
+            credentials=credentials,
             root_namespace=self._root,
         )
-        parts = (
-            self._peers.problems,
-            self._services.problems,
-            self._delegation.problems,
-            self._scopes.problems,
-            self._sidecars.all_problems,
-            self._groups.all_problems,
-        )
-        return mesh, tuple(sorted({problem for problems in parts for problem in problems}))
+        return mesh, tuple(sorted(set(self._problems())))
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from self._peers.problems
+        yield from self._services.problems
+        yield from self._delegation.problems
+        yield from self._scopes.problems
+        yield from self._gateways.problems
+        yield from self._sidecars.all_problems
+        yield from self._groups.all_problems
 
     def _diff(self, documents: Iterable[Document]) -> Diff:
         """What came and went since the last policies."""

@@ -159,7 +159,7 @@ class Scopes:
     def _plain_scope(self, namespace: str) -> Scope:
         own = {host: self._bare.rows[host].value for host in self._bare_hosts.under(namespace)}
         hosts = tuple({**self._default.virtual_hosts, **own}.values()) if own else self.default.virtual_hosts
-        return Scope(namespace, self.default.backends, hosts)
+        return Scope(namespace, self.default.backends, hosts, self.default.gateway_routes)
 
 
 def _with_domain(found: VirtualHost, name: str) -> Outcome[VirtualHost]:

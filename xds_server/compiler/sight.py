@@ -6,7 +6,7 @@ next makes only that again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -18,7 +18,9 @@ from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.virtual_service import (
     Routes,
     Rules,
+    bound_gateways,
     destinations,
+    gateway_routes,
     host_candidates,
     near_destinations,
     routes,
@@ -29,6 +31,7 @@ from xds_server.compiler.virtual_service import (
     virtual_host,
 )
 from xds_server.memo import Memo
+from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.host import Names, covers, is_wildcard, spellings
 from xds_server.mesh.mesh import Scope
 from xds_server.mesh.route import Backend, VirtualHost
@@ -90,6 +93,8 @@ class Sight:
         self._claim_wildcards: list[str] = []
         self._destinations: Index[str, Document] = Index()
         self._routes: Table[Document, Rules] = Table()
+        self._bound: Index[str, Document] = Index()
+        self._gateway_routes: Table[Document, GatewayRoutes] = Table()
         self._virtual_hosts: Table[str, VirtualHost] = Table()
         self._strange: set[str] = set()
 
@@ -101,15 +106,16 @@ class Sight:
         respelled = self._spell(renamed)
         ruled = self._rule(change.rules, renamed)
         backends = self._backends.remake(seen | ruled, self._backend)
-        claimed = self._claim(change.virtual_services, renamed, backends)
+        claimed, rerouted = self._claim(change.virtual_services, renamed, backends)
+        by_gateway = self._bind(rerouted)
         hosts = backends | respelled | claimed | (self._strange if renamed else set())
         self.changed_hosts = self._virtual_hosts.remake(hosts, self._virtual_host)
         self._strange -= self.changed_hosts
         self._strange |= {host for host in self.changed_hosts if self._is_strange(host)}
-        if backends or self.changed_hosts:
+        if backends or self.changed_hosts or by_gateway is not self.scope.gateway_routes:
             self.virtual_hosts = in_order(self.virtual_hosts, self._virtual_hosts, self.changed_hosts)
             known = in_order(self.scope.backends, self._backends, backends)
-            self.scope = Scope(self._namespace, known, tuple(self.virtual_hosts.values()))
+            self.scope = Scope(self._namespace, known, tuple(self.virtual_hosts.values()), by_gateway)
 
     @property
     def problems(self) -> Iterator[Problem]:
@@ -233,8 +239,11 @@ class Sight:
                     return self._rules.under((namespace, pattern))
         return ()
 
-    def _claim(self, diff: Diff, renamed: set[str], backends: set[str]) -> set[str]:
-        """Find out what each VirtualService is for, and make its routes; gives the hosts that have others."""
+    def _claim(self, diff: Diff, renamed: set[str], backends: set[str]) -> tuple[set[str], set[Document]]:
+        """Find out what each VirtualService is for, and make its routes.
+
+        Gives the hosts that have others, and the documents whose routes are others.
+        """
         may_mean = (document for host in renamed for document in self._claim_candidates.under(host))
         sending = (document for host in backends for document in self._destinations.under(host))
         lost = self._destinations.under("") if renamed else ()
@@ -247,8 +256,26 @@ class Sight:
             names |= self._claims.put(document, () if gone else targets(document, self._names))
         if any(is_wildcard(name) for name in names):
             self._claim_wildcards = _longest_first(self._claims.keys)
-        self._routes.remake(documents, lambda document: None if document in diff.removed else self._routes_of(document))
-        return {host for name in (*names, *(self._claim_wildcards if renamed else ())) for host in self._meant(name)}
+        rerouted = self._routes.remake(documents, lambda d: None if d in diff.removed else self._routes_of(d))
+        wide = (*names, *(self._claim_wildcards if renamed else ()))
+        return {host for name in wide for host in self._meant(name)}, rerouted
+
+    def _bind(self, rerouted: set[Document]) -> Mapping[str, tuple[GatewayRoutes, ...]]:
+        """The routes for each gateway; the same object as before while none of them is another."""
+        for document in rerouted:
+            self._bound.put(document, bound_gateways(document) if document in self._routes.rows else ())
+        if not self._gateway_routes.remake(rerouted, self._gateway_routes_of):
+            return self.scope.gateway_routes
+        rows = self._gateway_routes.rows
+        return {
+            gateway: tuple(rows[document].value for document in self._in_order(self._bound.under(gateway)))
+            for gateway in sorted(self._bound.keys)
+        }
+
+    def _gateway_routes_of(self, document: Document) -> Outcome[GatewayRoutes] | None:
+        if not self._bound.of(document):
+            return None
+        return self._memo(gateway_routes, document, self._routes.rows[document])
 
     def _routes_of(self, document: Document) -> Routes:
         found = tuple(self._backends.get(host) for host in destinations(document, self._names))

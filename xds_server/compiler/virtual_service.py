@@ -21,6 +21,7 @@ from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.compiler.shadow import Earlier
+from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.host import Names, candidates, normal
 from xds_server.mesh.route import Backend, Destination, VirtualHost
 from xds_server.mesh.service import Protocol, Service
@@ -51,6 +52,27 @@ def targets(document: Document, names: Names) -> tuple[str, ...]:
         return ()
     return tuple(
         dict.fromkeys(names.resolve(host, document.namespace) or normal(host) for host in spec.hosts),
+    )
+
+
+def bound_gateways(document: Document) -> tuple[str, ...]:
+    """The gateways, as "namespace/name", that some rule of a VirtualService is for."""
+    spec = _spec(document)
+    written = [*spec.gateways, *(name for rule in spec.http for match in rule.match for name in match.gateways)]
+    written += [name for tls in spec.tls for tls_match in tls.match for name in tls_match.gateways]
+    written += [name for tcp in spec.tcp for tcp_match in tcp.match for name in tcp_match.gateways]
+    return tuple(name for name in gateway_names(written, document.namespace) if name != MESH)
+
+
+def gateway_routes(document: Document, routes: Routes) -> Outcome[GatewayRoutes]:
+    """The rules of a VirtualService as gateways take them."""
+    return Outcome(
+        GatewayRoutes(
+            namespace=document.namespace,
+            hosts=tuple(dict.fromkeys(normal(host) for host in _spec(document).hosts)),
+            routes=tuple(bound.route for bound in routes.value.http),
+            connections=tuple(bound.route for bound in routes.value.connections),
+        )
     )
 
 

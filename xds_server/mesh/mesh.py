@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from xds_server.mesh.gateway import Gateway, GatewayRoutes
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
@@ -19,11 +20,13 @@ class Scope:
     Attributes:
         backends: by service host, sorted by host.
         virtual_hosts: sorted by host; HTTP names, those of no service included.
+        gateway_routes: by gateway ("namespace/name"), the rules of VirtualServices that name it, by precedence.
     """
 
     namespace: str
     backends: Mapping[str, Backend] = field(default_factory=dict)
     virtual_hosts: tuple[VirtualHost, ...] = ()
+    gateway_routes: Mapping[str, tuple[GatewayRoutes, ...]] = field(default_factory=dict)
 
     @cached_property
     def all_backends(self) -> tuple[Backend, ...]:
@@ -56,6 +59,8 @@ class Mesh:
         default_scope: for workloads of any other namespace: what everybody may see.
         sidecars: in order of precedence within a namespace: with a selector first, then oldest.
         peers: what workloads ask of their callers.
+        gateways: in order of precedence.
+        credentials: the names in the secrets directory; None when there is no such directory.
     """
 
     services: tuple[Service, ...] = ()
@@ -63,6 +68,8 @@ class Mesh:
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
     peers: PeerPolicies = NO_POLICIES
+    gateways: tuple[Gateway, ...] = ()
+    credentials: frozenset[str] | None = None
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
 

@@ -1,7 +1,7 @@
 """Workloads that stand for all others: what they see together is everything that anybody may be sent.
 
 For whoever must look at a whole mesh, though nobody may be connected: one for each namespace that sees something of its
-own, for each set of labels that a route asks its caller for, and for each Sidecar.
+own, for each set of labels that a route asks its caller for, for each Sidecar, and for the routers of each Gateway.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.service import Labels
-from xds_server.mesh.workload import Workload
+from xds_server.mesh.workload import NodeType, Workload
 
 _NAME = "representative"
 
 
 def representatives(mesh: Mesh) -> tuple[Workload, ...]:
-    """They come in order of namespace, Sidecars' last; equal ones once."""
-    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh))))
+    """They come in order of namespace, Sidecars' and then Gateways' last; equal ones once."""
+    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh), *_of_gateways(mesh))))
 
 
 def _of_scopes(mesh: Mesh) -> Iterator[Workload]:
@@ -42,3 +42,8 @@ def _asked_for(scope: Scope, seen: set[Backend | VirtualHost]) -> Iterator[Label
 def _of_sidecars(mesh: Mesh) -> Iterator[Workload]:
     for sidecar in mesh.sidecars:
         yield Workload(_NAME, sidecar.namespace, sidecar.selector)
+
+
+def _of_gateways(mesh: Mesh) -> Iterator[Workload]:
+    for gateway in mesh.gateways:
+        yield Workload(_NAME, gateway.namespace, gateway.selector, node_type=NodeType.ROUTER)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from xds_server.mesh.gateway import Router
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
-from xds_server.mesh.workload import Interception, Workload
+from xds_server.mesh.workload import Interception, NodeType, Workload
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,6 +58,8 @@ class View:
         trust_domain: where the workload has an identity, which one being no part of a view: every workload is given
             its own under the same name. None: it has none, so it speaks no mesh TLS, and what asks for mesh TLS is
             refused rather than served without.
+        router: for a proxy that stands alone: what it opens. It then has no virtual hosts, and of services only those
+            that something is sent to.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -71,13 +74,17 @@ class View:
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
+    router: Router | None = None
 
 
 def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
     """What `workload` may see of `mesh`: scope of its namespace, narrowed by the Sidecar that selects it.
 
+    A router sees what the Gateways that select it open, and where the VirtualServices that name those send to.
     `trust_domain` is given when the workload has credentials; see `View`.
     """
+    if workload.node_type is NodeType.ROUTER:
+        return _router_view(mesh, workload, trust_domain)
     scope = mesh.scope(workload.namespace)
     sidecar = sidecar_for(mesh, workload)
     backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
@@ -96,6 +103,49 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
     )
+
+
+def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None) -> View:
+    scope = mesh.scope(workload.namespace)
+    router = _router(mesh, scope, workload)
+    bound = [(gateway, found) for gateway, routes in router.routes for found in routes]
+    sent_to = {to.backend for gateway, found in bound for to in found.destinations(gateway) if to.backend}
+    asked = frozenset(key for _, found in bound for key in found.source_keys)
+    namespace = workload.namespace if any(found.asks_namespace for _, found in bound) else ""
+    return View(
+        backends=tuple(backend for backend in scope.all_backends if backend in sent_to),
+        source=Source(namespace, _asked(workload.labels, asked)),
+        locality=workload.locality,
+        labels=_asked(workload.labels, scope.caller_keys),
+        interception=Interception.NONE,
+        bind_address="",
+        outbound_policy=OutboundPolicy.REGISTRY_ONLY,
+        trust_domain=trust_domain,
+        router=router,
+    )
+
+
+def _router(mesh: Mesh, scope: Scope, workload: Workload) -> Router:
+    gateways = tuple(gateway for gateway in mesh.gateways if labels_match(gateway.selector, workload.labels))
+    names = [f"{gateway.namespace}/{gateway.name}" for gateway in gateways]
+    servers = [server for gateway in gateways for server in gateway.servers]
+    wanted = {name for server in servers if server.tls for name in server.tls.needed}
+    return Router(
+        gateways=gateways,
+        routes=tuple((name, scope.gateway_routes[name]) for name in names if name in scope.gateway_routes),
+        ports=_own_ports(mesh, workload, {server.port.number for server in servers}),
+        credentials=(mesh.credentials or frozenset()) & wanted,
+    )
+
+
+def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple[int, int], ...]:
+    """Where the router listens for the ports that are ports of a service of its own: at the service's target."""
+    found: dict[int, int] = {}
+    for service in _candidates(mesh, workload):
+        for port, number in zip(service.ports, serves(service, workload), strict=False):
+            if port.number in numbers and number != port.number:
+                found.setdefault(port.number, number)
+    return tuple(sorted(found.items()))
 
 
 def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:

@@ -21,6 +21,15 @@ class Interception(enum.StrEnum):
     """No privileges: listeners bound on loopback, and an HTTP proxy port."""
 
 
+class NodeType(enum.StrEnum):
+    """What a proxy is for: the first part of Istio's node ids."""
+
+    SIDECAR = "sidecar"
+    """It stands beside one application."""
+    ROUTER = "router"
+    """It stands alone, and lets traffic in or out as Gateways say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One proxy's application.
@@ -40,6 +49,7 @@ class Workload:
     interception: Interception = Interception.REDIRECT
     http_proxy_port: int = 0
     bind_address: str = "127.0.0.1"
+    node_type: NodeType = NodeType.SIDECAR
 
 
 def workload(
@@ -51,9 +61,10 @@ def workload(
 ) -> Workload:
     """The workload a node says it is.
 
-    `node_id` may have Istio's form `sidecar~IP~NAME.NAMESPACE~DOMAIN`; any other text is the workload's name. Metadata
-    NAME, NAMESPACE, LABELS, INSTANCE_IPS, SERVICE_ACCOUNT, INTERCEPTION_MODE and HTTP_PROXY_PORT win over the id.
-    Values of the wrong type are passed over: a peer's mistake must not cost more than its own configuration.
+    `node_id` may have Istio's form `TYPE~IP~NAME.NAMESPACE~DOMAIN` with TYPE sidecar or router; any other text is the
+    workload's name. Metadata NAME, NAMESPACE, LABELS, INSTANCE_IPS, SERVICE_ACCOUNT, INTERCEPTION_MODE and
+    HTTP_PROXY_PORT win over the id. Values of the wrong type are passed over: a peer's mistake must not cost more than
+    its own configuration.
     """
     meta = metadata or {}
     address, name, namespace = _parse_id(node_id)
@@ -70,6 +81,7 @@ def workload(
         interception=Interception.NONE if mode == "NONE" else Interception.REDIRECT,
         http_proxy_port=_port(meta.get("HTTP_PROXY_PORT")),
         bind_address=_text(meta, "OUTBOUND_BIND_ADDRESS") or "127.0.0.1",
+        node_type=NodeType.ROUTER if node_id.startswith(f"{NodeType.ROUTER}~") else NodeType.SIDECAR,
     )
 
 

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from xds_server.policy.destination_rule import DestinationRuleSpec
+from xds_server.policy.gateway import GatewaySpec
 from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.peer_authentication import PeerAuthenticationSpec
 from xds_server.policy.service_entry import ServiceEntrySpec
@@ -39,6 +40,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "ServiceEntry"): Kind("ServiceEntry", ServiceEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadEntry"): Kind("WorkloadEntry", WorkloadEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadGroup"): Kind("WorkloadGroup", WorkloadGroupSpec, _NETWORKING_VERSIONS),
+    (NETWORKING, "Gateway"): Kind("Gateway", GatewaySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
     (SECURITY, "PeerAuthentication"): Kind("PeerAuthentication", PeerAuthenticationSpec, _SECURITY_VERSIONS),
 }
@@ -46,7 +48,6 @@ KINDS: dict[tuple[str, str], Kind] = {
 
 NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
     {
-        (NETWORKING, "Gateway"),
         (NETWORKING, "EnvoyFilter"),
         (NETWORKING, "ProxyConfig"),
         (SECURITY, "RequestAuthentication"),

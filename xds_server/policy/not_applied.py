@@ -14,10 +14,6 @@ def _written(value: object) -> bool:
     return value is not None
 
 
-def _names_a_gateway(value: object) -> bool:
-    return bool(value) and value != ["mesh"]
-
-
 def _is(*words: object) -> Callable[[object], bool]:
     return lambda value: value in words
 
@@ -46,7 +42,8 @@ def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 
 NOT_APPLIED: tuple[NotApplied, ...] = (
-    NotApplied("VirtualService", ("gateways",), _names_a_gateway),
+    NotApplied("Gateway", ("servers[].defaultEndpoint",)),
+    NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
     NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),

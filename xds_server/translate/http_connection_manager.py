@@ -6,6 +6,7 @@ RouteConfiguration and never hold it. Defaults are Istio's (pilot/pkg/networking
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -26,44 +27,78 @@ _EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
 
 def outbound_http(stat_prefix: str, route: str, *, dynamic_forward_proxy: bool = False) -> listener_v3.Filter:
     """The network filter that routes requests by the RouteConfiguration named `route`."""
-    rds = hcm_v3.Rds(config_source=_over_this_stream(), route_config_name=route)
-    return _filter(_manager(stat_prefix, http_filters(dynamic_forward_proxy=dynamic_forward_proxy), rds=rds))
+    filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
+    return _filter(_manager(stat_prefix, filters, _OUTBOUND, rds=_rds(route)))
 
 
 def inbound_http(stat_prefix: str, routes: route_v3.RouteConfiguration) -> listener_v3.Filter:
     """The network filter that hands requests to the application by `routes`."""
-    return _filter(_manager(stat_prefix, http_filters(), inbound_routes=routes))
+    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, routes=routes))
+
+
+def gateway_http(stat_prefix: str, route: str, *, dynamic_forward_proxy: bool = False) -> listener_v3.Filter:
+    """The network filter of a router, which routes requests from outside by the RouteConfiguration named `route`."""
+    filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
+    return _filter(_manager(stat_prefix, filters, _GATEWAY, rds=_rds(route)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What depends on who calls.
+
+    Attributes:
+        is_edge: callers are strangers: their address is what the connection says, and no header of theirs is believed.
+        caller: what of the caller's certificate the application is told.
+    """
+
+    server_name: str
+    is_edge: bool
+    cert_details: hcm_v3.HttpConnectionManagerForwardClientCertDetails
+    caller: hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails | None
+
+
+_Caller = hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails
+_OUTBOUND = _Side("", False, _CertDetails.SANITIZE, None)
+_INBOUND = _Side(
+    INBOUND_SERVER_NAME,
+    False,
+    # Who called, as far as mesh TLS proved it: Envoy takes the header off plain connections.
+    _CertDetails.APPEND_FORWARD,
+    _Caller(subject=True, dns=True, uri=True),
+)
+_GATEWAY = _Side(
+    INBOUND_SERVER_NAME, True, _CertDetails.SANITIZE_SET, _Caller(subject=True, cert=True, dns=True, uri=True)
+)
 
 
 def _manager(
     stat_prefix: str,
     filters: list[hcm_v3.HttpFilter],
+    side: _Side,
     *,
     rds: hcm_v3.Rds | None = None,
-    inbound_routes: route_v3.RouteConfiguration | None = None,
+    routes: route_v3.RouteConfiguration | None = None,
 ) -> hcm_v3.HttpConnectionManager:
     """The codec stays AUTO: HTTP/1.1 or HTTP/2, as the first bytes say."""
-    inbound = inbound_routes is not None
     return hcm_v3.HttpConnectionManager(
         stat_prefix=stat_prefix,
         rds=rds,
-        route_config=inbound_routes,
+        route_config=routes,
         http_filters=filters,
         normalize_path=True,
         path_with_escaped_slashes_action=_EscapedSlashes.KEEP_UNCHANGED,
-        use_remote_address=False,
+        use_remote_address=side.is_edge,
         generate_request_id=True,
         stream_idle_timeout=timedelta(0),
         upgrade_configs=[hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
-        server_name=INBOUND_SERVER_NAME if inbound else "",
-        # Who called, as far as mesh TLS proved it: Envoy takes the header off plain connections.
-        forward_client_cert_details=_CertDetails.APPEND_FORWARD if inbound else _CertDetails.SANITIZE,
-        set_current_client_cert_details=_caller() if inbound else None,
+        server_name=side.server_name,
+        forward_client_cert_details=side.cert_details,
+        set_current_client_cert_details=side.caller,
     )
 
 
-def _caller() -> hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails:
-    return hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails(subject=True, dns=True, uri=True)
+def _rds(route: str) -> hcm_v3.Rds:
+    return hcm_v3.Rds(config_source=_over_this_stream(), route_config_name=route)
 
 
 def _over_this_stream() -> core_v3.ConfigSource:

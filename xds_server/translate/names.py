@@ -38,6 +38,9 @@ DNS_CACHE = "dynamic_forward_proxy_cache_config"
 WILDCARD_ADDRESS = "0.0.0.0"  # noqa: S104 - part of names; what a listener binds is decided in listener.py
 
 
+_CREDENTIAL = "kubernetes://"
+
+
 class Direction(enum.StrEnum):
     """Which way traffic goes, seen from the application."""
 
@@ -143,6 +146,33 @@ def file_certificate(certificate: str, key: str) -> str:
 def file_roots(path: str, revoked: str = "") -> str:
     """`file-root:/etc/certs/ca.crt`: authorities in a file of the proxy, with those they revoked, as a secret."""
     return f"file-root:{path}~{revoked}" if revoked else f"file-root:{path}"
+
+
+def credential(name: str) -> str:
+    """`kubernetes://shop`, `kubernetes://shop-cacert`: a credential, or its authorities, as Istio calls a secret."""
+    return f"{_CREDENTIAL}{name}"
+
+
+def parse_credential(name: str) -> str | None:
+    """The inverse of `credential`; None for another secret's name."""
+    return name.removeprefix(_CREDENTIAL) if name.startswith(_CREDENTIAL) else None
+
+
+def gateway_http_route(port: int, bind: str = "") -> str:
+    """`http.80`, `http.80.10.0.0.1`: all plain HTTP servers on one port share it."""
+    return f"http.{port}.{bind}" if bind else f"http.{port}"
+
+
+def gateway_https_route(port: int, port_name: str, gateway: str, bind: str = "") -> str:
+    """`https.443.https.edge.default`: one HTTPS server's; `gateway` is "namespace/name"."""
+    namespace, _, name = gateway.partition("/")
+    found = f"https.{port}.{port_name}.{name}.{namespace}"
+    return f"{found}.{bind}" if bind else found
+
+
+def gateway_black_hole(port: int) -> str:
+    """`blackhole:80`: the virtual host of a port on which nothing is routed."""
+    return f"blackhole:{port}"
 
 
 def config_path(kind: str, namespace: str, name: str) -> str:

@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
+from xds_server.problem import Origin
 from xds_server.translate import names, pack
 from xds_server.translate.catch_all import Unknown, catch_all, forward_proxy_itself, own_addresses, unknown_hosts
 from xds_server.translate.encode import encode, length_delimited
@@ -143,7 +144,7 @@ class _Encoded:
             routes = self._routes_at(virtual_host, applicable, Place(port, missing))
             name = names.virtual_host(virtual_host.host, port)
             body = encoded_virtual_host(name, domains, routes)
-            part = _part(name, body, routes.clusters)
+            part = encoded_part(name, body, routes.clusters)
             found = self._parts[key] = replace(part, origins=self._origins, service_origins=self._service_origins)
         return found
 
@@ -197,9 +198,10 @@ def _forward_proxy_itself(domains: tuple[str, ...]) -> Part:
 
 
 def _part_of(message: route_v3.VirtualHost, clusters: tuple[str, ...] = ()) -> Part:
-    return _part(message.name, encode(message), clusters)
+    return encoded_part(message.name, encode(message), clusters)
 
 
-def _part(name: str, body: bytes, clusters: tuple[str, ...]) -> Part:
+def encoded_part(name: str, body: bytes, clusters: tuple[str, ...] = (), origins: tuple[Origin, ...] = ()) -> Part:
+    """An encoded virtual host, as it stands in a RouteConfiguration."""
     field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
-    return Part(name, pack.content_version(field), field, clusters)
+    return Part(name, pack.content_version(field), field, clusters, origins)

@@ -14,6 +14,7 @@ from xds_server.mesh.service import Resolution
 from xds_server.mesh.view import View
 from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.endpoint import load_assignments
+from xds_server.translate.gateway import GatewayTranslator
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
 from xds_server.translate.memory import Memory
@@ -34,6 +35,7 @@ class Translator:
         self._inbound_cluster = lru_cache(maxsize=REMEMBERED)(inbound_cluster)
         self._listeners = ListenerTranslator()
         self._routes = RouteTranslator()
+        self._gateways = GatewayTranslator()
 
     def translate(self, view: View) -> tuple[Resource, ...]:
         """Every resource of `view`: clusters, endpoints, listeners, routes, secrets of files.
@@ -47,11 +49,18 @@ class Translator:
             *(cluster for backend in backends for cluster in backend.clusters),
         ]
         endpoints = (assignment for backend in backends for assignment in backend.endpoints)
+        cluster_names = frozenset([cluster.name for cluster in found_clusters])
+        secrets = {secret.name: secret for backend in backends for secret in backend.secrets}
+        if view.router is not None:
+            opened = self._gateways.translate(view, cluster_names)
+            return (
+                *found_clusters,
+                *endpoints,
+                *{(r.type_url, r.name): r for r in (*secrets.values(), *opened)}.values(),
+            )
         listeners = self._listeners.listeners(view)
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
-        cluster_names = frozenset([cluster.name for cluster in found_clusters])
         routes = self._routes.route_configurations(view, wanted, cluster_names)
-        secrets = {secret.name: secret for backend in backends for secret in backend.secrets}
         return (*found_clusters, *endpoints, *listeners, *routes, *secrets.values())
 
     def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:

@@ -84,9 +84,13 @@ def domains_with_port(domains: Iterable[str], port: int) -> tuple[str, ...]:
 
 def applies(match: Match | ConnectionMatch, port: int, source: Source) -> bool:
     """Whether a rule is for sidecars, for this port, and for callers from `source`."""
+    return MESH_GATEWAY in match.gateways and holds(match, port, source)
+
+
+def holds(match: Match | ConnectionMatch, port: int, source: Source) -> bool:
+    """Whether a rule is for this port, and for callers from `source`."""
     return (
-        MESH_GATEWAY in match.gateways
-        and match.port in {None, port}
+        match.port in {None, port}
         and labels_match(match.source_labels, source.labels)
         and match.source_namespace in {"", source.namespace}
     )

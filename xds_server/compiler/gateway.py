@@ -1,0 +1,136 @@
+"""What Gateways mean, and which of their servers cannot stand beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.workload_entry import sorted_labels
+from xds_server.mesh.credential import ROOTS_SUFFIX
+from xds_server.mesh.gateway import Gateway, Refusal, Server, ServerTls, ServerTlsMode, open_ports
+from xds_server.mesh.host import normal
+from xds_server.mesh.service import Labels, Port, Protocol
+from xds_server.policy.document import Document
+from xds_server.policy.gateway import GatewaySpec
+from xds_server.policy.gateway import Server as WrittenServer
+from xds_server.policy.server_tls import ServerTLSSettings, TLSProtocol
+from xds_server.problem import Problem
+
+
+def gateway(document: Document) -> Outcome[Gateway]:
+    """What one document opens."""
+    spec = cast("GatewaySpec", document.spec)
+    servers = tuple(_server(written, index, document) for index, written in enumerate(spec.servers))
+    found = Gateway(document.namespace, document.name, sorted_labels(spec.selector), servers, document.origin)
+    if spec.selector:
+        return Outcome(found)
+    message = "a Gateway without selector opens its ports on every router"
+    return Outcome(found, (Place(document).warning("selects-all", message, "write the labels of its routers"),))
+
+
+def _server(written: WrittenServer, index: int, document: Document) -> Server:
+    return Server(
+        gateway=f"{document.namespace}/{document.name}",
+        index=index,
+        port=Port(written.port.number, written.port.name, Protocol(written.port.protocol)),
+        hosts=tuple(_host(host, document.namespace) for host in written.hosts),
+        bind=written.bind or "",
+        tls=_tls(written.tls) if written.tls and Protocol(written.port.protocol).is_tls else None,
+        https_redirect=bool(written.tls and written.tls.https_redirect),
+        name=written.name,
+        origin=document.origin,
+    )
+
+
+def _host(text: str, own: str) -> tuple[str, str]:
+    namespace, _, host = text.rpartition("/")
+    return {"": "*", ".": own}.get(namespace, namespace), normal(host)
+
+
+def _tls(written: ServerTLSSettings) -> ServerTls:
+    mode = ServerTlsMode(written.mode)
+    credentials = written.credential_names or ((written.credential_name,) if written.credential_name else ())
+    files = tuple((each.server_certificate, each.private_key) for each in written.tls_certificates)
+    if written.server_certificate:
+        files = ((written.server_certificate, written.private_key),)
+    roots = next((each.ca_certificates for each in written.tls_certificates if each.ca_certificates), "")
+    return ServerTls(
+        mode=mode,
+        credentials=credentials,
+        roots_credential=written.ca_cert_credential_name,
+        files=files,
+        roots_file=written.ca_certificates or roots,
+        revoked_file=written.ca_crl,
+        subject_alt_names=written.subject_alt_names,
+        spki_hashes=written.verify_certificate_spki,
+        certificate_hashes=written.verify_certificate_hash,
+        min_version=_version(written.min_protocol_version),
+        max_version=_version(written.max_protocol_version),
+        cipher_suites=written.cipher_suites,
+        curves=written.ecdh_curves,
+    )
+
+
+def _version(written: TLSProtocol) -> str:
+    return "" if written is TLSProtocol.TLS_AUTO else str(written)
+
+
+def gateway_problems(gateways: Iterable[tuple[Document, Gateway]], credentials: frozenset[str] | None) -> list[Problem]:
+    """What is to be said of Gateways beside each other, and of credentials that are not there.
+
+    Args:
+        gateways: in order of precedence.
+        credentials: the names in the secrets directory; None when there is no such directory.
+    """
+    found = list(gateways)
+    documents = {f"{each.namespace}/{each.name}": document for document, each in found}
+    refused = {
+        (refusal.server.gateway, refusal.server.index): refusal
+        for selector in dict.fromkeys(each.selector for _, each in found)
+        for refusal in open_ports(each for _, each in found if _compatible(each.selector, selector))[1]
+    }
+    problems = [_refused(refusal, documents) for refusal in refused.values()]
+    for document, each in found:
+        for server in each.servers:
+            problems += _missing_credentials(server, Place(document), credentials)
+    return problems
+
+
+def _compatible(selector: Labels, other: Labels) -> bool:
+    """Whether one router can carry the labels of both."""
+    mine = dict(selector)
+    return all(mine.get(key, value) == value for key, value in other)
+
+
+def _refused(refusal: Refusal, documents: dict[str, Document]) -> Problem:
+    server, other = refusal.server, refusal.other
+    where = f"servers[{other.index}] of {other.origin}"
+    message = f"port {server.port.number} is not opened for this server: {refusal.reason}, by {where}"
+    place = Place(documents[server.gateway]).at("servers", server.index)
+    return place.error("port-conflict", message, "use other hosts, another port, or one of the two alone")
+
+
+def _missing_credentials(server: Server, place: Place, credentials: frozenset[str] | None) -> list[Problem]:
+    needed = server.tls.needed if server.tls else ()
+    if not needed:
+        return []
+    here = place.at("servers", server.index, "tls")
+    if credentials is None:
+        message = f"there is no secrets directory to find {needed[0]} in: the server is not opened"
+        return [here.error("unknown-credential", message, "start the server with --secrets DIR")]
+    return [
+        here.error("unknown-credential", f"{_lacks(name)}: the server is not opened", _nearest(name, credentials))
+        for name in needed
+        if name not in credentials
+    ]
+
+
+def _lacks(name: str) -> str:
+    bare = name.removesuffix(ROOTS_SUFFIX)
+    return f"credential {bare} has no ca.crt" if bare != name else f"there is no credential {name}"
+
+
+def _nearest(name: str, credentials: frozenset[str]) -> str:
+    known = sorted(each for each in credentials if not each.endswith(ROOTS_SUFFIX))
+    return nearest(name.removesuffix(ROOTS_SUFFIX), known, "in the secrets directory")

@@ -1,0 +1,90 @@
+"""Every Gateway, kept up to date, and what VirtualServices that name one should know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import cast
+
+from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.gateway import gateway, gateway_problems
+from xds_server.compiler.gateway_name import MESH, gateway_names
+from xds_server.compiler.table import Diff, Table
+from xds_server.memo import Memo
+from xds_server.mesh.gateway import Gateway, narrower
+from xds_server.mesh.host import normal
+from xds_server.policy.document import Document, precedence
+from xds_server.policy.virtual_service import VirtualServiceSpec
+from xds_server.problem import Problem
+
+
+class Gateways:
+    """Every Gateway.
+
+    Attributes:
+        in_order: all of them, by precedence.
+    """
+
+    def __init__(self, memo: Memo) -> None:
+        self.in_order: tuple[Gateway, ...] = ()
+        self._memo = memo
+        self._gateways: Table[Document, Gateway] = Table()
+        self._bindings: Table[Document, None] = Table()
+        self._conflicts: list[Problem] = []
+        self._credentials: frozenset[str] | None = None
+
+    def update(self, gateways: Diff, virtual_services: Diff, credentials: frozenset[str] | None) -> None:
+        """Take in what changed.
+
+        Args:
+            gateways: documents that came and went.
+            virtual_services: likewise.
+            credentials: the names in the secrets directory; None when there is no such directory.
+        """
+        self._gateways.remake(gateways.removed, lambda _: None)
+        changed = self._gateways.remake(gateways.added, lambda document: self._memo(gateway, document))
+        if changed or gateways.removed or credentials != self._credentials:
+            self._credentials = credentials
+            documents = sorted(self._gateways.rows, key=precedence)
+            placed = [(document, self._gateways.rows[document].value) for document in documents]
+            self.in_order = tuple(each for _, each in placed)
+            self._conflicts = gateway_problems(placed, credentials)
+        self._bindings.remake(virtual_services.removed, lambda _: None)
+        stale = set(self._bindings.rows) if changed or gateways.removed else set()
+        known = {f"{each.namespace}/{each.name}": each for each in self.in_order}
+        self._bindings.remake(stale | virtual_services.added, lambda document: _binding(document, known))
+
+    @property
+    def problems(self) -> Iterator[Problem]:
+        """Of Gateways, of them beside each other, and of what names them."""
+        return chain(self._gateways.all_problems, self._conflicts, self._bindings.all_problems)
+
+
+def _binding(document: Document, known: dict[str, Gateway]) -> Outcome[None] | None:
+    """What a VirtualService should know of the gateways that it names; nothing when it names none."""
+    spec = cast("VirtualServiceSpec", document.spec)
+    named = [(index, name) for index, name in enumerate(spec.gateways) if name != MESH]
+    if not named:
+        return None
+    problems: list[Problem] = []
+    for index, written in named:
+        (name,) = gateway_names([written], document.namespace)
+        place = Place(document).at("gateways", index)
+        if name in known:
+            problems += _shut_out(spec.hosts, known[name], place)
+        else:
+            fix = nearest(name, sorted(known), "a Gateway")
+            problems.append(
+                place.warning("unknown-gateway", f"there is no Gateway {name}: nothing comes in by it", fix)
+            )
+    return Outcome(None, tuple(problems))
+
+
+def _shut_out(hosts: Sequence[str], known: Gateway, place: Place) -> list[Problem]:
+    """Hosts that no server of the gateway lets in, for which the rules are without effect there."""
+    allowed = [host for server in known.servers for host in server.hosts_for(place.document.namespace)]
+    lost = [host for host in hosts if not any(narrower(normal(host), each) for each in allowed)]
+    if len(lost) < len(hosts):
+        return []
+    message = f"no server of {known.origin} is for {' or '.join(lost)}: these rules do nothing there"
+    return [place.warning("host-not-in-gateway", message, "add the host to the Gateway's servers")]

@@ -1,0 +1,128 @@
+"""TLS towards clients: a Gateway server's certificates, and whom it asks for theirs.
+
+Certificates are secrets that come by name, so a new one is taken up without closing a connection: from the secrets
+directory (`kubernetes://NAME`, Istio's name for a credential), from files of the router, or the proxy's own identity.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
+from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
+
+from xds_server.mesh.gateway import ServerTls, ServerTlsMode
+from xds_server.mesh.identity import TrustDomain
+from xds_server.translate import mesh_tls, names, pack
+from xds_server.translate.encode import any_of
+from xds_server.xds import type_url
+from xds_server.xds.resource import Resource
+
+HTTP_PROTOCOLS = ("h2", "http/1.1")
+"""What a server of HTTPS offers its clients (ALPN)."""
+_Version = tls_v3.TlsParametersTlsProtocol
+_VERSIONS = {
+    "TLSV1_0": _Version.TLSv1_0,
+    "TLSV1_1": _Version.TLSv1_1,
+    "TLSV1_2": _Version.TLSv1_2,
+    "TLSV1_3": _Version.TLSv1_3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSecurity:
+    """What a filter chain that ends TLS needs.
+
+    Attributes:
+        refs: secrets that it refers to.
+        secrets: those of them that are files of the router.
+    """
+
+    socket: core_v3.TransportSocket
+    refs: tuple[tuple[str, str], ...]
+    secrets: tuple[Resource, ...] = ()
+
+
+def server_security(tls: ServerTls, trust_domain: TrustDomain | None, *, http: bool) -> ServerSecurity | None:
+    """The TLS of one server; None when it is that of the mesh and the router has no identity in it."""
+    if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
+        if trust_domain is None:
+            return None
+        return ServerSecurity(mesh_tls.server_socket(trust_domain), mesh_tls.REFS)
+    own = [_file_certificate(*pair) for pair in tls.files]
+    certificates = [*(names.credential(name) for name in tls.credentials), *(secret.name for secret in own)]
+    roots_file = _file_roots(tls) if tls.asks_client and tls.roots_file else None
+    roots = roots_file.name if roots_file else names.credential(tls.roots) if tls.roots else ""
+    context = tls_v3.DownstreamTlsContext(
+        common_tls_context=tls_v3.CommonTlsContext(
+            tls_params=_parameters(tls),
+            tls_certificate_sds_secret_configs=[mesh_tls.secret_over_this_stream(name) for name in certificates],
+            combined_validation_context=_validation(tls, roots) if roots else None,
+            alpn_protocols=list(HTTP_PROTOCOLS) if http else [],
+        ),
+        require_client_certificate=tls.mode is ServerTlsMode.MUTUAL,
+    )
+    secrets = (*own, *([roots_file] if roots_file else []))
+    return ServerSecurity(
+        core_v3.TransportSocket(name=mesh_tls.TLS_SOCKET, typed_config=any_of(context)),
+        tuple((type_url.SECRET, name) for name in (*certificates, *([roots] if roots else []))),
+        secrets,
+    )
+
+
+def _parameters(tls: ServerTls) -> tls_v3.TlsParameters:
+    return tls_v3.TlsParameters(
+        tls_minimum_protocol_version=_VERSIONS.get(tls.min_version, _Version.TLSv1_2),
+        tls_maximum_protocol_version=_VERSIONS.get(tls.max_version, _Version.TLSv1_3),
+        cipher_suites=list(tls.cipher_suites),
+        ecdh_curves=list(tls.curves),
+    )
+
+
+def _validation(tls: ServerTls, roots: str) -> tls_v3.CommonTlsContextCombinedCertificateValidationContext:
+    """OPTIONAL_MUTUAL takes a client without a certificate, never one with a wrong one (Istio's meaning)."""
+    return tls_v3.CommonTlsContextCombinedCertificateValidationContext(
+        default_validation_context=tls_v3.CertificateValidationContext(
+            verify_certificate_spki=list(tls.spki_hashes),
+            verify_certificate_hash=list(tls.certificate_hashes),
+            match_typed_subject_alt_names=[
+                tls_v3.SubjectAltNameMatcher(san_type=kind, matcher=matcher_v3.StringMatcher(exact=name))
+                for name in tls.subject_alt_names
+                for kind in _SAN_TYPES
+            ],
+        ),
+        validation_context_sds_secret_config=mesh_tls.secret_over_this_stream(roots),
+    )
+
+
+_SAN_TYPES = (
+    tls_v3.SubjectAltNameMatcherSanType.URI,
+    tls_v3.SubjectAltNameMatcherSanType.DNS,
+)
+"""What a client's name may be written as."""
+
+
+def _file_certificate(certificate: str, key: str) -> Resource:
+    name = names.file_certificate(certificate, key)
+    found = tls_v3.TlsCertificate(
+        certificate_chain=core_v3.DataSource(filename=certificate),
+        private_key=core_v3.DataSource(filename=key),
+        watched_directory=_directory(certificate),
+    )
+    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, tls_certificate=found))
+
+
+def _file_roots(tls: ServerTls) -> Resource:
+    name = names.file_roots(tls.roots_file, tls.revoked_file)
+    context = tls_v3.CertificateValidationContext(
+        trusted_ca=core_v3.DataSource(filename=tls.roots_file),
+        crl=core_v3.DataSource(filename=tls.revoked_file) if tls.revoked_file else None,
+        watched_directory=_directory(tls.roots_file),
+    )
+    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, validation_context=context))
+
+
+def _directory(path: str) -> core_v3.WatchedDirectory:
+    return core_v3.WatchedDirectory(path=posixpath.dirname(path) or ".")
