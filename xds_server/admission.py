@@ -150,8 +150,8 @@ class Admission:
             await self.validator.reconsider()
         while True:
             applied = self._quarantine.applied(policies)
-            compiled = self._pipeline.compile, applied, self._registrations, self.credentials
-            generation = await self._in_worker(*compiled)
+            made_of = applied, self._registrations, self.credentials
+            generation = await self._in_worker(self._pipeline.compile, *made_of)
             refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
             if refused is None or self.validator is None:
                 return generation
