@@ -13,6 +13,7 @@ from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resoluti
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficPolicy, TrafficRule
 from xds_server.mesh.workload import Workload
 from xds_server.policy.document import Document, PolicySet, parse_document, precedence
+from xds_server.policy.kinds import KINDS
 from xds_server.problem import Problem
 from xds_server.store.yaml_reader import read_documents
 
@@ -47,7 +48,7 @@ def policy_set(*parts: str | Document | Iterable[Document]) -> PolicySet:
 
 def compiled(*parts: str | Document | Iterable[Document], memo: Memo | None = None) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that these documents mean, with the compiler's problems."""
-    return compile_mesh(policy_set(*parts), memo or Memo())
+    return compile_mesh(policy_set(*parts), Memo() if memo is None else memo)  # an empty one is false
 
 
 def codes(problems: Iterable[Problem]) -> list[str]:
@@ -110,8 +111,9 @@ def workload(name: str = "productpage", *, namespace: str = "default", locality:
 def istio(kind: str, spec: str, *, name: str = "one", namespace: str = "default", metadata: str = "") -> str:
     """The YAML of one document; `spec` and `metadata` (more of it) in YAML's flow form, without the outer braces."""
     more = f", {metadata}" if metadata else ""
+    group = next(group for group, known in KINDS if known == kind)
     return (
-        f"---\napiVersion: networking.istio.io/v1\nkind: {kind}\n"
+        f"---\napiVersion: {group}/v1\nkind: {kind}\n"
         f"metadata: {{name: {name}, namespace: {namespace}{more}}}\nspec: {{{spec}}}\n"
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.builders import entry, istio, policy_set, workload
+from xds_server.mesh.identity import TrustDomain
 from xds_server.pipeline import Pipeline
 from xds_server.policy.document import PolicySet
 from xds_server.xds import type_url
@@ -70,3 +73,18 @@ def test_generations_count_up_and_tell_problems_once() -> None:
     numbers = [pipeline.compile(policy_set(entry("reviews"))).number for _ in range(2)]
 
     assert numbers == [1, 2]
+
+
+def test_workload_that_can_have_no_identity_is_told_of_no_mesh_tls() -> None:
+    """It would wait for secrets that cannot come; what its policies close stays closed."""
+    pipeline = Pipeline(trust_domain=TrustDomain())
+    proven = entry("a", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1, serviceAccount: a}]")
+    generation = pipeline.compile(policy_set(proven))
+
+    able, unable = (
+        pipeline.snapshot_for(generation, replace(workload("a"), service_account=account))
+        for account in ("a", "no/one")
+    )
+
+    assert (type_url.SECRET, "default") in able.of_type(type_url.CLUSTER)["outbound|80||a"].refs
+    assert (type_url.SECRET, "default") not in unable.of_type(type_url.CLUSTER)["outbound|80||a"].refs

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.builders import compiled, entry, istio, workload
+from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.security import MutualTls
+from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import view_for
+from xds_server.mesh.workload import Interception
 
 BY_RACK = istio(
     "DestinationRule",
@@ -25,3 +31,53 @@ def test_labels_that_no_policy_asks_for_are_in_no_view() -> None:
     mesh, _ = compiled(entry())
 
     assert view_for(mesh, workload(rack="1")) == view_for(mesh, workload(rack="2"))
+
+
+def authentication(spec: str, *, namespace: str = "shop") -> str:
+    return istio("PeerAuthentication", spec, namespace=namespace)
+
+
+SERVED = entry("web", "workloadSelector: {labels: {app: web}}", namespace="shop")
+WEB = replace(workload("web-1", namespace="shop", app="web"), interception=Interception.REDIRECT)
+
+
+def test_identity_of_a_workload_is_no_part_of_its_view() -> None:
+    """A thousand proxies with a key each share what else they are sent."""
+    mesh, _ = compiled(entry())
+    domain = TrustDomain()
+
+    one, two = (view_for(mesh, replace(workload(), service_account=account), domain) for account in "ab")
+
+    assert one == two
+    assert one.trust_domain is domain
+    assert view_for(mesh, workload()).trust_domain is None
+
+
+def test_inbound_ports_ask_what_their_policy_says() -> None:
+    policy = "selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}, portLevelMtls: {80: {mode: STRICT}}"
+    mesh, _ = compiled(SERVED, authentication(policy))
+    view = view_for(mesh, WEB)
+
+    assert [(port.number, port.mutual_tls) for port in view.inbound] == [(80, MutualTls.STRICT)]
+    assert view.mutual_tls is MutualTls.DISABLE
+
+
+def test_port_that_only_a_policy_names_is_captured_for_it() -> None:
+    """Or what comes in there would be asked for less."""
+    policy = "selector: {matchLabels: {app: web}}, portLevelMtls: {9000: {mode: STRICT}}"
+    mesh, _ = compiled(SERVED, authentication(policy))
+
+    extra = view_for(mesh, WEB).inbound[-1]
+    assert (extra.number, extra.protocol, extra.mutual_tls) == (9000, Protocol.AUTO, MutualTls.STRICT)
+    assert view_for(mesh, replace(WEB, interception=Interception.NONE)).inbound == ()
+
+
+def test_workload_is_selected_by_the_labels_of_its_entry_too() -> None:
+    """A sidecar that was started without labels must not slip from under a policy."""
+    entered = istio("WorkloadEntry", "address: 10.0.0.1, labels: {app: web}", name="web-1", namespace="shop")
+    mesh, _ = compiled(SERVED, entered, authentication("selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}"))
+    bare = replace(WEB, labels=())
+
+    assert view_for(mesh, bare).mutual_tls is MutualTls.STRICT
+    assert view_for(mesh, replace(bare, name="other", addresses=("10.0.0.1",))).mutual_tls is MutualTls.STRICT
+    assert view_for(mesh, replace(bare, name="other")).mutual_tls is MutualTls.PERMISSIVE

@@ -4,6 +4,7 @@ from envoy_data_plane.envoy.config.core.v3 import HealthStatus
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 
 from tests.builders import backend, endpoint, service, traffic_rule
+from tests.translate.shown import shown
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import LoadBalancer, LoadBalancing, OutlierDetection, TrafficPolicy, TrafficRule
@@ -163,3 +164,16 @@ def test_endpoint_that_is_known_not_to_work_is_left_out() -> None:
     found = assignment(Endpoint("10.0.0.1", healthy=False), Endpoint("10.0.0.2"))
 
     assert [where(each)[0] for locality in found.endpoints for each in locality.lb_endpoints] == ["10.0.0.2"]
+
+
+def test_endpoint_that_takes_mesh_tls_says_so_to_the_sockets_of_its_cluster() -> None:
+    """By port: a policy may switch it off on one of them. The name makes Envoy leave pooled connections."""
+    proven = Endpoint("10.0.0.1", tls_mode="istio", plaintext_ports=(81,))
+    ports = (Port(80, "a", Protocol.HTTP), Port(81, "b", Protocol.HTTP))
+    found = backend(Service("web", "default", ports, Resolution.STATIC, (proven,)))
+
+    taking, plain = (shown(load_assignment(found, port, ""))["endpoints"][0]["lb_endpoints"][0] for port in ports)
+    assert taking["metadata"]["filter_metadata"]["envoy.transport_socket_match"] == {"tlsMode": "istio"}
+    assert taking["endpoint"]["hostname"] == "tls-istio"
+    assert "metadata" not in plain
+    assert "hostname" not in plain["endpoint"]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
-from tests.builders import backend, destination, traffic_rule
+from tests.builders import backend, destination, service, traffic_rule
 from tests.translate.shown import shown
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import ConnectionMatch, ConnectionRoute
+from xds_server.mesh.service import Endpoint, Protocol
 from xds_server.mesh.traffic import ConnectionPool, HashKey, LoadBalancer, LoadBalancing, TrafficPolicy
 from xds_server.problem import Origin
-from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_proxy, tcp_target
+from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_filters, tcp_proxy, tcp_target
 
 SECOND = timedelta(seconds=1)
 
 
-def config(network_filter: listener_v3.Filter) -> dict[str, object]:
+def config(network_filter: listener_v3.Filter) -> dict[str, Any]:
     found = dict(shown(network_filter)["typed_config"])
     del found["@type"]
     return found
@@ -70,3 +74,28 @@ def test_destination_that_the_proxy_does_not_see_gets_nothing() -> None:
     assert routed_target(seen, 3306, {db}).cluster == "outbound|3306||db"
     assert routed_target(seen, 3306, set()).cluster == "BlackHoleCluster"
     assert routed_target(subset, 3306, {db}).cluster == "BlackHoleCluster"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "trust_domain", "says"),
+    [(Protocol.AUTO, TrustDomain(), "istio"), (Protocol.AUTO, None, ""), (Protocol.TCP, TrustDomain(), "")],
+)
+def test_bytes_on_a_cluster_that_http_shares_say_that_they_are_none(
+    protocol: Protocol, trust_domain: TrustDomain | None, says: str
+) -> None:
+    """What its cluster offers says that HTTP is inside; a cluster of TCP alone says the right thing by itself."""
+    proven = Endpoint("10.0.0.1", tls_mode="istio", service_account="a", namespace="default")
+    found = backend(service("db", protocol=protocol, endpoints=[proven]))
+
+    assert tcp_target(found, 9080, trust_domain).alpn == says
+
+
+def test_what_is_inside_is_said_before_the_connection_is_passed_on() -> None:
+    first, last = tcp_filters(TcpTarget("a", alpn="istio"))
+
+    (value,) = config(first)["on_new_connection"]
+    assert value["object_key"] == "envoy.network.application_protocols"
+    assert value["format_string"]["text_format_source"] == {"inline_string": "istio"}
+    assert value["shared_with_upstream"] == "ONCE"
+    assert last == tcp_proxy(TcpTarget("a"))
+    assert tcp_filters(TcpTarget("a")) == [last]

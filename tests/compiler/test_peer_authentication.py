@@ -1,0 +1,148 @@
+"""What PeerAuthentications mean, and that no mistake in one opens a door."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.builders import codes, compiled, document, istio, policy_set
+from xds_server.compiler.compile import compile_mesh
+from xds_server.compiler.peer_authentication import peer_policy, unread_policy
+from xds_server.memo import Memo
+from xds_server.mesh.security import MutualTls, PeerPolicy
+from xds_server.policy.document import BrokenDocument
+from xds_server.problem import Origin, Severity
+
+ROOT = "default"
+WEB = (("app", "web"),)
+
+
+def authentication(spec: str, *, name: str = "one", namespace: str = "shop") -> str:
+    return istio("PeerAuthentication", spec, name=name, namespace=namespace)
+
+
+def made(spec: str, *, namespace: str = "shop") -> PeerPolicy:
+    return peer_policy(document(authentication(spec, namespace=namespace)), ROOT).value
+
+
+def broken(spec: object, *, namespace: str = "shop") -> BrokenDocument:
+    origin = Origin("a.yaml", 7, "PeerAuthentication", namespace, "one")
+    return BrokenDocument("PeerAuthentication", namespace, "one", spec, origin)
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy"),
+    [
+        ("", PeerPolicy("shop")),
+        ("mtls: {}", PeerPolicy("shop")),
+        ("mtls: {mode: UNSET}", PeerPolicy("shop")),
+        ("mtls: {mode: DISABLE}", PeerPolicy("shop", mode=MutualTls.DISABLE)),
+        ("mtls: {mode: PERMISSIVE}", PeerPolicy("shop", mode=MutualTls.PERMISSIVE)),
+        ("mtls: {mode: STRICT}", PeerPolicy("shop", mode=MutualTls.STRICT)),
+        ("selector: {matchLabels: {app: web}}", PeerPolicy("shop", WEB)),
+        (
+            "selector: {matchLabels: {app: web}}, portLevelMtls: {9090: {}, 8080: {mode: STRICT}}",
+            PeerPolicy("shop", WEB, None, ((8080, MutualTls.STRICT), (9090, None))),
+        ),
+    ],
+)
+def test_what_is_written_is_what_is_asked(spec: str, policy: PeerPolicy) -> None:
+    assert made(spec) == policy
+
+
+def test_root_namespace_is_the_mesh() -> None:
+    assert made("mtls: {mode: STRICT}", namespace=ROOT) == PeerPolicy("", mode=MutualTls.STRICT)
+
+
+def test_selector_in_the_root_namespace_is_an_error_and_strict_wherever_it_may_be_meant() -> None:
+    """Istio says that it selects in every namespace, and ignores it: a mesh that was to be closed stays open."""
+    found = peer_policy(
+        document(authentication("selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}", namespace=ROOT)), ROOT
+    )
+
+    (problem,) = found.problems
+    assert found.value == PeerPolicy("", WEB, MutualTls.STRICT)
+    assert (problem.severity, problem.code, problem.field) == (Severity.ERROR, "fails-closed", "spec.selector")
+
+
+def test_selector_without_labels_is_told_to_be_for_all() -> None:
+    found = peer_policy(document(authentication("selector: {}, mtls: {mode: STRICT}")), ROOT)
+
+    assert found.value == PeerPolicy("shop", mode=MutualTls.STRICT)
+    assert codes(found.problems) == ["empty-selector"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy"),
+    [
+        (None, PeerPolicy("shop", (), MutualTls.STRICT)),
+        ({"mtls": "STRICT"}, PeerPolicy("shop", (), MutualTls.STRICT)),
+        ({"selector": {"matchLabels": {"app": "web"}}, "mtls": 5}, PeerPolicy("shop", WEB, MutualTls.STRICT)),
+        ({"selector": {"match_labels": {"app": "web"}}, "mtls": 5}, PeerPolicy("shop", WEB, MutualTls.STRICT)),
+        ({"selector": {"matchLabels": {"app": True}}}, PeerPolicy("shop", (), MutualTls.STRICT)),
+        ({"selector": {"app": "web"}}, PeerPolicy("shop", (), MutualTls.STRICT)),
+        ({"selector": "web"}, PeerPolicy("shop", (), MutualTls.STRICT)),
+    ],
+)
+def test_what_cannot_be_read_is_strict_for_all_that_it_may_be_for(spec: object, policy: PeerPolicy) -> None:
+    found = unread_policy(broken(spec), ROOT)
+
+    (problem,) = found.problems
+    assert found.value == policy
+    assert (problem.file, problem.line, problem.code) == ("a.yaml", 7, "fails-closed")
+
+
+@pytest.mark.parametrize("namespace", ["", ROOT])
+def test_what_cannot_be_read_and_may_be_for_the_mesh_closes_it(namespace: str) -> None:
+    assert unread_policy(broken(None, namespace=namespace), ROOT).value == PeerPolicy("", (), MutualTls.STRICT)
+
+
+def test_broken_document_holds_until_it_is_mended() -> None:
+    memo = Memo()
+    policies = policy_set(authentication("mtls: {mode: PERMISSIVE}", name="good", namespace="other"))
+    closed, problems = compile_mesh(replace(policies, broken=(broken(None),)), memo)
+    mended, no_problems = compile_mesh(policies, memo)
+
+    assert closed.peers.mode("shop", ()) is MutualTls.STRICT
+    assert codes(problems) == ["fails-closed"]
+    assert mended.peers.mode("shop", ()) is MutualTls.PERMISSIVE
+    assert no_problems == ()
+
+
+def test_broken_document_of_another_kind_closes_nothing() -> None:
+    policies = replace(policy_set(), broken=(replace(broken(None), kind="VirtualService"),))
+    mesh, problems = compile_mesh(policies, Memo())
+
+    assert mesh.peers.mode("shop", ()) is MutualTls.PERMISSIVE
+    assert problems == ()
+
+
+def test_two_for_one_scope_are_an_error_that_names_both() -> None:
+    strict = authentication("mtls: {mode: STRICT}", name="zulu")
+    mesh, problems = compiled(authentication("mtls: {mode: PERMISSIVE}", name="alpha"), strict)
+
+    (problem,) = problems
+    assert (problem.severity, problem.code, problem.name) == (Severity.ERROR, "duplicate-scope", "zulu")
+    assert "PeerAuthentication/shop/alpha" in problem.message
+    assert "PeerAuthentication/shop/zulu" in problem.message
+    assert mesh.peers.mode("shop", ()) is MutualTls.STRICT
+
+
+def test_policies_for_different_scopes_stand_beside_each_other() -> None:
+    _, problems = compiled(
+        authentication("mtls: {mode: STRICT}"),
+        authentication("mtls: {mode: STRICT}", namespace="other"),
+        authentication("selector: {matchLabels: {app: web}}", name="web"),
+        authentication("selector: {matchLabels: {app: db}}", name="db"),
+    )
+
+    assert problems == ()
+
+
+def test_removed_policy_asks_nothing_any_more() -> None:
+    memo = Memo()
+    compiled(authentication("mtls: {mode: STRICT}"), memo=memo)
+    mesh, _ = compiled(memo=memo)
+
+    assert mesh.peers.mode("shop", ()) is MutualTls.PERMISSIVE
