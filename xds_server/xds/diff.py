@@ -34,7 +34,9 @@ def diff(old: ResourceSet, new: ResourceSet) -> Diff:
     """What somebody who holds `old` lacks of `new`, by version; the same Diff for the same two sets."""
     if old is new:
         return _NOTHING
-    known = _KNOWN.setdefault(new, WeakKeyDictionary())
+    known = _KNOWN.get(new)
+    if known is None:
+        known = _KNOWN[new] = WeakKeyDictionary()
     found = known.get(old)
     if found is None:
         found = known[old] = _compare(old, new)
