@@ -142,7 +142,8 @@ class Envoy:
             config.write_text(json.dumps(bootstrap(options)))
         self._log = (directory / f"{options.name}.log").open("wb")
         self._command: list[str | Path] = [
-            str(binary), "-c", str(config), "-l", "warn", "--concurrency", "1", "--use-dynamic-base-id", "--drain-time-s", "2"
+            *(str(binary), "-c", str(config), "-l", "warn", "--concurrency", "1"),
+            *("--use-dynamic-base-id", "--drain-time-s", "2"),
         ]  # fmt: skip
         self._start()
 
