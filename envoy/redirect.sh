@@ -3,6 +3,7 @@
 #
 #   outbound  every connection but the proxy's own and those to loopback goes to port 15001 (listener virtualOutbound)
 #   inbound   every connection but those to the proxy's own ports goes to port 15006 (listener virtualInbound)
+#   DNS       with DNS_CAPTURE=true every query over UDP but the proxy's own goes to port 15053 (listener dns)
 #
 # Needs NET_ADMIN and iptables. May be run again: it replaces its rules. `redirect.sh remove` takes them away.
 # IPv6 is left alone: the listeners are IPv4.
@@ -11,6 +12,8 @@ set -eu
 PROXY_UID=${PROXY_UID:-1337}                          # the user that Envoy runs as; its traffic must not come back to it
 OUTBOUND_PORT=${OUTBOUND_PORT:-15001}
 INBOUND_PORT=${INBOUND_PORT:-15006}
+DNS_CAPTURE=${DNS_CAPTURE:-false}                      # as the node's metadata says: without its listener no query is answered
+DNS_PORT=${DNS_PORT:-15053}
 PROXY_PORTS=${PROXY_PORTS:-15000,15001,15006,15008,15020,15021,15090}    # admin, capture, health, metrics
 EXCLUDE_INBOUND_PORTS=${EXCLUDE_INBOUND_PORTS:-}      # more ports, with commas between, at most 8
 EXCLUDE_OUTBOUND_PORTS=${EXCLUDE_OUTBOUND_PORTS:-}    # ports, with commas between, at most 15
@@ -24,6 +27,8 @@ remove() {
         nat -F "${chain#*:}" 2>/dev/null || continue
         nat -X "${chain#*:}"
     done
+    while nat -D OUTPUT -p udp --dport 53 -j XDS_DNS 2>/dev/null; do :; done
+    nat -F XDS_DNS 2>/dev/null && nat -X XDS_DNS || :
 }
 
 redirect_outbound() {
@@ -46,9 +51,17 @@ redirect_inbound() {
     nat -A PREROUTING -p tcp -j XDS_INBOUND
 }
 
+redirect_dns() {
+    nat -N XDS_DNS
+    nat -A XDS_DNS -m owner --uid-owner "$PROXY_UID" -j RETURN
+    nat -A XDS_DNS -p udp -j REDIRECT --to-ports "$DNS_PORT"
+    nat -I OUTPUT 1 -p udp --dport 53 -j XDS_DNS    # before Docker's rules, which take what is sent to 127.0.0.11
+}
+
 remove
 if [ "${1:-set}" != remove ]; then
     redirect_outbound
     redirect_inbound
+    if [ "$DNS_CAPTURE" = true ]; then redirect_dns; fi
     nat -S | grep XDS_
 fi

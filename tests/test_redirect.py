@@ -95,3 +95,25 @@ def test_running_it_again_replaces_its_rules() -> None:
 
 def test_its_rules_can_be_removed() -> None:
     assert "XDS_" not in in_namespace('sh "$SCRIPT" > /dev/null; sh "$SCRIPT" remove; iptables -t nat -S')
+
+
+def test_queries_are_taken_where_they_are_to_be_and_before_anybody_elses_rules() -> None:
+    """Docker's own rules take what is sent to 127.0.0.11, its resolver."""
+    rules = in_namespace('iptables -t nat -A OUTPUT -d 127.0.0.11 -j RETURN; sh "$SCRIPT"', DNS_CAPTURE="true")
+    chain = in_namespace(
+        'iptables -t nat -A OUTPUT -d 127.0.0.11 -j RETURN; sh "$SCRIPT" > /dev/null; iptables -t nat -S OUTPUT',
+        DNS_CAPTURE="true",
+    ).splitlines()
+
+    assert chain[1] == "-A OUTPUT -p udp -m udp --dport 53 -j XDS_DNS"
+    assert "-A XDS_DNS -m owner --uid-owner 1337 -j RETURN" in rules
+    assert "-A XDS_DNS -p udp -j REDIRECT --to-ports 15053" in rules
+
+
+def test_rules_for_queries_can_be_removed_and_are_not_there_unless_asked_for() -> None:
+    commands = (
+        'sh "$SCRIPT" > /dev/null; DNS_CAPTURE=true sh "$SCRIPT" > /dev/null; sh "$SCRIPT" {}; iptables -t nat -S'
+    )
+
+    assert "DNS" not in in_namespace(commands.format(""))
+    assert "XDS_" not in in_namespace(commands.format("remove"))

@@ -17,6 +17,8 @@ from xds_server.policy.document import Document
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
 from xds_server.problem import Problem
 
+AUTO_ADDRESS = "networking.istio.io/enable-autoallocate-ip"
+"""Label of a ServiceEntry: "false" keeps it from getting a virtual address (Istio's)."""
 BY_NAME = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})
 """Resolutions under which an endpoint's address may be a DNS name."""
 
@@ -72,6 +74,7 @@ def claims(
             subject_alt_names=tuple(spec.subject_alt_names),
             origins=tuple(dict.fromkeys((document.origin, *(workload.origin for workload, _ in usable)))),
             health_check=check.value,
+            auto_address=document.labels.get(AUTO_ADDRESS) != "false",
         )
         for host in spec.hosts
     )

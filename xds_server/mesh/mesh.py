@@ -11,6 +11,7 @@ from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
+from xds_server.mesh.virtual_address import virtual_addresses
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,11 @@ class Mesh:
     credentials: frozenset[str] | None = None
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+
+    @cached_property
+    def virtual_addresses(self) -> dict[tuple[str, str], str]:
+        """Addresses of services that have none of their own, by (host, namespace); read only."""
+        return virtual_addresses(self.services)
 
     @cached_property
     def services_by_workload(self) -> dict[tuple[str, str], list[Service]]:

@@ -149,6 +149,7 @@ class Service:
         external: MESH_EXTERNAL.
         subject_alt_names: identities that its endpoints may present.
         origins: the documents it was made from, its WorkloadEntries included.
+        auto_address: callers that look names up here may be given an address of ours.
         health_check: how callers check its endpoints; None leaves it to what else they see.
     """
 
@@ -164,6 +165,7 @@ class Service:
     subject_alt_names: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     health_check: HealthCheck | None = None
+    auto_address: bool = True
 
     @cached_property
     def endpoint_by_workload(self) -> dict[tuple[str, str], Endpoint]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from xds_server.mesh.dns_table import DnsTable, dns_table
 from xds_server.mesh.gateway import Router
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
@@ -54,6 +55,8 @@ class View:
     Attributes:
         locality, labels: where the caller stands, for the order of endpoints: only labels that some failoverPriority
             compares.
+        names: what the sidecar answers DNS queries with, and by which addresses services without any are told apart;
+            () answers none.
         mutual_tls: what callers of captured ports are asked for that `inbound` does not name.
         trust_domain: where the workload has an identity, which one being no part of a view: every workload is given
             its own under the same name. None: it has none, so it speaks no mesh TLS, and what asks for mesh TLS is
@@ -72,6 +75,7 @@ class View:
     http_proxy_port: int = 0
     bind_address: str = "127.0.0.1"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+    names: DnsTable = ()
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
     router: Router | None = None
@@ -100,6 +104,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
         bind_address=workload.bind_address if workload.interception is Interception.NONE else "",
         outbound_policy=(sidecar and sidecar.outbound_policy) or mesh.outbound_policy,
+        names=_names(mesh, workload, backends),
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
     )
@@ -146,6 +151,14 @@ def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple
             if port.number in numbers and number != port.number:
                 found.setdefault(port.number, number)
     return tuple(sorted(found.items()))
+
+
+def _names(mesh: Mesh, workload: Workload, backends: Iterable[Backend]) -> DnsTable:
+    """Without capture there is nobody to tell, and connections to virtual addresses would go nowhere."""
+    if not workload.dns_capture or workload.interception is not Interception.REDIRECT:
+        return ()
+    services = (backend.service for backend in backends)
+    return dns_table(services, mesh.virtual_addresses, workload.namespace)
 
 
 def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:

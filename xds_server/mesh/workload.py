@@ -36,6 +36,7 @@ class Workload:
 
     Attributes:
         addresses: its IP addresses: the one in an Istio node id, and INSTANCE_IPS.
+        dns_capture: DNS_CAPTURE: its DNS queries come to the sidecar.
         http_proxy_port: HTTP_PROXY_PORT, where the sidecar listens as a forward proxy; 0 for none.
         bind_address: where outbound listeners bind in NONE mode (metadata OUTBOUND_BIND_ADDRESS).
     """
@@ -48,6 +49,7 @@ class Workload:
     locality: Locality = Locality()
     interception: Interception = Interception.REDIRECT
     http_proxy_port: int = 0
+    dns_capture: bool = False
     bind_address: str = "127.0.0.1"
     node_type: NodeType = NodeType.SIDECAR
 
@@ -79,6 +81,7 @@ def workload(
         service_account=_text(meta, "SERVICE_ACCOUNT"),
         locality=locality,
         interception=Interception.NONE if mode == "NONE" else Interception.REDIRECT,
+        dns_capture=str(meta.get("DNS_CAPTURE")).lower() == "true",
         http_proxy_port=_port(meta.get("HTTP_PROXY_PORT")),
         bind_address=_text(meta, "OUTBOUND_BIND_ADDRESS") or "127.0.0.1",
         node_type=NodeType.ROUTER if node_id.startswith(f"{NodeType.ROUTER}~") else NodeType.SIDECAR,

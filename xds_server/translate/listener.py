@@ -10,6 +10,7 @@ from functools import lru_cache
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import InboundPort, View
 from xds_server.mesh.workload import Interception
+from xds_server.translate.dns import dns_listener
 from xds_server.translate.inbound import CAPTURED_PORT, BoundInbound, CapturedInbound, bound_inbound, captured_inbound
 from xds_server.translate.outbound import outbound, outbound_listeners, unknown_cluster, virtual_outbound
 from xds_server.xds.resource import Resource
@@ -25,6 +26,7 @@ class ListenerTranslator:
         self._outbound = lru_cache(maxsize=REMEMBERED)(outbound)
         self._virtual_outbound = lru_cache(virtual_outbound)
         self._captured_inbound = lru_cache(maxsize=REMEMBERED)(captured_inbound)
+        self._dns = lru_cache(dns_listener)
         self._bound_inbound = lru_cache(maxsize=REMEMBERED)(bound_inbound)
 
     def listeners(self, view: View) -> tuple[Resource, ...]:
@@ -34,6 +36,7 @@ class ListenerTranslator:
                 self._virtual_outbound(unknown_cluster(view)),
                 self._captured_inbound(CapturedInbound(inbound_ports(view), view.mutual_tls, view.trust_domain)),
                 *(self._outbound(plan) for plan in outbound_listeners(view)),
+                *([self._dns(view.names)] if view.names else []),
             )
         bound = {(port.bind or view.bind_address, port.number): port for port in inbound_ports(view)}
         return (

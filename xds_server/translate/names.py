@@ -19,6 +19,7 @@ DYNAMIC_DNS_CLUSTER = "AllowAnyDynamicDNSCluster"
 
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
+DNS_LISTENER = "dns"
 PASSTHROUGH_FILTER_CHAIN = "PassthroughFilterChain"
 VIRTUAL_OUTBOUND_BLACK_HOLE_CHAIN = "virtualOutbound-blackhole"
 VIRTUAL_OUTBOUND_CATCH_ALL_CHAIN = "virtualOutbound-catchall-tcp"
@@ -35,6 +36,7 @@ BLOCK_ALL = "block_all"
 DNS_CACHE = "dynamic_forward_proxy_cache_config"
 """The one DNS cache that DYNAMIC_DNS_CLUSTER and the filter before it share: Envoy wants one name in both."""
 
+LOOPBACK_ADDRESS = "127.0.0.1"
 WILDCARD_ADDRESS = "0.0.0.0"  # noqa: S104 - part of names; what a listener binds is decided in listener.py
 
 

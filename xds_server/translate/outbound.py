@@ -187,6 +187,7 @@ class _Slots:
         self._captured = view.interception is Interception.REDIRECT
         self._shared = names.WILDCARD_ADDRESS if self._captured else view.bind_address
         self._looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
+        self._addresses = dict(view.names)
         self._present = set(view.backends)
         self._connections = {host.backend: host.connections for host in view.virtual_hosts if host.connections}
         self._slots: dict[tuple[str, int], _Slot] = {}
@@ -268,7 +269,8 @@ class _Slots:
 
         Without capture only what can be bound counts: loopback, where 127.0.0.2 and so on keep services apart.
         """
-        plain = [ipaddress.ip_address(each) for each in service.addresses if "/" not in each]
+        known = service.addresses or self._addresses.get(service.host, ())
+        plain = [ipaddress.ip_address(each) for each in known if "/" not in each]
         if not self._captured:
             return tuple(str(each) for each in plain if each.is_loopback), ()
         ranges = (str(ipaddress.ip_network(each, strict=False)) for each in service.addresses if "/" in each)
