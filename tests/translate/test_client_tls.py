@@ -21,6 +21,7 @@ MESH = TrustDomain()
 PROVEN = replace(endpoint("10.0.0.1"), tls_mode="istio", service_account="a", namespace="default")
 PLAIN = endpoint("10.0.0.2")
 SIMPLE = ClientTls(TlsMode.SIMPLE)
+CREDENTIAL = ClientTls(TlsMode.MUTUAL, credential_name="c")
 MUTUAL = ClientTls(TlsMode.MUTUAL, client_certificate="/c/a.crt", private_key="/c/a.key", ca_certificates="/d/ca.crt")
 
 
@@ -31,12 +32,13 @@ def made(
     trust_domain: TrustDomain | None = MESH,
     protocol: Protocol = Protocol.HTTP,
     proxy_protocol: str = "",
+    credentials: frozenset[str] = frozenset(),
     **more: object,
 ) -> ClientSecurity:
     """The security of the one cluster of a service with these endpoints; `more` is of the service."""
     found = replace(service(protocol=protocol, endpoints=endpoints), **more)  # type: ignore[arg-type] # Service's own
     rule = traffic_rule(TrafficPolicy(tls=tls, proxy_protocol=proxy_protocol))
-    return client_security(Backend(found, rule), found.ports[0], "", trust_domain)
+    return client_security(Backend(found, rule), found.ports[0], "", trust_domain, credentials)
 
 
 def context(found: ClientSecurity) -> dict[str, Any]:
@@ -145,6 +147,18 @@ def test_istio_mutual_is_for_every_endpoint_and_its_names_win() -> None:
 )
 def test_tls_that_cannot_be_had_is_never_plaintext(refused: ClientSecurity) -> None:
     assert refused == ClientSecurity(refused=True)
+
+
+def test_router_shows_what_the_secrets_directory_holds() -> None:
+    found = made(CREDENTIAL, credentials=frozenset({"c", "c-cacert"}))
+
+    assert [name for _, name in found.refs] == ["kubernetes://c", "kubernetes://c-cacert"]
+    assert found.secrets == ()
+
+
+@pytest.mark.parametrize("credentials", [{"c"}, {"c-cacert"}, {"other"}])
+def test_part_of_a_credential_is_not_enough(credentials: set[str]) -> None:
+    assert made(CREDENTIAL, credentials=frozenset(credentials)).refused
 
 
 def test_simple_believes_the_systems_authorities_and_checks_the_name_that_a_request_says() -> None:

@@ -182,7 +182,8 @@ class Router:
         gateways: those that select it, in order of precedence.
         routes: by gateway ("namespace/name"), in order of precedence; only gateways that have some.
         ports: (port of a Gateway, where the router listens for it), where these differ.
-        credentials: names in the secrets directory that are there, of those that `gateways` name.
+        credentials: names in the secrets directory that are there, of those that `gateways` name, and the rules of
+            services that it sends to.
     """
 
     gateways: tuple[Gateway, ...]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
+from xds_server.mesh.credential import roots_name
 from xds_server.mesh.service import Labels
 from xds_server.problem import Origin
 
@@ -180,6 +181,14 @@ class ClientTls:
     ca_crl: str = ""
     insecure_skip_verify: bool = False
 
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Names in the secrets directory that it needs: whom to believe and, for MUTUAL, what to show."""
+        if not self.credential_name or self.mode not in {TlsMode.SIMPLE, TlsMode.MUTUAL}:
+            return frozenset()
+        roots = frozenset() if self.insecure_skip_verify else frozenset({roots_name(self.credential_name)})
+        return roots | {self.credential_name} if self.mode is TlsMode.MUTUAL else roots
+
 
 @dataclass(frozen=True, slots=True)
 class TrafficPolicy:
@@ -245,6 +254,13 @@ class TrafficRule:
     def subset(self, name: str) -> Subset | None:
         """The subset of that name, None if no DestinationRule defines it."""
         return self._by_name.get(name)
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Names in the secrets directory that some policy needs."""
+        levels = (self.policies, *(subset.policies for subset in self.subsets))
+        policies = (policy for level in levels for policy in (level.default, *(found for _, found in level.by_port)))
+        return frozenset().union(*(policy.tls.credentials for policy in policies if policy.tls))
 
     def policy_for(self, number: int, subset: str = "") -> TrafficPolicy:
         """The policy in force on one port of one subset; an unknown subset has the service's own."""

@@ -115,6 +115,8 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
     router = _router(mesh, scope, workload)
     bound = [(gateway, found) for gateway, routes in router.routes for found in routes]
     sent_to = {to.backend for gateway, found in bound for to in found.destinations(gateway) if to.backend}
+    to_show = frozenset().union(*(backend.traffic.credentials for backend in sent_to))
+    router = replace(router, credentials=router.credentials | ((mesh.credentials or frozenset()) & to_show))
     asked = frozenset(key for _, found in bound for key in found.source_keys)
     namespace = workload.namespace if any(found.asks_namespace for _, found in bound) else ""
     return View(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,13 +16,15 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
+from xds_server.mesh.credential import roots_name
 from xds_server.mesh.identity import SCHEME, TrustDomain, is_segment
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import ClientTls, LoadBalancing, TlsMode
-from xds_server.translate import mesh_tls, names, pack
+from xds_server.translate import mesh_tls, names
 from xds_server.translate.connection_pool import speaks_http2
 from xds_server.translate.encode import any_of
+from xds_server.translate.file_secret import file_certificate, file_roots
 from xds_server.translate.metadata import struct
 from xds_server.translate.proxy_protocol import with_proxy_protocol
 from xds_server.translate.raw_buffer import RAW_BUFFER
@@ -55,11 +56,23 @@ class ClientSecurity:
     refused: bool = False
 
 
-def client_security(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | None) -> ClientSecurity:
-    """The security of one cluster; `trust_domain` is that of a caller with an identity."""
-    policy = backend.traffic.policy_for(port.number, subset)
+def client_security(
+    backend: Backend,
+    port: Port,
+    subset: str,
+    trust_domain: TrustDomain | None,
+    credentials: frozenset[str] = frozenset(),
+) -> ClientSecurity:
+    """The security of one cluster.
+
+    `trust_domain` is that of a caller with an identity; `credentials` are those of the secrets directory that it is
+    given, which is a router's privilege.
+    """
+    tls = backend.traffic.policy_for(port.number, subset).tls
+    if tls is not None and not tls.credentials <= credentials:
+        return ClientSecurity(refused=True)
+    version = backend.traffic.policy_for(port.number, subset).proxy_protocol
     found = _unwrapped(backend, port, subset, trust_domain)
-    version = policy.proxy_protocol
     return replace(
         found,
         socket=with_proxy_protocol(found.socket, version),
@@ -81,7 +94,7 @@ class _Way(enum.Enum):
     PLAIN = enum.auto()
     MESH = enum.auto()
     MESH_WHERE_TAKEN = enum.auto()
-    FILES = enum.auto()
+    BY_RULE = enum.auto()
     REFUSED = enum.auto()
 
 
@@ -93,7 +106,7 @@ def _way(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | 
         return _Way.PLAIN
     if tls.mode is TlsMode.ISTIO_MUTUAL:
         return _Way.REFUSED if trust_domain is None else _Way.MESH
-    return _Way.REFUSED if tls.credential_name else _Way.FILES
+    return _Way.BY_RULE
 
 
 def _automatic(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | None) -> _Way:
@@ -112,8 +125,8 @@ def _automatic(backend: Backend, port: Port, subset: str, trust_domain: TrustDom
 def _unwrapped(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | None) -> ClientSecurity:
     way = _way(backend, port, subset, trust_domain)
     tls = backend.traffic.policy_for(port.number, subset).tls
-    if way is _Way.FILES and tls is not None:
-        return _by_files(tls, backend.service, port)
+    if way is _Way.BY_RULE and tls is not None:
+        return _by_rule(tls, backend.service, port)
     if way in {_Way.MESH, _Way.MESH_WHERE_TAKEN} and trust_domain is not None:
         socket = _mesh_socket(backend, port, subset, trust_domain)
         if way is _Way.MESH:
@@ -164,20 +177,19 @@ def _server_names(service: Service, trust_domain: TrustDomain) -> list[_Matcher]
     return [mesh_tls.uri_matcher(matcher_v3.StringMatcher(prefix=prefix)) for prefix in prefixes]
 
 
-def _by_files(tls: ClientTls, service: Service, port: Port) -> ClientSecurity:
+def _by_rule(tls: ClientTls, service: Service, port: Port) -> ClientSecurity:
     """SIMPLE and MUTUAL. The names that the ServiceEntry expects do for a rule that names none (Istio).
 
     Without a server name, that of each request is asked for and, where no other is expected, checked.
     """
     expected = tls.subject_alt_names or service.subject_alt_names
-    roots = None if tls.insecure_skip_verify else _roots(tls)
-    identity = _identity(tls) if tls.mode is TlsMode.MUTUAL else None
-    secrets = tuple(secret for secret in (identity, roots) if secret)
+    files = () if tls.credential_name else _files(tls)
+    identity, roots = _identity_name(tls), _roots_name(tls)
     context = tls_v3.UpstreamTlsContext(
         sni=tls.sni,
         common_tls_context=tls_v3.CommonTlsContext(
-            tls_certificate_sds_secret_configs=[mesh_tls.secret_over_this_stream(identity.name)] if identity else [],
-            combined_validation_context=_validation(roots.name, expected) if roots else None,
+            tls_certificate_sds_secret_configs=[mesh_tls.secret_over_this_stream(identity)] if identity else [],
+            combined_validation_context=_validation(roots, expected) if roots else None,
         ),
     )
     by_request = not tls.sni and (port.protocol.is_http or port.protocol is Protocol.AUTO)
@@ -185,8 +197,8 @@ def _by_files(tls: ClientTls, service: Service, port: Port) -> ClientSecurity:
     return ClientSecurity(
         socket=core_v3.TransportSocket(name=mesh_tls.TLS_SOCKET, typed_config=any_of(context)),
         http=core_v3.UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=checked) if by_request else None,
-        refs=tuple((type_url.SECRET, secret.name) for secret in secrets),
-        secrets=secrets,
+        refs=tuple((type_url.SECRET, name) for name in (identity, roots) if name),
+        secrets=files,
     )
 
 
@@ -199,30 +211,29 @@ def _validation(roots: str, expected: Iterable[str]) -> tls_v3.CommonTlsContextC
     )
 
 
-def _identity(tls: ClientTls) -> Resource:
-    """The caller's certificate and key. As a secret they are read again when they change, in a cluster they are not."""
-    certificate = tls_v3.TlsCertificate(
-        certificate_chain=core_v3.DataSource(filename=tls.client_certificate),
-        private_key=core_v3.DataSource(filename=tls.private_key),
-        watched_directory=_directory(tls.client_certificate),
-    )
-    name = names.file_certificate(tls.client_certificate, tls.private_key)
-    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, tls_certificate=certificate))
+def _identity_name(tls: ClientTls) -> str:
+    """The secret that the caller shows, "" for none."""
+    if tls.mode is not TlsMode.MUTUAL:
+        return ""
+    if tls.credential_name:
+        return names.credential(tls.credential_name)
+    return names.file_certificate(tls.client_certificate, tls.private_key)
 
 
-def _roots(tls: ClientTls) -> Resource:
-    path = tls.ca_certificates or SYSTEM_ROOTS
-    context = tls_v3.CertificateValidationContext(
-        trusted_ca=core_v3.DataSource(filename=path),
-        crl=core_v3.DataSource(filename=tls.ca_crl) if tls.ca_crl else None,
-        watched_directory=_directory(path),
-    )
-    name = names.file_roots(path, tls.ca_crl)
-    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, validation_context=context))
+def _roots_name(tls: ClientTls) -> str:
+    """The secret that says whom to believe, "" for anybody."""
+    if tls.insecure_skip_verify:
+        return ""
+    if tls.credential_name:
+        return names.credential(roots_name(tls.credential_name))
+    return names.file_roots(tls.ca_certificates or SYSTEM_ROOTS, tls.ca_crl)
 
 
-def _directory(path: str) -> core_v3.WatchedDirectory:
-    return core_v3.WatchedDirectory(path=posixpath.dirname(path) or ".")
+def _files(tls: ClientTls) -> tuple[Resource, ...]:
+    certificate = tls.client_certificate, tls.private_key
+    found = [file_certificate(*certificate)] if tls.mode is TlsMode.MUTUAL else []
+    roots = [] if tls.insecure_skip_verify else [file_roots(tls.ca_certificates or SYSTEM_ROOTS, tls.ca_crl)]
+    return (*found, *roots)
 
 
 def _exactly(name: str) -> _Matcher:

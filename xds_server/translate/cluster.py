@@ -66,7 +66,10 @@ def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...
 
 def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
     """The files of the proxy that some cluster of a service reads certificates from, as secrets, each once."""
-    found = (client_security(backend, *pair, caller.trust_domain).secrets for pair in port_subsets(backend))
+    found = (
+        client_security(backend, *pair, caller.trust_domain, caller.credentials).secrets
+        for pair in port_subsets(backend)
+    )
     return tuple({secret.name: secret for secrets in found for secret in secrets}.values())
 
 
@@ -111,7 +114,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     policy = backend.traffic.policy_for(port.number, subset)
     name = names.outbound_cluster(port.number, subset, service.host)
     origins = service.origins + backend.traffic.origins
-    security = client_security(backend, port, subset, caller.trust_domain)
+    security = client_security(backend, port, subset, caller.trust_domain, caller.credentials)
     if security.refused:
         return pack.resource(type_url.CLUSTER, name, _without_endpoints(name), origins=origins)
     looked_up = is_looked_up(backend, port, subset)

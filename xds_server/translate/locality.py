@@ -26,11 +26,13 @@ class Caller:
         locality: where it stands.
         labels: its own, as far as some failoverPriority asks for them.
         trust_domain: where it has an identity; None when it has none.
+        credentials: names in the secrets directory that it is given.
     """
 
     locality: Locality = Locality()
     labels: Labels = ()
     trust_domain: TrustDomain | None = None
+    credentials: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

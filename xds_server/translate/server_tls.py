@@ -6,7 +6,6 @@ directory (`kubernetes://NAME`, Istio's name for a credential), from files of th
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -15,8 +14,9 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
 from xds_server.mesh.gateway import ServerTls, ServerTlsMode
 from xds_server.mesh.identity import TrustDomain
-from xds_server.translate import mesh_tls, names, pack
+from xds_server.translate import mesh_tls, names
 from xds_server.translate.encode import any_of
+from xds_server.translate.file_secret import file_certificate, file_roots
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -51,9 +51,10 @@ def server_security(tls: ServerTls, trust_domain: TrustDomain | None, *, http: b
         if trust_domain is None:
             return None
         return ServerSecurity(mesh_tls.server_socket(trust_domain), mesh_tls.REFS)
-    own = [_file_certificate(*pair) for pair in tls.files]
+    own = [file_certificate(*pair) for pair in tls.files]
     certificates = [*(names.credential(name) for name in tls.credentials), *(secret.name for secret in own)]
-    roots_file = _file_roots(tls) if tls.asks_client and tls.roots_file else None
+    by_file = tls.asks_client and bool(tls.roots_file)
+    roots_file = file_roots(tls.roots_file, tls.revoked_file) if by_file else None
     roots = roots_file.name if roots_file else names.credential(tls.roots) if tls.roots else ""
     context = tls_v3.DownstreamTlsContext(
         common_tls_context=tls_v3.CommonTlsContext(
@@ -102,27 +103,3 @@ _SAN_TYPES = (
     tls_v3.SubjectAltNameMatcherSanType.DNS,
 )
 """What a client's name may be written as."""
-
-
-def _file_certificate(certificate: str, key: str) -> Resource:
-    name = names.file_certificate(certificate, key)
-    found = tls_v3.TlsCertificate(
-        certificate_chain=core_v3.DataSource(filename=certificate),
-        private_key=core_v3.DataSource(filename=key),
-        watched_directory=_directory(certificate),
-    )
-    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, tls_certificate=found))
-
-
-def _file_roots(tls: ServerTls) -> Resource:
-    name = names.file_roots(tls.roots_file, tls.revoked_file)
-    context = tls_v3.CertificateValidationContext(
-        trusted_ca=core_v3.DataSource(filename=tls.roots_file),
-        crl=core_v3.DataSource(filename=tls.revoked_file) if tls.revoked_file else None,
-        watched_directory=_directory(tls.roots_file),
-    )
-    return pack.resource(type_url.SECRET, name, tls_v3.Secret(name=name, validation_context=context))
-
-
-def _directory(path: str) -> core_v3.WatchedDirectory:
-    return core_v3.WatchedDirectory(path=posixpath.dirname(path) or ".")

@@ -42,7 +42,9 @@ class Translator:
 
         All references resolve among them, but for those to the proxy's own secrets.
         """
-        backends = self._memory(Caller(view.locality, view.labels, view.trust_domain)).each(view.backends)
+        credentials = view.router.credentials if view.router else frozenset()
+        caller = Caller(view.locality, view.labels, view.trust_domain, credentials)
+        backends = self._memory(caller).each(view.backends)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception) for port in inbound_ports(view)),
@@ -70,7 +72,7 @@ class Translator:
 
     def _make(self, backend: Backend, caller: Caller) -> _Translated:
         """Only clusters that look names up hold endpoints, and so depend on who calls; others are shared."""
-        anybody = Caller(trust_domain=caller.trust_domain)
+        anybody = Caller(trust_domain=caller.trust_domain, credentials=caller.credentials)
         if caller == anybody or backend.service.resolution in _HOLDS_ENDPOINTS:
             found = load_assignments(backend, caller)
             return _Translated(clusters(backend, caller), found, file_secrets(backend, caller))
