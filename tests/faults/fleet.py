@@ -54,7 +54,8 @@ class SimulatedProxy(abc.ABC):
         responses: received on all streams, by type.
         taken: resources received on all streams, by type.
         lost: names that were in force and were taken away, in order, by type.
-        refuses: types whose next response is refused.
+        refuses: types of which the next resource whose name ends with one of these services' is refused. As with Envoy,
+            what else is in its response is taken, and not told of when the proxy reconnects.
         streams: how many the server ended or lost.
         goes_on: cleared, the proxy neither reads nor answers.
     """
@@ -67,7 +68,7 @@ class SimulatedProxy(abc.ABC):
         self.responses: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
         self.lost: dict[str, list[str]] = {url: [] for url in TYPES}
-        self.refuses: set[str] = set()
+        self.refuses: dict[str, frozenset[str]] = {}
         self.streams = 0
         self.goes_on = asyncio.Event()
         self.goes_on.set()
@@ -137,17 +138,32 @@ class SimulatedProxy(abc.ABC):
         response = self._parsed(data)
         url = response.type_url
         self.responses[url] += 1
-        if url in self.refuses:
-            self.refuses.discard(url)
-            await self._write(self._answer(response, "refused by a test"))
-            return
         before = frozenset(self.held[url])
-        self._apply(response)
+        error = self._apply_all_but_one(response)
         self.lost[url] += before - frozenset(self.held[url])
         follower = FOLLOWED.get(url)
         if follower is not None:
             await self._follow(follower)
-        await self._write(self._answer(response, ""))
+        await self._write(self._answer(response, error))
+
+    def _apply_all_but_one(self, response: Any) -> str:
+        """Take a response without the first resource that is to be refused; the refusal's text, or ""."""
+        url = response.type_url
+        services = self.refuses.get(url, frozenset())
+        names = {_name_of(_body(resource)): resource for resource in response.resources}
+        refused = next((name for name in names if name.rpartition("|")[2] in services), "")
+        if not refused:
+            self._apply(response)
+            return ""
+        del self.refuses[url]
+        kept = self.held[url].get(refused)
+        self._apply(response)
+        self.held[url].pop(refused, None)
+        if kept is not None:
+            self.held[url][refused] = kept
+        for name in names.keys() & self.held[url].keys() - {refused}:
+            self.held[url][name] = ("", self.held[url][name][1])
+        return f"Error adding/updating resource(s) {refused}: refused by a test"
 
     async def _follow(self, url: str) -> None:
         """Ask for what is newly needed, and forget what no longer is."""
@@ -203,7 +219,7 @@ class DeltaProxy(SimulatedProxy):
         """Nothing is remembered but what is held."""
 
     def _first(self, url: str) -> Any:
-        versions = {name: version for name, (version, _) in self.held[url].items()}
+        versions = {name: version for name, (version, _) in self.held[url].items() if version}
         return discovery_pb2.DeltaDiscoveryRequest(
             type_url=url,
             resource_names_subscribe=sorted(self._names.get(url, ())),
@@ -318,6 +334,12 @@ async def in_step(proxies: Iterable[SimulatedProxy], snapshots: Mapping[str, Sna
                 await asyncio.sleep(0.05)
     differences = [(proxy.node_id, proxy.path, proxy.difference(snapshots[proxy.node_id])) for proxy in behind]
     assert not behind, f"{len(behind)} are not in step: {differences[:3]}"
+
+
+def _body(resource: Any) -> bytes:
+    """Of a resource in a response: wrapped with name and version (delta), or not."""
+    body: bytes = resource.resource.value if hasattr(resource, "resource") else resource.value
+    return body
 
 
 def _bodies(held: Held) -> dict[str, bytes]:

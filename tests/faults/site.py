@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,12 +83,12 @@ class Site:
         return metric(self.control, name, **labels)
 
     @contextlib.contextmanager
-    def load(self, *, rate: float = 400) -> Iterator[tuple[Flow, ...]]:
-        """Call HOST by every Envoy while the block runs."""
+    def load(self, *, rate: float = 400, envoys: int | None = None) -> Iterator[tuple[Flow, ...]]:
+        """Call HOST by every Envoy, or by the first few, while the block runs."""
         with contextlib.ExitStack() as flows:
             yield tuple(
                 flows.enter_context(self.traffic.flow(one.proxy_port, HOST, rate=rate / len(self.envoys)))
-                for one in self.envoys
+                for one in self.envoys[:envoys]
             )
 
     def apply(self, name: str, text: str) -> None:
@@ -141,14 +141,16 @@ def in_step(control: Control, count: int) -> bool:
 
 
 @contextlib.contextmanager
-def site(binary: Path, directory: Path, traffic: Traffic, *options: str) -> Iterator[Site]:
-    """A mesh with one Envoy of each variant and HOST in force."""
+def site(
+    binary: Path, directory: Path, traffic: Traffic, *options: str, apis: Sequence[Api] = tuple(Api)
+) -> Iterator[Site]:
+    """A mesh with an Envoy for each of `apis`, and HOST in force."""
     control = Control(directory, *options)
     with contextlib.ExitStack() as parts:
         parts.callback(control.close)
         envoys = []
-        for api in Api:
-            envoys.append(envoy(control, binary, directory, f"caller-{api}", api=api))
+        for number, api in enumerate(apis):
+            envoys.append(envoy(control, binary, directory, f"caller-{number}", api=api))
             parts.callback(envoys[-1].close)
         for one in envoys:
             one.wait()

@@ -27,7 +27,7 @@ class Flow:
     """Requests to one host through one Envoy.
 
     Attributes:
-        answers: by status code, or BROKEN, since the beginning.
+        answers: by status code, with the text where it is not 200; or BROKEN.
         bodies: answers with status 200, by the name of the backend that gave them.
     """
 
@@ -193,7 +193,7 @@ class _Caller(asyncio.Protocol):
             return
         self._received = b""
         status = head[9:12].decode()
-        self._count(status)
+        self._count(status if status == "200" else f"{status} {body.decode(errors='replace')}".strip())
         if status == "200":
             self._flow.bodies[body.decode()] += 1
         if b"\r\nconnection: close" in head.lower():
