@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.builders import documents
-from xds_server.policy.document import Document, PolicySet
+from xds_server.policy.document import Document, PolicySet, Positions, RawDocument, broken_document
 from xds_server.problem import Severity
 from xds_server.quarantine import Quarantine
 
@@ -145,3 +145,25 @@ def test_newest_is_what_was_taken_up_last() -> None:
 
     assert quarantine.newest([first, second], not_before=0.0) == [second]
     assert quarantine.newest([first], not_before=0.5) == []
+
+
+def test_what_is_left_out_is_known_to_be_written() -> None:
+    """A kind that closes doors reads it there: whoever left it out would open them."""
+    bad, other = rule(), rule("b")
+    quarantine = after([other])
+    quarantine.hold(bad, "refused-by-envoy", "no good")
+    known = broken_document(RawDocument("c.yaml", {"kind": "Sidecar"}, Positions(1, 1)), "default")
+    assert known is not None
+
+    first, second = (quarantine.applied(PolicySet((bad, other), broken=(known,))).broken for _ in range(2))
+
+    assert first == second
+    assert [(one.kind, one.name) for one in first] == [("Sidecar", ""), ("DestinationRule", "a")]
+
+
+def test_what_has_a_stand_in_is_not_left_out() -> None:
+    good, bad = rule(), rule()
+    quarantine = after([good])
+    quarantine.hold(bad, "refused-by-envoy", "no good")
+
+    assert quarantine.applied(PolicySet((bad,))).broken == ()

@@ -1,7 +1,8 @@
 """Documents that are valid by themselves, and that Envoy refuses all the same: kept out until their text changes.
 
 The last good form of such a document takes its place, the one that was in force before; without one the document is
-left out. Either way everything else is served as if nothing had happened.
+left out, and known to be: a kind that closes doors must not leave them open by it. Either way everything else is served
+as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from xds_server.policy.document import Document, PolicySet, precedence
+from xds_server.policy.document import BrokenDocument, Document, PolicySet, as_broken, precedence
 from xds_server.problem import Problem, Severity
 
 Key = tuple[str, str, str]
@@ -23,11 +24,13 @@ class Held:
     Attributes:
         document: the one that is refused.
         stand_in: what is in force in its place; None leaves it out.
+        broken: it, as what is written and of which no form is in force; counts without a stand-in.
     """
 
     document: Document
     stand_in: Document | None
     problem: Problem
+    broken: BrokenDocument
 
 
 class Quarantine:
@@ -58,7 +61,8 @@ class Quarantine:
             return policies
         documents = sorted(self._standing_in(policies.documents), key=precedence)
         problems = sorted((*policies.problems, *(held.problem for held in self._held.values())))
-        return PolicySet(tuple(documents), tuple(problems))
+        left_out = (held.broken for _, held in sorted(self._held.items()) if held.stand_in is None)
+        return PolicySet(tuple(documents), tuple(problems), (*policies.broken, *left_out))
 
     def accepted(self, policies: PolicySet, now: float) -> None:
         """These are in force from `now` on (seconds by any clock), as `applied` gave them."""
@@ -92,7 +96,8 @@ class Quarantine:
             reason: who refuses what, and why: one line, without secrets.
         """
         stand_in = None if document.key in self._held else self._last_good(document)
-        self._held[document.key] = Held(document, stand_in, _problem(document, code, reason, stand_in))
+        problem = _problem(document, code, reason, stand_in)
+        self._held[document.key] = Held(document, stand_in, problem, as_broken(document))
 
     def release(self, document: Document) -> None:
         """It was not to blame."""

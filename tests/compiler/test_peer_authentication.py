@@ -11,7 +11,7 @@ from xds_server.compiler.compile import compile_mesh
 from xds_server.compiler.peer_authentication import peer_policy, unread_policy
 from xds_server.memo import Memo
 from xds_server.mesh.security import MutualTls, PeerPolicy
-from xds_server.policy.document import BrokenDocument
+from xds_server.policy.document import BrokenDocument, as_broken
 from xds_server.problem import Origin, Severity
 
 ROOT = "default"
@@ -108,6 +108,12 @@ def test_broken_document_holds_until_it_is_mended() -> None:
     assert codes(problems) == ["fails-closed"]
     assert mended.peers.mode("shop", ()) is MutualTls.PERMISSIVE
     assert no_problems == ()
+
+
+def test_document_that_another_reason_keeps_out_closes_what_it_selects() -> None:
+    out = as_broken(document(authentication("selector: {matchLabels: {app: web}}, mtls: {mode: PERMISSIVE}")))
+
+    assert unread_policy(out, ROOT).value == PeerPolicy("shop", WEB, MutualTls.STRICT)
 
 
 def test_broken_document_of_another_kind_closes_nothing() -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "PolicySet",
     "Positions",
     "RawDocument",
+    "as_broken",
     "broken_document",
     "broken_text",
     "dotted",
@@ -172,6 +173,12 @@ def broken_document(raw: RawDocument, default_namespace: str) -> BrokenDocument 
         raw.value.get("spec"),
         (raw.file, raw.positions.line),
     )
+
+
+def as_broken(document: Document) -> BrokenDocument:
+    """A valid document that cannot be in force for another reason, as what it was meant to be."""
+    spec = document.spec.model_dump(by_alias=True)
+    return BrokenDocument(document.kind, document.namespace, document.name, spec, document.origin)
 
 
 def broken_text(text: str, file: str, line: int) -> BrokenDocument | None:
