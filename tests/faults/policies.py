@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xds_server.mesh.workload import workload
-from xds_server.pipeline import Pipeline
-from xds_server.store.directory import read_policies
+from xds_server.offline import Offline
 from xds_server.xds.snapshot import Snapshot
 
 
@@ -63,10 +62,6 @@ def save(path: Path, text: str) -> None:
 
 
 def snapshots(policies: Path, node_ids: Iterable[str]) -> dict[str, Snapshot]:
-    """What each node should hold of the policies as they are on disk, by node id."""
-    pipeline = Pipeline()
-    generation = pipeline.compile(read_policies(policies).policies)
-    return {
-        node: pipeline.snapshot_for(generation, workload(node, default_namespace="default", metadata={}))
-        for node in node_ids
-    }
+    """What each node should hold of the policies as they are on disk, by node id: what `render` says."""
+    offline = Offline([policies], "default")
+    return {node: offline.snapshot_for(workload(node, default_namespace="default", metadata={})) for node in node_ids}
