@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -77,9 +78,9 @@ class Behaviour:
 
 
 class Backend:
-    """A real HTTP server on loopback that counts."""
+    """A real HTTP server on loopback that counts; HTTPS with `tls`."""
 
-    def __init__(self, name: str, host: str = "127.0.0.1") -> None:
+    def __init__(self, name: str, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> None:
         self.name = name
         self.behaviour = behaviour = Behaviour()
 
@@ -107,6 +108,8 @@ class Backend:
 
         self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -20,7 +20,7 @@ import grpc
 import pytest
 
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
-from xds_server.identity.authority import Leaf, key_pem, new_key, pem, sign
+from xds_server.identity.authority import Leaf, key_pem, new_key, new_root, pem, sign
 from xds_server.identity.authority_files import read_authority
 from xds_server.identity.root_rotation import CURRENT
 
@@ -397,6 +397,84 @@ def test_owners_document_closes_the_mesh_and_its_removal_opens_it(mesh: Mesh, en
         until(lambda: plain_say("http", one.port) == "web", what="a plain caller is served again")
     finally:
         server.close()
+
+
+class Bank:
+    """An HTTPS server outside the mesh, called "bank" by an authority of its own; it may ask for a certificate.
+
+    Attributes:
+        files: names of PEM files by what stands in them: CA, OTHER (an authority that signed nothing here), CERT, KEY.
+    """
+
+    def __init__(self, directory: Path, *, asks: bool) -> None:
+        directory.mkdir()
+        now = datetime.now(UTC)
+        root, other = (new_root(name, "bank", now, key=new_key()) for name in ("bank", "other"))
+        key = new_key()
+        leaf = Leaf("spiffe://bank/bank", timedelta(hours=1), dns_names=("bank",))
+        certificate = pem([sign(root, key.public_key(), leaf, now)])
+        texts = {"CA": pem(root.roots), "OTHER": pem(other.roots), "CERT": certificate, "KEY": key_pem(key)}
+        self.files = {name: str(directory / f"{name}.pem") for name in texts}
+        for name, text in texts.items():
+            Path(self.files[name]).write_bytes(text)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.files["CERT"], self.files["KEY"])
+        if asks:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.files["CA"])
+        self.backend = Backend("bank", tls=context)
+
+    def policies(self, host: str, tls: str) -> str:
+        """The service, and a rule with this tls section (YAML flow, with names of `files` in it)."""
+        for name, path in self.files.items():
+            tls = tls.replace(f"<{name}>", path)
+        return f"""\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {host}}}
+spec:
+  hosts: [{host}]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {self.backend.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {host}}}
+spec: {{host: {host}, trafficPolicy: {{tls: {{{tls}}}}}}}
+"""
+
+
+SIMPLE = "mode: SIMPLE, caCertificates: <CA>"
+MUTUAL = "mode: MUTUAL, clientCertificate: <CERT>, privateKey: <KEY>, caCertificates: <CA>, sni: bank"
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "asks", "status"),
+    [
+        ("bank", SIMPLE, False, 200),
+        ("not-the-bank", SIMPLE, False, 503),
+        ("named", f"{SIMPLE}, sni: bank, subjectAltNames: [bank]", False, 200),
+        ("misnamed", f"{SIMPLE}, sni: bank, subjectAltNames: [thief]", False, 503),
+        ("other-authority", "mode: SIMPLE, caCertificates: <OTHER>, sni: bank", False, 503),
+        ("not-verified", "mode: SIMPLE, insecureSkipVerify: true", False, 200),
+        ("no-file", "mode: SIMPLE, caCertificates: /no/such/file", False, 503),
+        ("credential", "mode: SIMPLE, credentialName: bank", False, 503),
+        ("mutual", MUTUAL, True, 200),
+        ("nothing-shown", f"{SIMPLE}, sni: bank", True, 503),
+    ],
+)
+def test_rule_says_how_a_service_outside_is_called(mesh: Mesh, host: str, tls: str, status: int, *, asks: bool) -> None:
+    """From files of the proxy, and never in plaintext. Without a name of its own, what the request says is checked."""
+    bank = Bank(mesh.directory / host, asks=asks)
+    mesh.control.write(f"outside-{host}.yaml", bank.policies(host, tls))
+    try:
+        until(lambda: mesh.caller.stats(f"cluster.outbound.80..{host};"), what="the cluster is there")
+        until(lambda: mesh.caller.call(host).status == status, what=f"{host} is answered {status}")
+    finally:
+        bank.backend.close()
+
+    assert bank.backend.count == (1 if status == 200 else 0)
 
 
 OWNERS_DOCUMENT = """\

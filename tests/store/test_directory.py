@@ -558,3 +558,20 @@ def test_the_problem_of_a_link_goes_with_the_link(tmp_path: Path) -> None:
 
     assert codes(told)
     assert codes(read(tmp_path, told, frozenset({tmp_path / "out.yaml"}))) == []
+
+
+def test_documents_of_a_file_that_is_no_text_are_told_apart_from_none(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(PEER_AUTHENTICATION.encode() + b"# \xff\n")
+    first = read(tmp_path)
+
+    assert broken(first) == [("PeerAuthentication", "shop", "default")]
+    assert read(tmp_path, first).policies is first.policies
+
+
+def test_broken_document_stays_known_while_its_file_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path, a=PEER_AUTHENTICATION.replace("STRICT", "STRIKT"))
+    first = read(tmp_path)
+    for content in (b"\xff\xfe", b""):
+        (tmp_path / "a.yaml").write_bytes(content)
+
+        assert read(tmp_path, first).policies.broken == first.policies.broken

@@ -116,14 +116,15 @@ class Reader:
         except OSError as error:
             fix = "let the server read the file"
             return self._kept(found, before, _problem(found, "unreadable", f"cannot be read: {error.strerror}", fix))
-        if not content and before is not None and before.in_force:
+        if not content and before is not None and (before.in_force or before.broken):
             problem = _problem(
                 found, "file-empty", "the file is empty, as if half-written", "delete it to delete its policies"
             )
             return self._kept(found, before, dataclasses.replace(problem, severity=Severity.WARNING))
         text = decode(content, found.label)
         if isinstance(text, Problem):
-            return self._kept(found, before, text)
+            kept = self._kept(found, before, text)
+            return kept if kept.held or kept.broken else dataclasses.replace(kept, broken=_made_out(content, found))
         if before is not None and self._half_written(found, before, text):
             problem = _problem(found, "half-written", "the file has lost its end a moment ago", "none is needed")
             kept = self._kept(found, before, dataclasses.replace(problem, severity=Severity.NOTE))
@@ -138,7 +139,7 @@ class Reader:
         return len(text) < len(last) and last.startswith(text)
 
     def _kept(self, found: Found, before: PolicyFile | None, problem: Problem) -> PolicyFile:
-        """The file as it was, with all of its documents held."""
+        """The file as it was, with all of its documents held, and those that never were good still known."""
         held = ranked(before.in_force.values()) if before else ()
         return PolicyFile(
             found=found,
@@ -148,6 +149,7 @@ class Reader:
             live=(),
             held=held,
             problems=(_told(problem, bool(held)),),
+            broken=before.broken if before else (),
         )
 
     def _taken(self, found: Found, before: PolicyFile | None, text: str) -> PolicyFile:
@@ -216,6 +218,13 @@ def _content(found: Found) -> bytes:
 
 def _holds_any(stretch: Iterable[Piece], held: Mapping[Key, Document]) -> bool:
     return any(piece.document is not None and held.get(piece.document.key) is piece.document for piece in stretch)
+
+
+def _made_out(content: bytes, found: Found) -> tuple[BrokenDocument, ...]:
+    """What can be made out of bytes that are no text."""
+    sources = split_documents(content.decode(errors="replace"))
+    broken = (broken_text(source.text, found.label, source.line) for source in sources)
+    return tuple(one for one in broken if one is not None)
 
 
 def _problem(found: Found, code: str, message: str, fix: str) -> Problem:

@@ -116,7 +116,8 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     origins = service.origins + backend.traffic.origins
     security = client_security(backend, port, subset, caller.trust_domain, caller.credentials)
     if security.refused:
-        return pack.resource(type_url.CLUSTER, name, _without_endpoints(name), origins=origins)
+        refusing = _without_endpoints(name, names.alt_stat_name(name))
+        return pack.resource(type_url.CLUSTER, name, refusing, origins=origins)
     looked_up = is_looked_up(backend, port, subset)
     inline = load_assignment(backend, port, subset, caller) if looked_up else None
     kind = _discovery(service, policy, inline)
@@ -253,10 +254,11 @@ def _fixed(name: str, endpoint: str) -> endpoint_v3.ClusterLoadAssignment:
     return endpoint_v3.ClusterLoadAssignment(cluster_name=name, endpoints=[locality])
 
 
-def _without_endpoints(name: str) -> cluster_v3.Cluster:
+def _without_endpoints(name: str, alt_stat_name: str = "") -> cluster_v3.Cluster:
     """A cluster whose requests are answered 503 and whose connections are closed."""
     return cluster_v3.Cluster(
         name=name,
+        alt_stat_name=alt_stat_name,
         type=_DiscoveryType.STATIC,
         connect_timeout=_DEFAULT_POOL.connect_timeout,
     )
