@@ -13,15 +13,18 @@ from envoy_data_plane.envoy.extensions.network.dns_resolver.cares import v3 as c
 from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
 
 from tests.builders import backend, service, traffic_rule
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import (
+    ClientTls,
     ConnectionPool,
     LoadBalancer,
     LoadBalancing,
     OutlierDetection,
     PortPolicies,
+    TlsMode,
     TrafficPolicy,
     TrafficRule,
 )
@@ -315,3 +318,22 @@ def test_an_inbound_port_that_leads_nowhere_has_no_endpoint() -> None:
     assert found.type is ClusterDiscoveryType.STATIC
     assert found.load_assignment is not None
     assert not found.load_assignment.endpoints
+
+
+def test_cluster_that_cannot_be_secured_as_asked_has_no_endpoints() -> None:
+    """Its requests are answered 503: plaintext is what its rule forbids."""
+    rule = traffic_rule(TrafficPolicy(tls=ClientTls(TlsMode.ISTIO_MUTUAL)))
+    (made,) = clusters(backend(service(), rule))
+    found = parsed(made)
+
+    assert (found.type, found.load_assignment, found.transport_socket) == (ClusterDiscoveryType.STATIC, None, None)
+    assert made.refs == ()
+    assert found.alt_stat_name == "outbound|9080||reviews;"
+
+
+def test_cluster_of_mesh_tls_needs_the_proxys_own_secrets() -> None:
+    proven = Endpoint("10.0.0.1", tls_mode="istio", service_account="a", namespace="default")
+    (made,) = clusters(backend(service(endpoints=[proven])), Caller(trust_domain=TrustDomain()))
+
+    assert {name for url, name in made.refs if url == type_url.SECRET} == {"default", "ROOTCA"}
+    assert [match.name for match in parsed(made).transport_socket_matches] == ["tlsMode-istio", "tlsMode-disabled"]
