@@ -34,10 +34,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
             ("trafficPolicy", "loadBalancer", "zoneAwareLbSetting"),
         ),
         ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
-        ("Sidecar", {"egress": [{"captureMode": "NONE"}]}, ("egress", 0, "captureMode")),
-        ("Sidecar", {"ingress": [{"connectionPool": {}}]}, ("ingress", 0, "connectionPool")),
-        ("Sidecar", {"inboundConnectionPool": {}}, ("inboundConnectionPool",)),
-        ("Sidecar", {"outboundTrafficPolicy": {"egressProxy": {}}}, ("outboundTrafficPolicy", "egressProxy")),
     ],
 )
 def test_each_row_is_met(kind: str, spec: object, place: tuple[str | int, ...]) -> None:
@@ -58,13 +54,17 @@ def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
 
 
 def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
-    document, problems = of_kind("Sidecar", "inboundConnectionPool: {tcp: {maxConnections: 1}}")
+    document, problems = of_kind("DestinationRule", "host: a\ntrafficPolicy: {loadBalancer: {zoneAwareLbSetting: {}}}")
 
     assert document is not None
     assert document.problems == problems
     (warning,) = problems
     assert (warning.severity, warning.code) == (Severity.WARNING, "not-applied-yet")
-    assert (warning.field, warning.line, warning.column) == ("spec.inboundConnectionPool", 5, 3)
+    assert (warning.field, warning.line, warning.column) == (
+        "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
+        6,
+        34,
+    )
 
 
 def test_a_pattern_names_keys_and_lists() -> None:

@@ -17,7 +17,7 @@ from xds_server.compiler.gateways import Gateways
 from xds_server.compiler.peer_authentication import PeerAuthentications
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
-from xds_server.compiler.sidecar import sidecar
+from xds_server.compiler.sidecar import lost_egress_proxy, sidecar
 from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_group import workload_group
@@ -90,15 +90,17 @@ class Compiler:
             credentials=credentials,
             root_namespace=self._root,
         )
-        return mesh, tuple(sorted(set(self._problems())))
+        return mesh, tuple(sorted(set(self._problems(mesh))))
 
-    def _problems(self) -> Iterator[Problem]:
+    def _problems(self, mesh: Mesh) -> Iterator[Problem]:
         yield from self._peers.problems
         yield from self._services.problems
         yield from self._delegation.problems
         yield from self._scopes.problems
         yield from self._gateways.problems
         yield from self._sidecars.all_problems
+        for document, row in self._sidecars.rows.items():
+            yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
         yield from self._groups.all_problems
 
     def _diff(self, documents: Iterable[Document]) -> Diff:

@@ -58,7 +58,7 @@ def traffic_policy(sections: Sections) -> TrafficPolicy:
     outliers = sections.outlier_detection
     return TrafficPolicy(
         load_balancer=_load_balancer(sections.load_balancer) if sections.load_balancer else LoadBalancer(),
-        connection_pool=_connection_pool(sections.connection_pool) if sections.connection_pool else ConnectionPool(),
+        connection_pool=connection_pool(sections.connection_pool) if sections.connection_pool else ConnectionPool(),
         outlier_detection=_outlier_detection(outliers) if outliers else None,
         min_health_percent=outliers.min_health_percent if outliers else 0,
         tls=_tls(sections.tls) if sections.tls else None,
@@ -120,7 +120,8 @@ def _locality(written: policy.LocalityLoadBalancerSetting | None) -> LocalityLoa
     )
 
 
-def _connection_pool(written: policy.ConnectionPoolSettings) -> ConnectionPool:
+def connection_pool(written: policy.ConnectionPoolSettings) -> ConnectionPool:
+    """The limits and settings of connections; what is left out is Istio's default."""
     tcp = written.tcp or policy.TCPSettings()
     http = written.http or policy.HTTPSettings()
     default = ConnectionPool()

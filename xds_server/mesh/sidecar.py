@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from xds_server.mesh.egress import EgressListener
 from xds_server.mesh.service import Labels, Port
+from xds_server.mesh.traffic import ConnectionPool
 from xds_server.problem import Origin
 
 
@@ -22,6 +24,8 @@ class IngressListener:
 
     Attributes:
         bind: address to bind in NONE mode, "" for the default.
+        bound: the proxy binds it itself although it captures other ports.
+        pool: limits towards the application; None is the Sidecar's own.
         default_endpoint: where the application listens, as "127.0.0.1:port", "[::1]:port" or "unix:///path"; "" sends
             to where the traffic was addressed.
     """
@@ -29,6 +33,8 @@ class IngressListener:
     port: Port
     bind: str = ""
     default_endpoint: str = ""
+    bound: bool = False
+    pool: ConnectionPool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,18 @@ class Sidecar:
     Attributes:
         selector: () selects every workload of the namespace; in the root namespace, of the mesh.
         ingress: None when not given (ports come from the services), () when given and empty.
-        egress_hosts: (namespace, host) pairs as written, "*" allowed in both; None when not given: everything visible.
+        egress: None when not given: everything visible.
+        egress_proxy: (host, port, subset) that takes traffic for unknown destinations; None sends it where it was
+            going.
         outbound_policy: None is the mesh's.
+        inbound_pool: limits towards the application; None is what the DestinationRules of its services say.
     """
 
     namespace: str
     selector: Labels = ()
     ingress: tuple[IngressListener, ...] | None = None
-    egress_hosts: tuple[tuple[str, str], ...] | None = None
+    egress: tuple[EgressListener, ...] | None = None
+    egress_proxy: tuple[str, int, str] | None = None
     outbound_policy: OutboundPolicy | None = None
+    inbound_pool: ConnectionPool | None = None
     origin: Origin | None = None

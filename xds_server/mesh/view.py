@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from xds_server.mesh.dns_table import DnsTable, dns_table
+from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, resolved, selects
 from xds_server.mesh.gateway import Router
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
@@ -16,6 +17,7 @@ from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
+from xds_server.mesh.traffic import ConnectionPool, H2Upgrade
 from xds_server.mesh.workload import Interception, NodeType, Workload
 
 
@@ -29,6 +31,8 @@ class InboundPort:
         bind: address to bind in NONE mode.
         default_endpoint: where the application listens; "" is where the traffic was addressed (REDIRECT mode only).
         mutual_tls: what callers are asked for.
+        bound: the proxy binds it itself although it captures other ports.
+        pool: limits towards the application.
     """
 
     number: int
@@ -38,6 +42,8 @@ class InboundPort:
     bind: str = ""
     default_endpoint: str = ""
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
+    bound: bool = False
+    pool: ConnectionPool = ConnectionPool()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class View:
     http_proxy_port: int = 0
     bind_address: str = "127.0.0.1"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+    egress: Egress = EVERYTHING
     names: DnsTable = ()
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
@@ -96,7 +103,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
     return View(
         backends=backends,
         virtual_hosts=virtual_hosts,
-        inbound=_asked_inbound(mesh, workload, _inbound(mesh, workload, sidecar), own_labels),
+        inbound=_asked_inbound(mesh, workload, _inbound(mesh, scope, workload, sidecar), own_labels),
         source=_source(workload, scope),
         locality=workload.locality,
         labels=_asked(workload.labels, scope.caller_keys),
@@ -104,6 +111,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         http_proxy_port=workload.http_proxy_port if workload.interception is Interception.NONE else 0,
         bind_address=workload.bind_address if workload.interception is Interception.NONE else "",
         outbound_policy=(sidecar and sidecar.outbound_policy) or mesh.outbound_policy,
+        egress=_egress(sidecar, backends, virtual_hosts, workload.namespace),
         names=_names(mesh, workload, backends),
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
@@ -191,35 +199,36 @@ def _visible(
     scope: Scope, sidecar: Sidecar | None, namespace: str
 ) -> tuple[tuple[Backend, ...], tuple[VirtualHost, ...]]:
     """What is left of `scope` for a workload of `namespace`, which is what "./" means in the root namespace's too."""
-    if sidecar is None or sidecar.egress_hosts is None:
+    if sidecar is None or sidecar.egress is None:
         return scope.all_backends, scope.virtual_hosts
-    wanted = [(namespace if ns == "." else ns, host) for ns, host in sidecar.egress_hosts]
-    hosts = {
-        backend.service.host
-        for backend in scope.backends.values()
-        if any(_selects(ns, host, backend.service) for ns, host in wanted)
-    }
+    wanted = resolved((host for listener in sidecar.egress for host in listener.hosts), namespace)
+    services = (backend.service for backend in scope.backends.values())
+    hosts = {service.host for service in services if selects(wanted, service.namespace, service.host)}
     virtual_hosts = tuple(
-        v for v in scope.virtual_hosts if v.host in hosts or (v.backend is None and _any_host(v, wanted))
+        v for v in scope.virtual_hosts if v.host in hosts or (v.backend is None and selects(wanted, None, v.host))
     )
     # Services that a visible route sends to are imported too: a Sidecar alone must not break a route (Istio's rule).
     routed = {destination.host for virtual_host in virtual_hosts for destination in virtual_host.destinations}
+    routed.update(sidecar.egress_proxy[:1] if sidecar.egress_proxy else ())
     return tuple(b for host, b in scope.backends.items() if host in hosts or host in routed), virtual_hosts
 
 
-def _selects(namespace: str, host: str, service: Service) -> bool:
-    return namespace in {"*", service.namespace} and _host_matches(host, service.host)
+def _egress(
+    sidecar: Sidecar | None, backends: Iterable[Backend], virtual_hosts: Iterable[VirtualHost], namespace: str
+) -> Egress:
+    if sidecar is None:
+        return EVERYTHING
+    strange = (host.host for host in virtual_hosts if host.backend is None)
+    services = [backend.service for backend in backends]
+    found = egress(sidecar.egress, namespace, services, strange) if sidecar.egress else EVERYTHING
+    if sidecar.egress_proxy is None:
+        return found
+    host, port, subset = sidecar.egress_proxy
+    has_port = any(service.host == host and port in service.port_by_number for service in services)
+    return replace(found, proxy=(port, subset, host) if has_port else NOWHERE)
 
 
-def _any_host(virtual_host: VirtualHost, wanted: Iterable[tuple[str, str]]) -> bool:
-    return any(ns != "~" and _host_matches(host, virtual_host.host) for ns, host in wanted)
-
-
-def _host_matches(pattern: str, host: str) -> bool:
-    return pattern in {"*", host} or (pattern.startswith("*.") and host.endswith(pattern[1:]))
-
-
-def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[InboundPort, ...]:
+def _inbound(mesh: Mesh, scope: Scope, workload: Workload, sidecar: Sidecar | None) -> tuple[InboundPort, ...]:
     if sidecar is not None and sidecar.ingress is not None:
         return tuple(
             InboundPort(
@@ -228,6 +237,8 @@ def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[I
                 service_port=listener.port.number,
                 bind=listener.bind,
                 default_endpoint=listener.default_endpoint,
+                bound=listener.bound and workload.interception is Interception.REDIRECT,
+                pool=listener.pool or sidecar.inbound_pool or ConnectionPool(),
             )
             for listener in sidecar.ingress
         )
@@ -236,8 +247,20 @@ def _inbound(mesh: Mesh, workload: Workload, sidecar: Sidecar | None) -> tuple[I
     found: dict[int, InboundPort] = {}
     for service in _candidates(mesh, workload):
         for port, number in zip(service.ports, serves(service, workload), strict=False):
-            found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number))
+            pool = (sidecar and sidecar.inbound_pool) or _rule_pool(scope, service, port.number)
+            found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number, pool=pool))
     return tuple(sorted(found.values()))
+
+
+def _rule_pool(scope: Scope, service: Service, port: int) -> ConnectionPool:
+    """What DestinationRules say of connections to the service, which hold for its own proxy's too (Istio's rule).
+
+    But for the upgrade to HTTP/2: what the application speaks is what its port says.
+    """
+    backend = scope.backends.get(service.host)
+    if backend is None or backend.service is not service:
+        return ConnectionPool()
+    return replace(backend.traffic.policy_for(port).connection_pool, h2_upgrade=H2Upgrade.DO_NOT_UPGRADE)
 
 
 def _asked_inbound(

@@ -47,9 +47,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),
-    NotApplied("Sidecar", ("inboundConnectionPool", "outboundTrafficPolicy.egressProxy")),
-    NotApplied("Sidecar", ("egress[].port", "egress[].bind", "egress[].captureMode")),
-    NotApplied("Sidecar", ("ingress[].tls", "ingress[].connectionPool", "ingress[].captureMode")),
+    NotApplied("Sidecar", ("ingress[].tls",)),
 )
 
 

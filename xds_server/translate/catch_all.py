@@ -6,6 +6,7 @@ import enum
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
+from xds_server.mesh.egress import NOWHERE
 from xds_server.mesh.route import DirectResponse
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.view import View
@@ -25,11 +26,6 @@ class Unknown(enum.StrEnum):
     ALLOW_ANY_DYNAMIC_DNS = names.ALLOW_ANY_DYNAMIC_DNS
     BLOCK_ALL = names.BLOCK_ALL
 
-    @property
-    def cluster(self) -> str | None:
-        """Where it goes; None when it is refused."""
-        return _CLUSTERS.get(self)
-
 
 _CLUSTERS = {
     Unknown.ALLOW_ANY: names.PASSTHROUGH_CLUSTER,
@@ -37,7 +33,7 @@ _CLUSTERS = {
 }
 
 
-def unknown_hosts(view: View, *, forward_proxy: bool = False) -> Unknown:
+def unknown_hosts(view: View, *, port: int = 0, forward_proxy: bool = False) -> Unknown:
     """What `view` does with requests to unknown hosts, on its captured ports or on its forward proxy's.
 
     A port bound on loopback was asked for itself, so its unknown hosts are refused whatever the policy: a name that
@@ -45,18 +41,28 @@ def unknown_hosts(view: View, *, forward_proxy: bool = False) -> Unknown:
     """
     if view.outbound_policy is OutboundPolicy.REGISTRY_ONLY:
         return Unknown.BLOCK_ALL
-    if view.interception is Interception.REDIRECT:
+    if view.egress.proxy is not None:
         return Unknown.ALLOW_ANY
+    if view.interception is Interception.REDIRECT:
+        return Unknown.BLOCK_ALL if view.egress.is_bound(port) else Unknown.ALLOW_ANY
     return Unknown.ALLOW_ANY_DYNAMIC_DNS if forward_proxy else Unknown.BLOCK_ALL
 
 
-def catch_all(unknown: Unknown) -> route_v3.VirtualHost:
-    """The virtual host "*"."""
+def unknown_cluster(view: View, unknown: Unknown) -> str | None:
+    """Where it goes; None when it is refused."""
+    proxy = view.egress.proxy
+    if unknown is not Unknown.ALLOW_ANY or proxy is None:
+        return _CLUSTERS.get(unknown)
+    return names.BLACK_HOLE_CLUSTER if proxy == NOWHERE else names.outbound_cluster(*proxy)
+
+
+def catch_all(unknown: Unknown, cluster: str | None) -> route_v3.VirtualHost:
+    """The virtual host "*"; `cluster` None refuses every request."""
     route = route_v3.Route(
         name=unknown.value,
         match=route_v3.RouteMatch(prefix="/"),
-        route=_to(unknown.cluster) if unknown.cluster else None,
-        direct_response=None if unknown.cluster else direct_response_action(DirectResponse(BAD_GATEWAY)),
+        route=_to(cluster) if cluster else None,
+        direct_response=None if cluster else direct_response_action(DirectResponse(BAD_GATEWAY)),
     )
     return route_v3.VirtualHost(name=unknown.value, domains=["*"], routes=[route], include_request_attempt_count=True)
 

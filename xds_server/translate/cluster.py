@@ -79,18 +79,19 @@ def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
     To where the traffic was addressed, or to the default endpoint where one is given. Without either (a port in NONE
     mode that names no default endpoint) there is nowhere to send to, and requests are answered 503.
     """
-    addressed = not port.default_endpoint and interception is Interception.REDIRECT
-    name = names.inbound_cluster(port.number)
+    addressed = not port.default_endpoint and not port.bound and interception is Interception.REDIRECT
+    pool, name = port.pool, names.inbound_cluster(port.number)
     message = cluster_v3.Cluster(
         name=name,
         alt_stat_name=names.alt_stat_name(name),
         type=_DiscoveryType.ORIGINAL_DST if addressed else _DiscoveryType.STATIC,
         load_assignment=None if addressed else _fixed(name, port.default_endpoint),
         lb_policy=lb_policy(_CLUSTER_PROVIDED if addressed else LoadBalancer()),
-        connect_timeout=_DEFAULT_POOL.connect_timeout,
-        circuit_breakers=circuit_breakers(_DEFAULT_POOL),
+        connect_timeout=pool.connect_timeout,
+        circuit_breakers=circuit_breakers(pool),
         upstream_bind_config=_inbound_source() if addressed else None,
-        typed_extension_protocol_options=_protocol_options(http_protocol_options(_DEFAULT_POOL, port.protocol)),
+        upstream_connection_options=upstream_connection_options(pool),
+        typed_extension_protocol_options=_protocol_options(http_protocol_options(pool, port.protocol)),
         metadata=_inbound_metadata(port),
     )
     return pack.resource(type_url.CLUSTER, name, message)

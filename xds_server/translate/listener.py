@@ -10,6 +10,7 @@ from functools import lru_cache
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import InboundPort, View
 from xds_server.mesh.workload import Interception
+from xds_server.translate import names
 from xds_server.translate.dns import dns_listener
 from xds_server.translate.inbound import CAPTURED_PORT, BoundInbound, CapturedInbound, bound_inbound, captured_inbound
 from xds_server.translate.outbound import outbound, outbound_listeners, unknown_cluster, virtual_outbound
@@ -32,16 +33,20 @@ class ListenerTranslator:
     def listeners(self, view: View) -> tuple[Resource, ...]:
         """Every listener of `view`; no two have one address and port, which Envoy would refuse."""
         if view.interception is Interception.REDIRECT:
+            ports = inbound_ports(view)
+            captured = tuple(port for port in ports if not port.bound)
+            bound = (BoundInbound(p, p.bind or names.WILDCARD_ADDRESS, view.trust_domain) for p in ports if p.bound)
             return (
                 self._virtual_outbound(unknown_cluster(view)),
-                self._captured_inbound(CapturedInbound(inbound_ports(view), view.mutual_tls, view.trust_domain)),
+                self._captured_inbound(CapturedInbound(captured, view.mutual_tls, view.trust_domain)),
+                *(self._bound_inbound(each) for each in bound),
                 *(self._outbound(plan) for plan in outbound_listeners(view)),
                 *([self._dns(view.names)] if view.names else []),
             )
-        bound = {(port.bind or view.bind_address, port.number): port for port in inbound_ports(view)}
+        taken = {(port.bind or view.bind_address, port.number): port for port in inbound_ports(view)}
         return (
-            *(self._bound_inbound(BoundInbound(port, where, view.trust_domain)) for (where, _), port in bound.items()),
-            *(self._outbound(plan) for plan in outbound_listeners(view) if (plan.address, plan.port) not in bound),
+            *(self._bound_inbound(BoundInbound(port, where, view.trust_domain)) for (where, _), port in taken.items()),
+            *(self._outbound(plan) for plan in outbound_listeners(view) if (plan.address, plan.port) not in taken),
         )
 
 

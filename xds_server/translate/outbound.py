@@ -21,7 +21,7 @@ from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.view import View
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
-from xds_server.translate import names, pack
+from xds_server.translate import catch_all, names, pack
 from xds_server.translate.catch_all import Unknown, unknown_hosts
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
@@ -89,13 +89,14 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     first_by_port: dict[int, Backend | None] = {}
     for virtual_host in view.virtual_hosts:
         for number in http_ports(virtual_host):
-            if number not in first_by_port:
+            if number not in first_by_port and view.egress.shows(virtual_host.host, number):
                 first_by_port[number] = virtual_host.backend
     for number, backend in first_by_port.items():
         slots.add_http(number, backend)
     for each in view.backends:
         for port in each.service.stream_ports:
-            slots.add_stream(each, port)
+            if view.egress.shows(each.service.host, port.number):
+                slots.add_stream(each, port)
     if view.http_proxy_port:
         slots.add_forward_proxy()
     return slots.listeners()
@@ -145,7 +146,7 @@ def virtual_outbound(unknown: str) -> Resource:
 
 def unknown_cluster(view: View) -> str:
     """Where captured connections go that no service takes."""
-    return unknown_hosts(view).cluster or names.BLACK_HOLE_CLUSTER
+    return catch_all.unknown_cluster(view, unknown_hosts(view)) or names.BLACK_HOLE_CLUSTER
 
 
 @dataclass(slots=True)
@@ -188,6 +189,7 @@ class _Slots:
         self._shared = names.WILDCARD_ADDRESS if self._captured else view.bind_address
         self._looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
         self._addresses = dict(view.names)
+        self._binds = {port: where for port, where, _ in view.egress.binds}
         self._present = set(view.backends)
         self._connections = {host.backend: host.connections for host in view.virtual_hosts if host.connections}
         self._slots: dict[tuple[str, int], _Slot] = {}
@@ -195,7 +197,7 @@ class _Slots:
     def add_http(self, port: int, backend: Backend | None) -> None:
         """Requests on `port` are routed by host, wherever they were addressed."""
         if self._has(port):
-            self._slot(self._shared, port, backend).route = names.outbound_route(port)
+            self._slot(self._where(port), port, backend).route = names.outbound_route(port)
 
     def add_stream(self, backend: Backend, port: Port) -> None:
         """Connections to one port of a service whose protocol is not HTTP, or not known."""
@@ -207,9 +209,9 @@ class _Slots:
             slot = self._slot(where, port.number, backend)
             slot.route = slot.route or (names.outbound_route(port.number) if detects else "")
         wanted = list(self._wanted(backend, port, by_name=not addresses and not ranges))
-        for where in (*addresses, *([self._shared] if ranges or not addresses else [])):
+        for where in (*addresses, *([self._where(port.number)] if ranges or not addresses else [])):
             slot = self._slot(where, port.number, backend)
-            around = ranges if where == self._shared else ()
+            around = ranges if where == self._where(port.number) else ()
             for each in wanted:
                 to = each.ranges or around
                 slot.tell(replace(each, ranges=to, detects_http=detects and bool(to)))
@@ -251,10 +253,10 @@ class _Slots:
             Outbound(
                 address=where,
                 port=port,
-                bound=not self._captured,
+                bound=not self._captured or self._view.egress.is_bound(port),
                 route=slot.route,
                 told=tuple(sorted(slot.told, key=lambda each: (not each.server_names, each.server_names))),
-                otherwise=slot.tcp or unknown,
+                otherwise=slot.tcp or (None if self._view.egress.is_bound(port) else unknown),
                 dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
             )
@@ -262,7 +264,17 @@ class _Slots:
         )
 
     def _has(self, port: int) -> bool:
-        return port not in _RESERVED if self._captured else port >= FIRST_UNPRIVILEGED_PORT
+        if self._captured:
+            return port not in _RESERVED
+        return port >= FIRST_UNPRIVILEGED_PORT or port in self._binds
+
+    def _where(self, port: int) -> str:
+        """Where the listener of a port stands that is not one virtual IP's: where a Sidecar says, or with all others.
+
+        One that is to be bound although others are captured is for callers on loopback alone.
+        """
+        loopback = self._captured and self._view.egress.is_bound(port)
+        return self._binds.get(port) or (names.LOOPBACK_ADDRESS if loopback else self._shared)
 
     def _virtual_ips(self, service: Service) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(addresses, ranges) by which connections to `service` can be told, in their shortest spelling.

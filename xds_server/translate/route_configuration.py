@@ -19,7 +19,14 @@ from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
 from xds_server.problem import Origin
 from xds_server.translate import names, pack
-from xds_server.translate.catch_all import Unknown, catch_all, forward_proxy_itself, own_addresses, unknown_hosts
+from xds_server.translate.catch_all import (
+    Unknown,
+    catch_all,
+    forward_proxy_itself,
+    own_addresses,
+    unknown_cluster,
+    unknown_hosts,
+)
 from xds_server.translate.encode import encode, length_delimited
 from xds_server.translate.memory import Memory
 from xds_server.translate.route import Place
@@ -62,18 +69,24 @@ class RouteTranslator:
         """
         by_port: dict[int, list[_Host]] = {}
         for virtual_host, encoded in zip(view.virtual_hosts, self._encoded.each(view.virtual_hosts), strict=True):
-            for port in encoded.ports:
+            for port in (number for number in encoded.ports if view.egress.shows(virtual_host.host, number)):
                 by_port.setdefault(port, []).append((virtual_host, encoded, port))
         return tuple(
             self._joined[name](name, self._proxy_parts(by_port, view, clusters))
             if name == names.HTTP_PROXY_ROUTE
-            else self._joined[name](name, self._port_parts(by_port.get(int(name), []), view, clusters))
+            else self._joined[name](name, self._port_parts(int(name), by_port, view, clusters))
             for name in sorted(wanted)
         )
 
-    def _port_parts(self, hosts: Iterable[_Host], view: View, clusters: frozenset[str]) -> tuple[Part, ...]:
+    def _port_parts(
+        self, port: int, by_port: Mapping[int, list[_Host]], view: View, clusters: frozenset[str]
+    ) -> tuple[Part, ...]:
         """Domains without port: the connection has told it."""
-        return (*_parts(hosts, view.source, clusters), self._catch_all(unknown_hosts(view)))
+        hosts = by_port.get(port, [])
+        return (*_parts(hosts, view.source, clusters), self._unknown(view, unknown_hosts(view, port=port)))
+
+    def _unknown(self, view: View, unknown: Unknown) -> Part:
+        return self._catch_all(unknown, unknown_cluster(view, unknown))
 
     def _proxy_parts(
         self, by_port: Mapping[int, list[_Host]], view: View, clusters: frozenset[str]
@@ -84,7 +97,7 @@ class RouteTranslator:
         return (
             self._forward_proxy_itself(own),
             *_parts(hosts, view.source, clusters, taken=own, with_port=True),
-            self._catch_all(unknown_hosts(view, forward_proxy=True)),
+            self._unknown(view, unknown_hosts(view, forward_proxy=True)),
         )
 
 
@@ -189,8 +202,8 @@ def _parts(
     return found
 
 
-def _catch_all(unknown: Unknown) -> Part:
-    return _part_of(catch_all(unknown), (unknown.cluster,) if unknown.cluster else ())
+def _catch_all(unknown: Unknown, cluster: str | None) -> Part:
+    return _part_of(catch_all(unknown, cluster), (cluster,) if cluster else ())
 
 
 def _forward_proxy_itself(domains: tuple[str, ...]) -> Part:
