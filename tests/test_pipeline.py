@@ -88,3 +88,25 @@ def test_workload_that_can_have_no_identity_is_told_of_no_mesh_tls() -> None:
 
     assert (type_url.SECRET, "default") in able.of_type(type_url.CLUSTER)["outbound|80||a"].refs
     assert (type_url.SECRET, "default") not in unable.of_type(type_url.CLUSTER)["outbound|80||a"].refs
+
+
+def test_a_thousand_proxies_in_three_views_share_three_snapshots() -> None:
+    """And what the views have in common is in each of them as the same object, held once."""
+    pipeline = Pipeline()
+    scoped = [istio("Sidecar", f'egress: [{{hosts: ["{where}/*"]}}]', namespace=where) for where in ("a", "b")]
+    own = [entry(f"{where}-service", namespace=where) for where in ("a", "b")]
+    generation = pipeline.compile(policy_set(*own, *scoped))
+    namespaces = ("a", "b", "c")
+
+    snapshots = [
+        pipeline.snapshot_for(generation, workload(f"proxy-{n}", namespace=namespaces[n % 3], version=str(n)))
+        for n in range(1000)
+    ]
+    a, b, c = snapshots[:3]
+    clusters = [set(each.of_type(type_url.CLUSTER)) for each in (a, b, c)]
+
+    assert len(set(map(id, snapshots))) == 3
+    assert clusters[0] | clusters[1] == clusters[2]
+    assert clusters[0] - clusters[1] == {"outbound|80||a-service"}
+    name = "outbound|80||a-service"
+    assert a.of_type(type_url.CLUSTER)[name] is c.of_type(type_url.CLUSTER)[name]
