@@ -1,5 +1,6 @@
 """From policies to the mesh that they mean: a table of contents of this package.
 
+MeshConfig                        -> MeshDefaults: what holds where nothing else is said
 PeerAuthentication                -> PeerPolicies: what workloads ask of their callers
 ServiceEntry, WorkloadEntry, WorkloadGroup -> Services, with endpoints that take mesh TLS or do not
 DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from xds_server.compiler.delegate import Delegation
 from xds_server.compiler.gateways import Gateways
+from xds_server.compiler.mesh_config import MeshDefaults, mesh_defaults, with_default_export
 from xds_server.compiler.peer_authentication import PeerAuthentications
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
@@ -40,24 +42,43 @@ def compile_mesh(
     names in the secrets directory, None when there is no such directory) alone. What `memo` adds: calls that share one
     make again only what depends on documents that changed in between; everything else is the same object as before.
     """
+    configs = tuple(document for document in policies.documents if document.kind == "MeshConfig")
+    defaults = memo(mesh_defaults, configs)
+    root = defaults.value.root_namespace or root_namespace
     try:
-        return memo.kept(Compiler, root_namespace).compile(policies, credentials)
+        mesh, problems = memo.kept(_Current).compiler(root, defaults.value).compile(policies, credentials)
     except BaseException:
-        memo.forget(Compiler, root_namespace)  # it is half up to date, and must not be believed again
+        memo.forget(_Current)  # it is half up to date, and must not be believed again
         raise
+    return mesh, tuple(sorted({*problems, *defaults.problems}))
+
+
+class _Current:
+    """The compiler for the mesh's defaults as they are; others are made from nothing, which few edits need."""
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._made: tuple[str, MeshDefaults, Compiler] | None = None
+
+    def compiler(self, root_namespace: str, defaults: MeshDefaults) -> Compiler:
+        """The one that has compiled with the same defaults before, else a new one."""
+        if self._made is None or self._made[:2] != (root_namespace, defaults):
+            self._made = root_namespace, defaults, Compiler(self._memo, root_namespace, defaults)
+        return self._made[2]
 
 
 class Compiler:
     """The last policies, and all that was made from them."""
 
-    def __init__(self, memo: Memo, root_namespace: str) -> None:
+    def __init__(self, memo: Memo, root_namespace: str, defaults: MeshDefaults) -> None:
+        self._defaults = defaults
         self._memo = memo
         self._root = root_namespace
         self._documents: set[Document] = set()
         self._namespaces: Counter[str] = Counter()
         self._peers = PeerAuthentications(root_namespace, memo)
         self._services = Services(memo)
-        self._scopes = Scopes(root_namespace, self._services, memo)
+        self._scopes = Scopes(root_namespace, self._services, memo, defaults)
         self._delegation = Delegation(memo)
         self._gateways = Gateways(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
@@ -67,7 +88,7 @@ class Compiler:
         self, policies: PolicySet, credentials: frozenset[str] | None = None
     ) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`."""
-        diff = self._diff(policies.documents)
+        diff = self._diff(self._exported(policies.documents))
         self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
         groups = _of(diff, "WorkloadGroup")
         self._groups.remake(groups.removed, lambda _: None)
@@ -89,6 +110,8 @@ class Compiler:
             gateways=self._gateways.in_order,
             credentials=credentials,
             root_namespace=self._root,
+            outbound_policy=self._defaults.outbound_policy,
+            http_proxy_port=self._defaults.http_proxy_port,
         )
         return mesh, tuple(sorted(set(self._problems(mesh))))
 
@@ -102,6 +125,18 @@ class Compiler:
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
         yield from self._groups.all_problems
+
+    def _exported(self, documents: Iterable[Document]) -> Iterable[Document]:
+        """The documents, those without exportTo exported as the mesh says."""
+        names = dict(self._defaults.exports)
+        if not names:
+            return documents
+        return [
+            self._memo(with_default_export, document, names[document.kind])
+            if document.kind in names and not getattr(document.spec, "export_to", ())
+            else document
+            for document in documents
+        ]
 
     def _diff(self, documents: Iterable[Document]) -> Diff:
         """What came and went since the last policies."""

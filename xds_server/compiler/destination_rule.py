@@ -13,7 +13,7 @@ from typing import cast
 
 from xds_server.compiler.client_tls import tls_traps
 from xds_server.compiler.finding import Outcome, Place, nearest
-from xds_server.compiler.traffic_policy import Sections, traffic_policy
+from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.host import Names, candidates, is_wildcard, normal
 from xds_server.mesh.route import Backend
@@ -66,16 +66,16 @@ def unknown_host(document: Document, near: tuple[str, ...]) -> Outcome[None]:
     return Outcome(None, (Place(document).at("host").warning("unknown-host", message, fix),))
 
 
-def traffic_rule(documents: tuple[Document, ...]) -> Outcome[TrafficRule]:
-    """All rules for one host, merged; `documents` in order of precedence."""
+def traffic_rule(documents: tuple[Document, ...], defaults: TrafficDefaults = ISTIO_TRAFFIC) -> Outcome[TrafficRule]:
+    """All rules for one host, merged over the mesh's `defaults`; `documents` in order of precedence."""
     level = _level(
         (written, Place(document).at("trafficPolicy"))
         for document in documents
         if (written := _spec(document).traffic_policy) is not None
     )
-    policies = _port_policies(level.whole.sections, level.port_sections)
+    policies = _port_policies(level.whole.sections, level.port_sections, defaults)
     subsets = [
-        _subset(written, Place(document).at("subsets", index), level, policies)
+        _subset(written, Place(document).at("subsets", index), level, policies, defaults)
         for document in documents
         for index, written in enumerate(_spec(document).subsets)
     ]
@@ -168,13 +168,15 @@ def _port_layers(policies: Iterable[tuple[TrafficPolicy, Place]]) -> dict[int, _
     return found
 
 
-def _port_policies(level: Sections, ports: dict[int, Sections]) -> PortPolicies:
+def _port_policies(level: Sections, ports: dict[int, Sections], defaults: TrafficDefaults) -> PortPolicies:
     """The settings of a port replace all that is written around them."""
-    by_port = tuple((number, traffic_policy(sections)) for number, sections in sorted(ports.items()))
-    return PortPolicies(traffic_policy(level), by_port)
+    by_port = tuple((number, traffic_policy(sections, defaults)) for number, sections in sorted(ports.items()))
+    return PortPolicies(traffic_policy(level, defaults), by_port)
 
 
-def _subset(written: policy.Subset, place: Place, level: _Level, policies: PortPolicies) -> Outcome[Subset]:
+def _subset(
+    written: policy.Subset, place: Place, level: _Level, policies: PortPolicies, defaults: TrafficDefaults
+) -> Outcome[Subset]:
     """A subset's sections lie over the service's, port by port; its own port settings lie over that."""
     labels = sorted_labels(written.labels)
     if written.traffic_policy is None:
@@ -188,7 +190,7 @@ def _subset(written: policy.Subset, place: Place, level: _Level, policies: PortP
         for number in (*around, *own.ports)
     }
     whole = replace(own.whole, sections=_over(own.whole.sections, level.whole.sections))
-    subset = Subset(written.name, labels, _port_policies(whole.sections, by_port))
+    subset = Subset(written.name, labels, _port_policies(whole.sections, by_port, defaults))
     return Outcome(subset, tuple(_inert_failover(whole)))
 
 

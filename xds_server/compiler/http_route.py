@@ -22,6 +22,7 @@ from xds_server.mesh.route import (
     Match,
     Mirror,
     Redirect,
+    Retry,
     Rewrite,
     Route,
     WeightedDestination,
@@ -48,11 +49,13 @@ class Known:
     Attributes:
         near: hosts to suggest for a name that means none.
         gateways: where the VirtualService's rules hold that name no gateways of their own.
+        retry: of rules that say nothing of retries.
     """
 
     backends: Mapping[str, Backend | None]
     near: tuple[str, ...] = ()
     gateways: tuple[str, ...] = (MESH,)
+    retry: Retry | None = Retry()
 
 
 def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def _action(rule: policy.HTTPRoute, place: Place, known: Known) -> Route:
         direct_response=_direct_response(rule.direct_response) if rule.direct_response else None,
         rewrite=_rewrite(rule.rewrite) if rule.rewrite else None,
         timeout=rule.timeout or None,
-        retry=retry(rule.retries, destinations),
+        retry=retry(rule.retries, destinations, known.retry),
         fault=_fault(rule.fault) if rule.fault else None,
         mirrors=_mirrors(rule, known),
         cors=_cors(rule.cors_policy) if rule.cors_policy else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xds_server.compiler.finding import Place
 from xds_server.mesh.route import Destination, Retry, WeightedDestination
 from xds_server.policy.virtual_service import HTTPRetry, HTTPRoute
@@ -14,14 +16,21 @@ AFTER_THE_FACT = frozenset({"5xx", "gateway-error", "reset", "retriable-4xx"})
 NOT_IDEMPOTENT = frozenset({"POST", "PATCH"})
 
 
-def retry(written: HTTPRetry | None, destinations: tuple[WeightedDestination, ...]) -> Retry | None:
+def mesh_retry(written: HTTPRetry) -> Retry | None:
+    """The retry that a MeshConfig gives to rules that say nothing."""
+    return retry(written, ())
+
+
+def retry(
+    written: HTTPRetry | None, destinations: tuple[WeightedDestination, ...], default: Retry | None = Retry()
+) -> Retry | None:
     """The retry in force on a rule with these destinations; None is never.
 
-    A rule that says nothing has Istio's default policy; one that says `retries` without attempts has no retry.
+    A rule that says nothing has the `default` of the mesh; one that says `retries` without attempts has no retry.
     """
     avoid = not _hashes(destinations)
     if written is None:
-        return Retry(ignore_previous_hosts=avoid)
+        return replace(default, ignore_previous_hosts=avoid and default.ignore_previous_hosts) if default else None
     if not written.attempts:
         return None
     conditions, codes = _conditions(written.retry_on)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from xds_server.compiler.export import PUBLIC, export_to, is_exported
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.mesh_config import ISTIO, MeshDefaults
 from xds_server.compiler.services import Services
 from xds_server.compiler.sight import EVERYBODY, Change, Sight
 from xds_server.compiler.table import Diff, Index, Table
@@ -41,11 +42,12 @@ class _Seen:
 class Scopes:
     """The scope of every namespace, and the one for all others."""
 
-    def __init__(self, root_namespace: str, services: Services, memo: Memo) -> None:
+    def __init__(self, root_namespace: str, services: Services, memo: Memo, defaults: MeshDefaults = ISTIO) -> None:
+        self._defaults = defaults
         self._root = root_namespace
         self._services = services
         self._memo = memo
-        self._default = Sight(EVERYBODY, root_namespace, services, memo)
+        self._default = Sight(EVERYBODY, root_namespace, services, memo, defaults)
         self._sights: dict[str, Sight] = {}
         self._hosts: set[str] = set()
         self._rules = _Seen(set())
@@ -110,7 +112,7 @@ class Scopes:
         if sight is not None:
             sight.update(_seen_from(change, namespace))
             return
-        sight = self._sights[namespace] = Sight(namespace, self._root, self._services, self._memo)
+        sight = self._sights[namespace] = Sight(namespace, self._root, self._services, self._memo, self._defaults)
         rules, virtual_services = self._rules.visible(namespace), self._virtual_services.visible(namespace)
         sight.update(Change(self._hosts, rules, virtual_services))
 

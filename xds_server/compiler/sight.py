@@ -13,6 +13,7 @@ from itertools import chain
 from xds_server.compiler.destination_rule import backend, rule_candidates, target, traffic_rule, unknown_host
 from xds_server.compiler.export import is_exported, rank
 from xds_server.compiler.finding import Outcome, Place, neighbours
+from xds_server.compiler.mesh_config import ISTIO, MeshDefaults
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Index, Table, in_order
 from xds_server.compiler.virtual_service import (
@@ -67,7 +68,9 @@ class Sight:
         touched_rules: DestinationRules that the last update looked at.
     """
 
-    def __init__(self, namespace: str, root_namespace: str, services: Services, memo: Memo) -> None:
+    def __init__(
+        self, namespace: str, root_namespace: str, services: Services, memo: Memo, defaults: MeshDefaults = ISTIO
+    ) -> None:
         self.scope = Scope(namespace)
         self.virtual_hosts: dict[str, VirtualHost] = {}
         self.changed_hosts: set[str] = set()
@@ -76,6 +79,7 @@ class Sight:
         self._root = root_namespace
         self._all_services = services
         self._memo = memo
+        self._defaults = defaults
         self._services: dict[str, Service] = {}
         self._namespace_of: dict[str, str] = {}
         self._names = Names(self._namespace_of)
@@ -223,7 +227,7 @@ class Sight:
         if service is None:
             return None
         documents = tuple(sorted(self._rules_for(service), key=precedence))
-        return self._memo(backend, service, self._memo(traffic_rule, documents), documents)
+        return self._memo(backend, service, self._memo(traffic_rule, documents, self._defaults.traffic), documents)
 
     def _rules_for(self, service: Service) -> Collection[Document]:
         """The rules of the first namespace that has one: the caller's, the service's, the root namespace.
@@ -280,7 +284,7 @@ class Sight:
     def _routes_of(self, document: Document) -> Routes:
         found = tuple(self._backends.get(host) for host in destinations(document, self._names))
         near = near_destinations(document, found, self._known) if None in found else ()
-        return self._memo(routes, document, found, near)
+        return self._memo(routes, document, found, near, self._defaults.retry)
 
     def _virtual_host(self, host: str) -> Outcome[VirtualHost] | None:
         found = self._backends.get(host)
@@ -289,7 +293,7 @@ class Sight:
         rows = self._rows(self._in_order(self._claims_for(found.service)))
         if not speaks_http(found.service) and not routes_connections(rows):
             return None
-        return self._memo(virtual_host, found, self._domains[host], rows)
+        return self._memo(virtual_host, found, self._domains[host], rows, self._defaults.retry)
 
     def _claims_for(self, service: Service) -> Collection[Document]:
         """VirtualServices for a service: those for its own host, else those for the longest wildcard."""

@@ -23,6 +23,7 @@ from xds_server.mesh.traffic import (
     TrafficPolicy,
 )
 from xds_server.policy import destination_rule as policy
+from xds_server.policy.mesh_config import MeshConfigSpec
 
 _SIMPLE = {
     policy.SimpleLB.RANDOM: LoadBalancing.RANDOM,
@@ -53,25 +54,70 @@ class Sections:
         return bool(setting.failover or setting.failover_priority)
 
 
-def traffic_policy(sections: Sections) -> TrafficPolicy:
+@dataclass(frozen=True, eq=False, slots=True)
+class TrafficDefaults:
+    """What holds where a policy says nothing: Istio's defaults, or a MeshConfig's. By identity.
+
+    Attributes:
+        base: whole sections for policies that leave them out.
+        pool: for the parts of a connection pool that are left out.
+        locality: for load balancers that say nothing of localities; None is switched off.
+        automatic_tls: mesh TLS to endpoints that take it, where no policy says otherwise.
+    """
+
+    base: Sections = Sections()
+    pool: ConnectionPool = ConnectionPool()
+    locality: LocalityLoadBalancing | None = LocalityLoadBalancing()
+    automatic_tls: bool = True
+
+
+ISTIO_TRAFFIC = TrafficDefaults()
+
+
+def traffic_defaults(config: MeshConfigSpec) -> TrafficDefaults:
+    """The defaults that a MeshConfig sets."""
+    pool, default = ConnectionPool(), config.default_traffic_policy
+    base = {name: getattr(default, name, None) for name in Sections.__dataclass_fields__} if default else {}
+    return TrafficDefaults(
+        base=Sections(**base),
+        pool=replace(
+            pool,
+            connect_timeout=config.connect_timeout or pool.connect_timeout,
+            tcp_keepalive=_tcp_keepalive(config.tcp_keepalive) if config.tcp_keepalive else None,
+            h2_upgrade=H2Upgrade(config.h2_upgrade_policy) if config.h2_upgrade_policy else pool.h2_upgrade,
+        ),
+        locality=_locality(config.locality_lb_setting, LocalityLoadBalancing()),
+        automatic_tls=config.enable_auto_mtls is not False,
+    )
+
+
+def traffic_policy(written: Sections, defaults: TrafficDefaults = ISTIO_TRAFFIC) -> TrafficPolicy:
     """The policy that these sections are."""
+    base = defaults.base
+    sections = replace(
+        base, **{name: value for name in Sections.__dataclass_fields__ if (value := getattr(written, name)) is not None}
+    )
+    balancer = sections.load_balancer or policy.LoadBalancerSettings.model_construct()
+    automatic = None if defaults.automatic_tls else ClientTls(TlsMode.DISABLE)
     outliers = sections.outlier_detection
     return TrafficPolicy(
-        load_balancer=_load_balancer(sections.load_balancer) if sections.load_balancer else LoadBalancer(),
-        connection_pool=connection_pool(sections.connection_pool) if sections.connection_pool else ConnectionPool(),
+        load_balancer=_load_balancer(balancer, defaults.locality),
+        connection_pool=connection_pool(sections.connection_pool, defaults.pool)
+        if sections.connection_pool
+        else defaults.pool,
         outlier_detection=_outlier_detection(outliers) if outliers else None,
         min_health_percent=outliers.min_health_percent if outliers else 0,
-        tls=_tls(sections.tls) if sections.tls else None,
+        tls=_tls(sections.tls) if sections.tls else automatic,
         retry_budget=_retry_budget(sections.retry_budget) if sections.retry_budget else None,
         proxy_protocol=str(sections.proxy_protocol.version) if sections.proxy_protocol else "",
     )
 
 
-def _load_balancer(written: policy.LoadBalancerSettings) -> LoadBalancer:
+def _load_balancer(written: policy.LoadBalancerSettings, locality: LocalityLoadBalancing | None) -> LoadBalancer:
     return replace(
         _hashing(written.consistent_hash) if written.consistent_hash else _simple(written.simple),
         slow_start=_slow_start(written.warmup) if written.warmup else None,
-        locality=_locality(written.locality_lb_setting),
+        locality=_locality(written.locality_lb_setting, locality),
     )
 
 
@@ -107,10 +153,12 @@ def _slow_start(written: policy.WarmupConfiguration) -> SlowStart:
     return SlowStart(written.duration, **{name: value for name, value in given.items() if value is not None})
 
 
-def _locality(written: policy.LocalityLoadBalancerSetting | None) -> LocalityLoadBalancing | None:
-    """The mesh default switches it on; what it does without settings, translation decides by outlier detection."""
+def _locality(
+    written: policy.LocalityLoadBalancerSetting | None, default: LocalityLoadBalancing | None
+) -> LocalityLoadBalancing | None:
+    """Istio's default switches it on; what it does without settings, translation decides by outlier detection."""
     if written is None:
-        return LocalityLoadBalancing()
+        return default
     if written.enabled is False:
         return None
     return LocalityLoadBalancing(
@@ -120,16 +168,17 @@ def _locality(written: policy.LocalityLoadBalancerSetting | None) -> LocalityLoa
     )
 
 
-def connection_pool(written: policy.ConnectionPoolSettings) -> ConnectionPool:
-    """The limits and settings of connections; what is left out is Istio's default."""
+def connection_pool(
+    written: policy.ConnectionPoolSettings, default: ConnectionPool = ConnectionPool()
+) -> ConnectionPool:
+    """The limits and settings of connections; what is left out is the mesh's default."""
     tcp = written.tcp or policy.TCPSettings()
     http = written.http or policy.HTTPSettings()
-    default = ConnectionPool()
     keepalive = http.http2_keep_alive
     return ConnectionPool(
         max_connections=tcp.max_connections or UNLIMITED,
         connect_timeout=tcp.connect_timeout or default.connect_timeout,
-        tcp_keepalive=_tcp_keepalive(tcp.tcp_keepalive) if tcp.tcp_keepalive else None,
+        tcp_keepalive=_tcp_keepalive(tcp.tcp_keepalive) if tcp.tcp_keepalive else default.tcp_keepalive,
         max_connection_duration=tcp.max_connection_duration,
         tcp_idle_timeout=tcp.idle_timeout,
         max_pending_requests=http.http1_max_pending_requests or UNLIMITED,
@@ -138,12 +187,17 @@ def connection_pool(written: policy.ConnectionPoolSettings) -> ConnectionPool:
         max_requests_per_connection=http.max_requests_per_connection,
         http_idle_timeout=http.idle_timeout,
         max_concurrent_streams=http.max_concurrent_streams or None,
-        h2_upgrade=H2Upgrade.UPGRADE
-        if http.h2_upgrade_policy is policy.H2UpgradePolicy.UPGRADE
-        else H2Upgrade.DO_NOT_UPGRADE,
+        h2_upgrade=_H2_UPGRADE.get(http.h2_upgrade_policy, default.h2_upgrade),
         use_client_protocol=http.use_client_protocol,
         http2_keepalive=(keepalive.interval, keepalive.timeout) if keepalive else None,
     )
+
+
+_H2_UPGRADE = {
+    policy.H2UpgradePolicy.UPGRADE: H2Upgrade.UPGRADE,
+    policy.H2UpgradePolicy.DO_NOT_UPGRADE: H2Upgrade.DO_NOT_UPGRADE,
+}
+"""DEFAULT is the mesh's."""
 
 
 def _tcp_keepalive(written: policy.TcpKeepalive) -> TcpKeepalive:

@@ -23,7 +23,7 @@ from xds_server.compiler.http_route import Bound, Known, bound_routes, destinati
 from xds_server.compiler.shadow import Earlier
 from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.host import Names, candidates, normal
-from xds_server.mesh.route import Backend, Destination, VirtualHost
+from xds_server.mesh.route import Backend, Destination, Match, Retry, Route, VirtualHost, WeightedDestination
 from xds_server.mesh.service import Protocol, Service
 from xds_server.policy.document import Document
 from xds_server.policy.virtual_service import VirtualServiceSpec
@@ -98,17 +98,23 @@ def near_destinations(
     return tuple(sorted({host for name in lost for host in neighbours(name, known)}))
 
 
-def routes(document: Document, backends: tuple[Backend | None, ...], near: tuple[str, ...]) -> Routes:
+def routes(
+    document: Document,
+    backends: tuple[Backend | None, ...],
+    near: tuple[str, ...],
+    retry: Retry | None = Retry(),
+) -> Routes:
     """The routes of one VirtualService.
 
     Args:
         document: the VirtualService.
         backends: what `destinations` are, in order.
         near: known hosts to suggest for those that are unknown, see `near_destinations`.
+        retry: of rules that say nothing of retries.
     """
     spec = _spec(document)
     named = dict(zip(_destination_names(spec), backends, strict=True))
-    found = Known(named, near, gateway_names(spec.gateways, document.namespace))
+    found = Known(named, near, gateway_names(spec.gateways, document.namespace), retry)
     placed = placed_rules(document)
     http = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
     problems = (problem for rule, place in placed for problem in rule_problems(rule, place, found))
@@ -126,15 +132,28 @@ def speaks_http(service: Service) -> bool:
     return any(port.protocol.is_http or port.protocol is Protocol.AUTO for port in service.ports)
 
 
-def virtual_host(backend: Backend, domains: tuple[str, ...], documents: tuple[Routes, ...]) -> Outcome[VirtualHost]:
-    """The host of a service; `documents` are the routes of each VirtualService for it, in order of precedence."""
+def virtual_host(
+    backend: Backend, domains: tuple[str, ...], documents: tuple[Routes, ...], retry: Retry | None = Retry()
+) -> Outcome[VirtualHost]:
+    """The host of a service; `documents` are the routes of each VirtualService for it, in order of precedence.
+
+    `retry` is that of a service that no VirtualService speaks of.
+    """
     kept, problems = _merged([_on_mesh(outcome.value) for outcome in documents])
     problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
     connections = [bound for outcome in documents for bound in outcome.value.connections if _is_on_mesh(bound)]
     problems += _without_port(connections, backend.service)
-    routes = tuple(bound.route for bound in kept)
+    routes = tuple(bound.route for bound in kept) or _untold(backend, retry)
     found = VirtualHost(backend.service.host, domains, backend, routes, tuple(bound.route for bound in connections))
     return Outcome(found, tuple(problems))
+
+
+def _untold(backend: Backend, retry: Retry | None) -> tuple[Route, ...]:
+    """What holds for a service that no VirtualService speaks of; () where that is Istio's default route."""
+    if retry == Retry():
+        return ()
+    destination = WeightedDestination(Destination(backend.service.host, None, "", backend))
+    return (Route(Match(), "default", (destination,), retry=retry),)
 
 
 def routes_connections(documents: Iterable[Routes]) -> bool:

@@ -61,6 +61,7 @@ class Mesh:
         sidecars: in order of precedence within a namespace: with a selector first, then oldest.
         peers: what workloads ask of their callers.
         gateways: in order of precedence.
+        http_proxy_port: of sidecars without capture that name none; 0 for none.
         credentials: the names in the secrets directory; None when there is no such directory.
     """
 
@@ -73,6 +74,7 @@ class Mesh:
     credentials: frozenset[str] | None = None
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
+    http_proxy_port: int = 0
 
     @cached_property
     def virtual_addresses(self) -> dict[tuple[str, str], str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from xds_server.policy.kinds import Kind, find_kind, nearest_kind
 from xds_server.policy.legacy import rewritten
+from xds_server.policy.mesh_config import as_document
 from xds_server.policy.metadata import read_metadata
 from xds_server.policy.model import Finding, Path, PolicyModel
 from xds_server.policy.not_applied import not_applied
@@ -137,11 +138,21 @@ def unfolded(raw: RawDocument) -> Iterator[RawDocument]:
     """The documents that `raw` stands for: itself, or the items of a `kind: List` (kubectl writes several so)."""
     items = raw.value.get("items") if _is_list(raw.value) else None
     if not isinstance(items, list):
-        yield raw
+        yield _whole(raw)
         return
     places = raw.positions.children["items"].children
     for index, item in enumerate(items):
         yield from unfolded(RawDocument(raw.file, item, places[index]))
+
+
+def _whole(raw: RawDocument) -> RawDocument:
+    """`raw` with everything around its spec, which a MeshConfig may leave out."""
+    value = as_document(raw.file, raw.value)
+    if value is raw.value:
+        return raw
+    children = raw.positions.children
+    inner = {**children, "spec": children.get("spec", raw.positions)}
+    return RawDocument(raw.file, value, Positions(raw.positions.line, raw.positions.column, inner))
 
 
 def _is_list(value: object) -> TypeGuard[Mapping[str, object]]:

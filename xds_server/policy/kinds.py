@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.gateway import GatewaySpec
+from xds_server.policy.mesh_config import GROUP as MESH
+from xds_server.policy.mesh_config import MeshConfigSpec
 from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.peer_authentication import PeerAuthenticationSpec
 from xds_server.policy.service_entry import ServiceEntrySpec
@@ -40,6 +42,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "ServiceEntry"): Kind("ServiceEntry", ServiceEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadEntry"): Kind("WorkloadEntry", WorkloadEntrySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "WorkloadGroup"): Kind("WorkloadGroup", WorkloadGroupSpec, _NETWORKING_VERSIONS),
+    (MESH, "MeshConfig"): Kind("MeshConfig", MeshConfigSpec, ("v1alpha1",)),
     (NETWORKING, "Gateway"): Kind("Gateway", GatewaySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
     (SECURITY, "PeerAuthentication"): Kind("PeerAuthentication", PeerAuthenticationSpec, _SECURITY_VERSIONS),

@@ -1,0 +1,147 @@
+"""Defaults of the whole mesh."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import codes, compiled, document, entry, istio, workload
+from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_export
+from xds_server.memo import Memo
+from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.route import Retry, VirtualHost
+from xds_server.mesh.sidecar import OutboundPolicy
+from xds_server.mesh.traffic import H2Upgrade, TlsMode, TrafficPolicy
+from xds_server.mesh.view import view_for
+
+SECOND = timedelta(seconds=1)
+
+
+def config(spec: str, name: str = "mesh") -> str:
+    text = istio("MeshConfig", spec, name=name)
+    return text.replace("networking.istio.io/v1\n", "mesh.istio.io/v1alpha1\n")
+
+
+def mesh(spec: str, more: str = "") -> Mesh:
+    return compiled(config(spec) + entry() + more)[0]
+
+
+def policy(spec: str, more: str = "") -> TrafficPolicy:
+    return mesh(spec, more).default_scope.backends["reviews"].traffic.policy_for(80)
+
+
+def host(spec: str, more: str = "") -> VirtualHost:
+    (found,) = mesh(spec, more).default_scope.virtual_hosts
+    return found
+
+
+def test_nothing_written_is_istios() -> None:
+    assert mesh_defaults(()).value is ISTIO
+
+
+def test_first_of_two_is_in_force_and_the_other_an_error() -> None:
+    found, problems = compiled(config("proxyHttpPort: 1", "a") + config("proxyHttpPort: 2", "b"))
+
+    assert found.http_proxy_port == 1
+    assert [(problem.name, problem.code) for problem in problems] == [("b", "duplicate-mesh-config")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "seconds"), [("", 3), ("tcp: {connectTimeout: 7s}", 7), ("tcp: {maxConnections: 1}", 3)]
+)
+def test_connect_timeout_holds_where_a_rule_says_nothing(rule: str, seconds: int) -> None:
+    text = istio("DestinationRule", f"host: reviews, trafficPolicy: {{connectionPool: {{{rule}}}}}") if rule else ""
+
+    assert policy("connectTimeout: 3s", text).connection_pool.connect_timeout == seconds * SECOND
+
+
+def test_keepalive_and_upgrade_hold_for_every_pool() -> None:
+    pool = policy("tcpKeepalive: {time: 9s}, h2UpgradePolicy: UPGRADE").connection_pool
+
+    assert pool.tcp_keepalive is not None
+    assert pool.tcp_keepalive.time == 9 * SECOND
+    assert pool.h2_upgrade is H2Upgrade.UPGRADE
+
+
+def test_default_policy_gives_whole_sections() -> None:
+    spec = "defaultTrafficPolicy: {outlierDetection: {}, connectionPool: {tcp: {maxConnections: 7}}}"
+    rule = istio("DestinationRule", "host: reviews, trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}")
+
+    assert policy(spec).connection_pool.max_connections == 7
+    assert policy(spec, rule).connection_pool.max_connections != 7
+    assert policy(spec, rule).outlier_detection is not None
+
+
+def test_locality_load_balancing_can_be_switched_off() -> None:
+    assert policy("localityLbSetting: {enabled: false}").load_balancer.locality is None
+
+
+def test_mesh_tls_can_be_left_to_rules() -> None:
+    rule = istio("DestinationRule", "host: reviews, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}")
+
+    off, on = policy("enableAutoMtls: false").tls, policy("enableAutoMtls: false", rule).tls
+    assert off is not None
+    assert on is not None
+    assert (off.mode, on.mode) == (TlsMode.DISABLE, TlsMode.ISTIO_MUTUAL)
+
+
+def test_retry_holds_for_rules_that_say_nothing_and_for_services_without_rules() -> None:
+    spec = "defaultHttpRetryPolicy: {attempts: 5, retryOn: reset}"
+    silent = istio("VirtualService", "hosts: [reviews], http: [{route: [{destination: {host: reviews}}]}]")
+    speaking = silent.replace("}]}]}", "}], retries: {attempts: 1}}]}")
+
+    for text, attempts in (("", 5), (silent, 5), (speaking, 1)):
+        retry = host(spec, text).routes[0].retry
+        assert retry is not None
+        assert retry.attempts == attempts
+
+
+def test_retries_can_be_switched_off() -> None:
+    (route,) = host("defaultHttpRetryPolicy: {attempts: 0}").routes
+
+    assert route.retry is None
+
+
+def test_services_keep_the_generated_route_without_a_policy_of_the_mesh() -> None:
+    assert host("connectTimeout: 3s").routes == ()
+    assert Retry() == ISTIO.retry
+
+
+def test_documents_without_export_are_exported_as_the_mesh_says() -> None:
+    found = mesh('defaultServiceExportTo: ["."]', entry("ratings", "exportTo: ['*'], endpoints: [{address: 10.0.0.2}]"))
+
+    assert sorted(found.default_scope.backends) == ["ratings"]
+    assert sorted(found.scope("default").backends) == ["ratings", "reviews"]
+
+
+def test_document_with_a_default_stays_what_it_is() -> None:
+    plain = document(entry())
+
+    assert with_default_export(plain, (".",)).key == plain.key
+
+
+def test_unknown_destinations_and_forward_proxies() -> None:
+    found = mesh("outboundTrafficPolicy: {mode: REGISTRY_ONLY}, proxyHttpPort: 15080")
+
+    assert found.outbound_policy is OutboundPolicy.REGISTRY_ONLY
+    assert view_for(found, workload()).http_proxy_port == 0
+
+
+def test_root_namespace_is_the_meshs() -> None:
+    assert mesh("rootNamespace: infra").root_namespace == "infra"
+
+
+def test_edit_takes_effect_and_is_taken_back() -> None:
+    memo, plain = Memo(), entry()
+    before = compiled(plain, memo=memo)[0]
+
+    during = compiled(plain + config("connectTimeout: 3s"), memo=memo)[0]
+    after = compiled(plain, memo=memo)[0]
+
+    timeouts = [
+        found.default_scope.backends["reviews"].traffic.policy_for(80).connection_pool.connect_timeout
+        for found in (before, during, after)
+    ]
+    assert timeouts == [10 * SECOND, 3 * SECOND, 10 * SECOND]
+    assert not codes(compiled(plain, memo=memo)[1])
