@@ -112,6 +112,15 @@ def test_application_reaches_three_workers_through_its_envoy(project: Project) -
     assert "upstream_rq_200" in project.stats("api", "webhook-handler.*upstream_rq_200")
 
 
+def test_requests_come_in_by_the_ingress_router(project: Project) -> None:
+    """The api has no port of its own to the outside, and what no route is for stays there."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{project.api_port}/elsewhere", timeout=10)
+
+    with caught.value as answer:
+        assert (answer.code, answer.headers["server"]) == (404, "istio-envoy")
+
+
 def test_inbound_traffic_is_captured(project: Project) -> None:
     """What reaches the webhook-handler from the api came through the Envoy beside it."""
     project.webhook()
