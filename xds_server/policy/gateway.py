@@ -93,11 +93,13 @@ class Server(PolicyModel):
 class GatewaySpec(PolicyModel):
     """Ports of the routers whose labels have all of `selector`, whatever their namespace."""
 
-    servers: Annotated[tuple[Server, ...], Field(min_length=1)]
+    servers: tuple[Server, ...] = ()
     selector: Labels = Field(default_factory=dict)
 
     def mistakes(self) -> Iterable[Finding]:
-        """Istio names routes after the ports."""
+        """A Gateway without servers opens nothing, and Istio names routes after the ports."""
+        if not self.servers:
+            yield Finding("opens nothing", "write servers: [...]", at=("servers",))
         for index, name in duplicates(server.port.name for server in self.servers):
             at = ("servers", index, "port", "name")
             yield Finding(f"the port name {name} is used twice", "give each its own", at=at)

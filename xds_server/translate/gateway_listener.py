@@ -79,14 +79,15 @@ def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
     ports, opened = dict(view.router.ports), open_servers(view)
     looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
     routes = dict(view.router.routes)
-    found = []
+    found: dict[tuple[str, int], GatewayListener] = {}
     for (bind, number), servers in opened.items():
         chains = tuple(_chains(servers, routes, view))
         origins = tuple(dict.fromkeys(server.origin for server in servers if server.origin))
         if chains:
             where = ports.get(number, number)
-            found.append(GatewayListener(bind, where, chains, view.trust_domain, looks_up, origins))
-    return tuple({(each.bind, each.port): each for each in reversed(found)}.values())
+            listener = GatewayListener(bind, where, chains, view.trust_domain, looks_up, origins)
+            found.setdefault((bind, where), listener)
+    return tuple(found.values())
 
 
 def open_servers(view: View) -> dict[tuple[str, int], tuple[Server, ...]]:

@@ -1,0 +1,83 @@
+"""What VirtualServices that name gateways are told."""
+
+from __future__ import annotations
+
+from tests.builders import codes, compiled, documents, entry, istio, workload
+from xds_server.memo import Memo
+from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.view import View, view_for
+from xds_server.mesh.workload import NodeType, Workload
+
+EDGE = istio(
+    "Gateway",
+    "selector: {istio: ingress}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*.com']}]",
+    name="edge",
+)
+ROUTE = "http: [{route: [{destination: {host: reviews}}]}]"
+BOUND = istio("VirtualService", f"hosts: [a.com], gateways: [edge], {ROUTE}")
+ROUTER = Workload("in", "default", (("istio", "ingress"),), node_type=NodeType.ROUTER)
+
+
+def view(mesh: Mesh, router: Workload = ROUTER) -> View:
+    return view_for(mesh, router)
+
+
+def test_router_sees_its_gateways_their_rules_and_what_those_send_to() -> None:
+    mesh, problems = compiled(EDGE + BOUND + entry() + entry("ratings"))
+
+    found = view(mesh)
+
+    assert not problems
+    assert found.router is not None
+    assert [gateway.name for gateway in found.router.gateways] == ["edge"]
+    assert [name for name, _ in found.router.routes] == ["default/edge"]
+    assert [backend.service.host for backend in found.backends] == ["reviews"]
+
+
+def test_router_with_other_labels_opens_nothing() -> None:
+    mesh, _ = compiled(EDGE + BOUND + entry())
+
+    found = view(mesh, Workload("in", "default", node_type=NodeType.ROUTER))
+
+    assert found.router is not None
+    assert not found.router.gateways
+
+
+def test_sidecars_have_no_router() -> None:
+    assert view_for(compiled(EDGE + BOUND + entry())[0], workload(istio="ingress")).router is None
+
+
+def test_router_listens_where_its_own_service_says() -> None:
+    port = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
+    port = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
+    own = entry("in", f"{port}, workloadSelector: {{labels: {{istio: ingress}}}}")
+
+    found = view(compiled(EDGE + own)[0])
+
+    assert found.router is not None
+    assert found.router.ports == ((80, 8080),)
+
+
+def test_unknown_gateway_is_reported() -> None:
+    assert codes(compiled(BOUND + entry())[1]) == ["unknown-gateway"]
+
+
+def test_host_that_no_server_lets_in_is_reported() -> None:
+    other = istio("VirtualService", f"hosts: [a.org], gateways: [edge], {ROUTE}")
+
+    assert codes(compiled(EDGE + other + entry())[1]) == ["host-not-in-gateway"]
+
+
+def test_gateway_that_comes_later_is_found() -> None:
+    memo = Memo()
+    compiled(BOUND + entry(), memo=memo)
+
+    assert not compiled(EDGE + BOUND + entry(), memo=memo)[1]
+
+
+def test_view_of_a_router_changes_with_its_routes_alone() -> None:
+    memo = Memo()
+    kept = documents(EDGE + BOUND + entry())
+    before = view(compiled(kept, memo=memo)[0])
+
+    assert view(compiled(kept, entry("ratings"), memo=memo)[0]) == before

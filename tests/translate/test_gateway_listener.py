@@ -1,0 +1,103 @@
+"""What a router listens on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+
+from tests.translate.gateways import gateway, rules, to, view
+from tests.translate.shown import shown
+from xds_server.translate.gateway_listener import gateway_listener, gateway_listeners
+from xds_server.xds.resource import Resource
+
+PASSED = "tls: {mode: PASSTHROUGH}"
+TCP = "tcp: [{match: [{port: 3306}], route: [{destination: {host: reviews, port: {number: 80}}}]}]"
+
+
+def made(*parts: str) -> dict[str, Resource]:
+    return {found.name: found for found in map(gateway_listener, gateway_listeners(view(*parts)))}
+
+
+def matches(resource: Resource) -> list[tuple[dict[str, Any], str]]:
+    """(match, RouteConfiguration or cluster) of each chain."""
+    found = []
+    for chain in shown(listener_v3.Listener.parse(resource.body))["filter_chains"]:
+        config = chain["filters"][-1]["typed_config"]
+        target = config["rds"]["route_config_name"] if "rds" in config else config["cluster"]
+        found.append((chain.get("filter_chain_match", {}), target))
+    return found
+
+
+def test_plain_http_is_routed_by_one_configuration_for_each_port() -> None:
+    found = made(gateway("80 HTTP a.com", "80 HTTP b.com", "8080 HTTP c.com, bind: 10.0.0.1"))
+
+    assert list(found) == ["0.0.0.0_80", "10.0.0.1_8080"]
+    assert matches(found["0.0.0.0_80"]) == [({}, "http.80")]
+    assert matches(found["10.0.0.1_8080"]) == [({}, "http.8080.10.0.0.1")]
+
+
+def test_tcp_goes_where_the_first_rule_sends_it_and_without_one_the_port_stays_closed() -> None:
+    servers = gateway("3306 TCP '*'", "3307 TCP '*'")
+
+    assert {name: matches(found) for name, found in made(servers, rules("'*'", TCP)).items()} == {
+        "0.0.0.0_3306": [({}, "outbound|80||reviews")]
+    }
+
+
+def test_server_without_its_certificate_stays_closed() -> None:
+    assert made(gateway("443 HTTPS a.com, tls: {mode: SIMPLE, credentialName: lost}")) == {}
+
+
+def test_server_of_mesh_tls_stays_closed_without_an_identity() -> None:
+    assert made(gateway("443 HTTPS a.com, tls: {mode: ISTIO_MUTUAL}")) == {}
+
+
+def test_https_servers_are_told_by_name_and_routed_apart() -> None:
+    files = "tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}"
+
+    (found,) = made(gateway(f"443 HTTPS a.com, {files}", f"443 HTTPS '*', {files}")).values()
+
+    assert matches(found) == [
+        ({"server_names": ["a.com"]}, "https.443.p0.edge.default"),
+        ({}, "https.443.p1.edge.default"),
+    ]
+
+
+def test_plain_connections_behind_tls_have_a_chain_of_their_own() -> None:
+    files = "tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}"
+
+    (found,) = made(gateway(f"80 HTTPS '*', {files}", "80 HTTP a.com")).values()
+
+    assert matches(found) == [
+        ({"transport_protocol": "tls"}, "https.80.p0.edge.default"),
+        ({"transport_protocol": "raw_buffer"}, "http.80"),
+    ]
+
+
+def test_tls_is_passed_on_by_name_and_a_name_goes_where_the_first_sends_it() -> None:
+    to_reviews, to_ratings = (f"[{{destination: {{host: {h}, port: {{number: 80}}}}}}]" for h in ("reviews", "ratings"))
+    tls = (
+        f"tls: [{{match: [{{sniHosts: [a.com]}}], route: {to_reviews}}},"
+        f" {{match: [{{sniHosts: [a.com]}}, {{sniHosts: [b.com]}}], route: {to_ratings}}}]"
+    )
+
+    (found,) = made(gateway(f"443 TLS '*.com', {PASSED}"), rules("a.com, b.com", tls)).values()
+
+    assert matches(found) == [
+        ({"server_names": ["a.com"]}, "outbound|80||reviews"),
+        ({"server_names": ["b.com"]}, "outbound|80||ratings"),
+    ]
+
+
+def test_rule_for_a_host_that_the_server_does_not_let_in_is_passed_over() -> None:
+    assert made(gateway("3306 TCP a.com"), rules("b.com", TCP)) == {}
+
+
+def test_strangers_headers_are_not_believed() -> None:
+    (found,) = made(gateway("80 HTTP a.com"), rules("a.com", to())).values()
+    listener = shown(listener_v3.Listener.parse(found.body))
+
+    config = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert config["use_remote_address"] is True
+    assert config["forward_client_cert_details"] == "SANITIZE_SET"

@@ -1,0 +1,91 @@
+"""Where requests that come in by a router go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+
+from tests.translate.gateways import gateway, rules, to, view
+from tests.translate.shown import shown
+from xds_server.mesh.view import View
+from xds_server.translate.gateway_route import GatewayRouteTranslator
+
+CLUSTERS = frozenset({"outbound|80||reviews", "outbound|80||ratings"})
+
+
+def configurations(found: View, clusters: frozenset[str] = CLUSTERS) -> dict[str, list[dict[str, Any]]]:
+    """The virtual hosts of each RouteConfiguration."""
+    made = GatewayRouteTranslator().route_configurations(found, clusters)
+    return {each.name: shown(route_v3.RouteConfiguration.parse(each.body)).get("virtual_hosts", []) for each in made}
+
+
+def hosts(*parts: str) -> dict[str, list[str]]:
+    """The names of the routes of each domain on port 80."""
+    found = configurations(view(*parts))["http.80"]
+    return {host["domains"][0]: [route.get("name", "") for route in host.get("routes", [])] for host in found}
+
+
+def test_host_of_both_is_served() -> None:
+    bound = rules("a.com, b.org", to(more="name: r"))
+
+    assert hosts(gateway("80 HTTP '*.com'"), bound) == {"a.com": ["r"]}
+
+
+def test_of_two_patterns_the_narrower_is_served() -> None:
+    assert hosts(gateway("80 HTTP x.a.com, y.a.com".replace(", ", ",")), rules("'*.a.com'", to(more="name: r"))) == {
+        "x.a.com": ["r"],
+        "y.a.com": ["r"],
+    }
+
+
+def test_virtual_services_of_other_namespaces_are_kept_out() -> None:
+    foreign = rules("a.com", to("reviews.default"), namespace="shop", gateways="default/edge")
+
+    assert list(hosts(gateway("80 HTTP ./a.com"), foreign)) == ["*"]
+    assert list(hosts(gateway("80 HTTP shop/a.com"), foreign)) == ["a.com"]
+
+
+def test_rules_for_one_host_are_merged_and_what_takes_everything_is_last() -> None:
+    every = rules("a.com", to(more="name: all"), name="a")
+    some = rules("a.com", to(more="name: some, match: [{uri: {prefix: /x}}]"), name="b")
+
+    assert hosts(gateway("80 HTTP a.com"), every, some) == {"a.com": ["some", "all"]}
+
+
+def test_rule_for_another_gateway_or_port_is_left_out() -> None:
+    mesh = to(more="name: m, match: [{gateways: [mesh]}, {port: 8080}, {gateways: [edge], uri: {prefix: /e}}]")
+
+    assert hosts(gateway("80 HTTP a.com"), rules("a.com", mesh, gateways="edge, mesh")) == {"a.com": ["m"]}
+
+
+def test_redirect_holds_for_every_host_of_its_server() -> None:
+    found = configurations(view(gateway("80 HTTP a.com, tls: {httpsRedirect: true}"), rules("a.com", to())))
+    empty = configurations(view(gateway("80 HTTP b.com, tls: {httpsRedirect: true}")))
+
+    assert [host["require_tls"] for host in found["http.80"]] == ["ALL"]
+    assert [(host["domains"], host["require_tls"], host.get("routes")) for host in empty["http.80"]] == [
+        (["b.com"], "ALL", None)
+    ]
+
+
+def test_port_on_which_nothing_is_routed_knows_no_host() -> None:
+    (host,) = configurations(view(gateway("80 HTTP a.com")))["http.80"]
+
+    assert (host["name"], host["domains"]) == ("blackhole:80", ["*"])
+    assert host["routes"][0]["direct_response"]["status"] == 404
+
+
+def test_cluster_that_the_router_does_not_get_answers_503() -> None:
+    found = configurations(view(gateway("80 HTTP a.com"), rules("a.com", to())), frozenset())
+
+    assert found["http.80"][0]["routes"][0]["route"]["cluster"] == "BlackHoleCluster"
+
+
+def test_one_host_made_anew_leaves_the_others() -> None:
+    """Encoded virtual hosts are found again by what they were made from."""
+    translator, found = GatewayRouteTranslator(), view(gateway("80 HTTP a.com"), rules("a.com", to()))
+
+    first, second = (next(translator.route_configurations(found, CLUSTERS)) for _ in range(2))
+
+    assert first.parts[0] is second.parts[0]
