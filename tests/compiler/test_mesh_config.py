@@ -19,8 +19,7 @@ SECOND = timedelta(seconds=1)
 
 
 def config(spec: str, name: str = "mesh") -> str:
-    text = istio("MeshConfig", spec, name=name)
-    return text.replace("networking.istio.io/v1\n", "mesh.istio.io/v1alpha1\n")
+    return istio("MeshConfig", spec, name=name).replace("/v1\n", "/v1alpha1\n")
 
 
 def mesh(spec: str, more: str = "") -> Mesh:
