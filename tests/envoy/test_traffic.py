@@ -250,3 +250,23 @@ def test_connections_go_where_tcp_rules_send_them(mesh: Running) -> None:
     until(lambda: get(port, "/") == "two", what="a connection is routed")
 
     assert {get(port, "/") for _ in range(10)} == {"two"}
+
+
+def test_wildcard_host_is_looked_up_by_its_own_name(mesh: Running) -> None:
+    """The name of each request, of which nothing was known before."""
+    backend = mesh.backend("wild")
+    mesh.apply(
+        "wild",
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: wild}\n"
+        "spec: {hosts: ['*.wild.localhost'], resolution: DYNAMIC_DNS, "
+        f"ports: [{{number: {backend.port}, name: http, protocol: HTTP}}]}}\n---\n"
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: wild}\n"
+        "spec: {hosts: ['*.wild.localhost'], http: [{route: [{destination: {host: '*.wild.localhost'}}],"
+        " headers: {request: {set: {x-by: policy}}}}]}\n",
+    )
+
+    def asked() -> str:
+        assert mesh.caller.call(f"a.wild.localhost:{backend.port}").body == "wild"
+        return backend.behaviour.requests[-1][2].get("x-by", "")
+
+    assert until(asked, what="a name is looked up for the service, not for an unknown host") == "policy"

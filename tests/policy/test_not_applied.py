@@ -33,7 +33,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
             {"trafficPolicy": ZONES},
             ("trafficPolicy", "loadBalancer", "zoneAwareLbSetting"),
         ),
-        ("ServiceEntry", {"resolution": "DYNAMIC_DNS"}, ("resolution",)),
     ],
 )
 def test_each_row_is_met(kind: str, spec: object, place: tuple[str | int, ...]) -> None:

@@ -12,10 +12,18 @@ from tests.builders import backend, destination, service, traffic_rule
 from tests.translate.shown import shown
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import ConnectionMatch, ConnectionRoute
-from xds_server.mesh.service import Endpoint, Protocol
+from xds_server.mesh.service import Endpoint, Protocol, Resolution
 from xds_server.mesh.traffic import ConnectionPool, HashKey, LoadBalancer, LoadBalancing, TrafficPolicy
 from xds_server.problem import Origin
-from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_filters, tcp_proxy, tcp_target
+from xds_server.translate.tcp_proxy import (
+    SNI_DYNAMIC_FORWARD_PROXY,
+    TcpTarget,
+    clusters_of,
+    routed_target,
+    tcp_filters,
+    tcp_proxy,
+    tcp_target,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -99,3 +107,13 @@ def test_what_is_inside_is_said_before_the_connection_is_passed_on() -> None:
     assert value["shared_with_upstream"] == "ONCE"
     assert last == tcp_proxy(TcpTarget("a"))
     assert tcp_filters(TcpTarget("a")) == [last]
+
+
+def test_wildcard_host_is_looked_up_by_the_server_name_that_is_asked_for() -> None:
+    wild = service("*.example.com", port=443, protocol=Protocol.TLS, resolution=Resolution.DYNAMIC_DNS)
+
+    first, last = tcp_filters(tcp_target(backend(wild), 443))
+
+    assert first.name == SNI_DYNAMIC_FORWARD_PROXY
+    assert config(first)["port_value"] == 443
+    assert config(last)["cluster"] == "outbound|443||*.example.com"

@@ -91,7 +91,6 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
     NotApplied("DestinationRule", ("workloadSelector", *_in_each(_POLICIES, "tunnel"))),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
-    NotApplied("ServiceEntry", ("resolution",), _is("DYNAMIC_DNS", 4)),
     NotApplied("Sidecar", ("ingress[].tls",)),
 )
 

@@ -10,19 +10,22 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.extensions.filters.common.set_filter_state import v3 as filter_state_v3
 from envoy_data_plane.envoy.extensions.filters.network.set_filter_state import v3 as set_filter_state_v3
+from envoy_data_plane.envoy.extensions.filters.network.sni_dynamic_forward_proxy import v3 as sni_v3
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_proxy_v3
 
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import Backend, ConnectionRoute, Destination
-from xds_server.mesh.service import Protocol
+from xds_server.mesh.service import Protocol, Resolution
 from xds_server.mesh.traffic import HashKey
 from xds_server.translate import names
 from xds_server.translate.client_tls import uses_mesh_tls
+from xds_server.translate.dynamic_dns import dns_cache
 from xds_server.translate.encode import any_of
 from xds_server.translate.hash_policy import tcp_hash_policies
 from xds_server.translate.mesh_tls import TCP_INSIDE
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
+SNI_DYNAMIC_FORWARD_PROXY = "envoy.filters.network.sni_dynamic_forward_proxy"
 SET_FILTER_STATE = "envoy.filters.network.set_filter_state"
 
 
@@ -34,6 +37,8 @@ class TcpTarget:
         cluster: where they go; with `shares`, only what the proxy is called in statistics.
         shares: (cluster, weight), where several take a part of them.
         alpn: what mesh TLS to the cluster is to say is inside, where HTTP shares the cluster; "" as the cluster says.
+        looks_up: the port at which the server name that the client asks for is to be found in DNS; 0 for a cluster that
+            knows its endpoints.
     """
 
     cluster: str
@@ -42,6 +47,7 @@ class TcpTarget:
     max_duration: timedelta | None = None
     hash_key: HashKey | None = None
     alpn: str = ""
+    looks_up: int = 0
 
 
 def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = None) -> TcpTarget:
@@ -49,7 +55,7 @@ def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = N
 
     `trust_domain` is that of a caller with an identity.
     """
-    target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host))
+    target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host), port)
     return replace(target, alpn=TCP_INSIDE if _shares_mesh_tls(backend, port, "", trust_domain) else "")
 
 
@@ -58,14 +64,16 @@ def routed_target(
 ) -> TcpTarget:
     """Where a VirtualService sends connections to `port`; to nowhere what has no cluster among those `present`."""
     shares = tuple((_cluster(each.destination, port, present), each.weight) for each in route.destinations)
-    first = route.destinations[0].destination.backend
+    to = route.destinations[0].destination
     origin = route.origin
     called = f"{origin.name}.{origin.namespace}" if origin and len(shares) > 1 else shares[0][0]
-    target = _kept_by(first, called) if first else TcpTarget(called)
+    target = (
+        _kept_by(to.backend, called, to.port_on(port)) if to.backend in present and to.backend else TcpTarget(called)
+    )
     says_tcp = any(
-        _shares_mesh_tls(to.backend, to.port_on(port), to.subset, trust_domain)
-        for to in (each.destination for each in route.destinations)
-        if to.backend is not None
+        _shares_mesh_tls(one.backend, one.port_on(port), one.subset, trust_domain)
+        for one in (each.destination for each in route.destinations)
+        if one.backend is not None
     )
     return replace(target, shares=shares if len(shares) > 1 else (), alpn=TCP_INSIDE if says_tcp else "")
 
@@ -81,13 +89,15 @@ def _cluster(destination: Destination, port: int, present: Container[Backend]) -
     return names.outbound_cluster(destination.port_on(port), destination.subset, destination.host)
 
 
-def _kept_by(backend: Backend, cluster: str) -> TcpTarget:
-    policy = backend.traffic.policies.default
+def _kept_by(backend: Backend, cluster: str, number: int) -> TcpTarget:
+    policy, port = backend.traffic.policies.default, backend.service.port_by_number.get(number)
+    looks_up = backend.service.resolution is Resolution.DYNAMIC_DNS and port is not None
     return TcpTarget(
         cluster=cluster,
         idle_timeout=policy.connection_pool.tcp_idle_timeout,
         max_duration=policy.connection_pool.max_connection_duration,
         hash_key=policy.load_balancer.hash_key,
+        looks_up=(port.target_port or number) if looks_up and port else 0,
     )
 
 
@@ -100,7 +110,8 @@ def _shares_mesh_tls(backend: Backend, number: int, subset: str, trust_domain: T
 
 def tcp_filters(target: TcpTarget) -> list[listener_v3.Filter]:
     """The network filters that pass a connection on to `target`."""
-    return [*([_says(target.alpn)] if target.alpn else []), tcp_proxy(target)]
+    first = [*([_says(target.alpn)] if target.alpn else []), *([_looks_up(target.looks_up)] if target.looks_up else [])]
+    return [*first, tcp_proxy(target)]
 
 
 def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
@@ -122,6 +133,12 @@ def _weighted(shares: tuple[tuple[str, int], ...]) -> tcp_proxy_v3.TcpProxyWeigh
             tcp_proxy_v3.TcpProxyWeightedClusterClusterWeight(name=name, weight=weight) for name, weight in shares
         ]
     )
+
+
+def _looks_up(port: int) -> listener_v3.Filter:
+    """Finds the server name of a TLS connection in DNS, for the cluster behind it to send to."""
+    config = sni_v3.FilterConfig(dns_cache_config=dns_cache(), port_value=port)
+    return listener_v3.Filter(name=SNI_DYNAMIC_FORWARD_PROXY, typed_config=any_of(config))
 
 
 def _says(alpn: str) -> listener_v3.Filter:
