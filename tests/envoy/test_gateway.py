@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.envoy.running import Backend, Control, Envoy, free_port, until
+from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
 from xds_server.bootstrap import NodeOptions
 from xds_server.mesh.workload import NodeType
 from xds_server.settings import Address
@@ -238,3 +238,58 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
     except OSError:
         pass
+
+
+def test_calls_leave_by_an_egress_router_which_begins_tls(router: Router, envoy_binary: Path) -> None:
+    """The caller speaks plain HTTP to the name of an outside service; the router sends it on by TLS, and checks it."""
+    certificate, key = pair("ext.example.com")
+    files = router.directory / "ext.crt", router.directory / "ext.key"
+    files[0].write_bytes(certificate)
+    files[1].write_bytes(key)
+    outside = Backend("outside")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    far, way_out = _tls_in_front(outside.port, context), free_port()
+    one = "apiVersion: networking.istio.io/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {{{}}}\n---\n"
+    by_mesh = "{match: [{gateways: [mesh]}], route: [{destination: {host: way-out, port: {number: 80}}}]}"
+    by_router = "{match: [{gateways: [way-out]}], route: [{destination: {host: ext.example.com, port: {number: 80}}}]}"
+    router.control.write(
+        "egress.yaml",
+        one.format(
+            "ServiceEntry",
+            "ext",
+            "hosts: [ext.example.com], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], "
+            f"endpoints: [{{address: 127.0.0.1, ports: {{http: {far}}}}}]",
+        )
+        + one.format(
+            "ServiceEntry",
+            "way-out",
+            "hosts: [way-out], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], "
+            f"endpoints: [{{address: 127.0.0.1, ports: {{http: {way_out}}}}}]",
+        )
+        + one.format(
+            "Gateway",
+            "way-out",
+            "selector: {istio: ingress}, servers: "
+            f"[{{port: {{number: {way_out}, name: http, protocol: HTTP}}, hosts: [ext.example.com]}}]",
+        )
+        + one.format(
+            "VirtualService",
+            "ext",
+            f"hosts: [ext.example.com], gateways: [mesh, way-out], http: [{by_mesh}, {by_router}]",
+        )
+        + one.format(
+            "DestinationRule",
+            "ext",
+            f"host: ext.example.com, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {files[0]}}}}}",
+        ),
+    )
+    caller = envoy(router.control, envoy_binary, router.directory, "caller")
+    try:
+        until(lambda: caller.wait().call("ext.example.com").body == "outside", what="the way out is open")
+
+        assert outside.behaviour.requests[-1][2]["host"] == "ext.example.com"
+        assert sum(router.envoy.stats(r"cluster\.outbound.*ext.*upstream_rq_200").values()) > 0
+    finally:
+        caller.close()
+        outside.close()
