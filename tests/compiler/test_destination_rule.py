@@ -184,13 +184,6 @@ def test_rule_is_for_the_service_that_its_host_means(host: str, meant: str) -> N
     assert meant.startswith("*") or meant in {"", *rule_candidates(found)}
 
 
-def test_rule_for_some_workloads_is_for_nothing_here() -> None:
-    found = document(rule("subsets: [{name: v1}], workloadSelector: {matchLabels: {app: a}}"))
-
-    assert target(found, NAMES) == ""
-    assert unknown_host(found, ()).problems == ()
-
-
 def test_host_that_no_service_has_is_reported_with_the_nearest_name() -> None:
     (problem,) = unknown_host(document(rule("subsets: [{name: v1}]", host="reveiws")), ("ratings", "reviews")).problems
 

@@ -4,6 +4,7 @@ MeshConfig                        -> MeshDefaults: what holds where nothing else
 PeerAuthentication                -> PeerPolicies: what workloads ask of their callers
 ServiceEntry, WorkloadEntry, WorkloadGroup -> Services, with endpoints that take mesh TLS or do not
 DestinationRule, VirtualService   -> Scopes: for each namespace, the services it may see with rules and routes
+DestinationRule for some workloads -> SelectiveRules, which come before those of a scope
 Gateway                           -> what routers open, with the VirtualServices that name them
 Sidecar                           -> what single workloads see of that
 """
@@ -11,9 +12,11 @@ Sidecar                           -> what single workloads see of that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from xds_server.compiler.delegate import Delegation
+from xds_server.compiler.destination_rule import is_selective, selective_rule
+from xds_server.compiler.finding import Outcome
 from xds_server.compiler.gateways import Gateways
 from xds_server.compiler.mesh_config import MeshDefaults, mesh_defaults, with_default_export
 from xds_server.compiler.peer_authentication import PeerAuthentications
@@ -25,6 +28,7 @@ from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.sidecar import Sidecar
 from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
@@ -83,6 +87,8 @@ class Compiler:
         self._gateways = Gateways(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
         self._groups: Table[Document, None] = Table()
+        self._selective: frozenset[Document] = frozenset()
+        self._rules: list[Outcome[SelectiveRule]] = []
 
     def compile(
         self, policies: PolicySet, credentials: frozenset[str] | None = None
@@ -96,14 +102,22 @@ class Compiler:
         entries, workloads = _of(diff, "ServiceEntry"), _of(diff, "WorkloadEntry")
         hosts = self._services.update(entries, workloads, self._peers.in_force, groups=groups)
         virtual_services = self._delegation.update(_of(diff, "VirtualService"))
-        self._scopes.update(Change(hosts, _of(diff, "DestinationRule"), virtual_services))
+        rules = _of(diff, "DestinationRule")
+        self._selective = (self._selective - rules.removed) | frozenset(filter(is_selective, rules.added))
+        self._scopes.update(Change(hosts, _where(rules, lambda rule: not is_selective(rule)), virtual_services))
         self._gateways.update(_of(diff, "Gateway"), virtual_services, credentials)
         selecting = _of(diff, "Sidecar")
         self._sidecars.remake(selecting.removed, lambda _: None)
         self._sidecars.remake(selecting.added, lambda document: self._memo(sidecar, document))
+        scopes = self._scopes.by_namespace(self._namespaces)
+        self._rules = [
+            self._memo(selective_rule, document, scopes[document.namespace], self._defaults.traffic)
+            for document in sorted(self._selective, key=precedence)
+        ]
         mesh = Mesh(
             services=self._services.in_order,
-            scopes=self._scopes.by_namespace(self._namespaces),
+            scopes=scopes,
+            selective=tuple(rule.value for rule in self._rules),
             default_scope=self._scopes.default,
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
             peers=self._peers.in_force,
@@ -121,6 +135,7 @@ class Compiler:
         yield from self._delegation.problems
         yield from self._scopes.problems
         yield from self._gateways.problems
+        yield from (problem for rule in self._rules for problem in rule.problems)
         yield from self._sidecars.all_problems
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
@@ -155,5 +170,8 @@ class Compiler:
 
 
 def _of(diff: Diff, kind: str) -> Diff:
-    removed = frozenset(document for document in diff.removed if document.kind == kind)
-    return Diff(removed, frozenset(document for document in diff.added if document.kind == kind))
+    return _where(diff, lambda document: document.kind == kind)
+
+
+def _where(diff: Diff, holds: Callable[[Document], bool]) -> Diff:
+    return Diff(frozenset(filter(holds, diff.removed)), frozenset(filter(holds, diff.added)))

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from xds_server.compiler.client_tls import tls_traps
-from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy
 from xds_server.compiler.workload_entry import sorted_labels
-from xds_server.mesh.host import Names, candidates, is_wildcard, normal
+from xds_server.mesh.host import Names, candidates, covers, is_wildcard, normal
+from xds_server.mesh.mesh import Scope
 from xds_server.mesh.route import Backend
+from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.service import Service, labels_match
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficRule
 from xds_server.policy import destination_rule as policy
@@ -31,14 +33,8 @@ PORT_SECTIONS = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 
 
 def target(document: Document, names: Names) -> str:
-    """What a rule is for: a service host, a wildcard, or "" when no service has its host.
-
-    A rule for some workloads only cannot speak for a namespace, so it is for nothing here.
-    """
-    spec = _spec(document)
-    if spec.workload_selector is not None:
-        return ""
-    host = normal(spec.host)
+    """What a rule is for: a service host, a wildcard, or "" when no service has its host."""
+    host = normal(_spec(document).host)
     return host if is_wildcard(host) else names.resolve(host, document.namespace) or ""
 
 
@@ -54,16 +50,29 @@ def backend(service: Service, rule: Outcome[TrafficRule], documents: tuple[Docum
 
 
 def unknown_host(document: Document, near: tuple[str, ...]) -> Outcome[None]:
-    """What to say of a rule whose host no service has, hosts `near` it being known.
-
-    Nothing of one for some workloads only.
-    """
+    """What to say of a rule whose host no service has, hosts `near` it being known."""
     spec = _spec(document)
-    if spec.workload_selector is not None:
-        return Outcome(None)
     fix = nearest(normal(spec.host), near, "a ServiceEntry for")
     message = f"no service is called {spec.host}: the rule is in force for nothing"
     return Outcome(None, (Place(document).at("host").warning("unknown-host", message, fix),))
+
+
+def is_selective(document: Document) -> bool:
+    """Whether a rule is for some workloads only: it speaks for no namespace, and merges with no other."""
+    return _spec(document).workload_selector is not None
+
+
+def selective_rule(document: Document, scope: Scope, defaults: TrafficDefaults) -> Outcome[SelectiveRule]:
+    """What such a rule is for those that it selects, in the scope of its namespace."""
+    selector = _spec(document).workload_selector
+    found = {host: each.service.namespace for host, each in scope.backends.items()}
+    host = target(document, Names(found))
+    hosts = [each for each, where in found.items() if each == host or (is_wildcard(host) and covers(host, each, where))]
+    rule = traffic_rule((document,), defaults)
+    backends = {each: Backend(scope.backends[each].service, rule.value) for each in hosts}
+    lost = () if hosts else unknown_host(document, neighbours(normal(_spec(document).host), sorted(found))).problems
+    made = SelectiveRule(document.namespace, sorted_labels(selector.match_labels if selector else {}), backends)
+    return Outcome(made, (*rule.problems, *lost))
 
 
 def traffic_rule(documents: tuple[Document, ...], defaults: TrafficDefaults = ISTIO_TRAFFIC) -> Outcome[TrafficRule]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from xds_server.mesh.gateway import Gateway, GatewayRoutes
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
+from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backends, with_backends
 from xds_server.mesh.service import Service
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.virtual_address import virtual_addresses
@@ -28,6 +29,24 @@ class Scope:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     virtual_hosts: tuple[VirtualHost, ...] = ()
     gateway_routes: Mapping[str, tuple[GatewayRoutes, ...]] = field(default_factory=dict)
+    _ruled: dict[tuple[SelectiveRule, ...], Scope] = field(default_factory=dict, init=False, repr=False)
+
+    def ruled(self, rules: tuple[SelectiveRule, ...]) -> Scope:
+        """The same with these rules in force, the first one for a host before others; one object for the same rules."""
+        if not rules:
+            return self
+        if rules not in self._ruled:
+            backends = {host: found for rule in reversed(rules) for host, found in rule.backends.items()}
+            self._ruled[rules] = Scope(
+                self.namespace,
+                {host: backends.get(host, found) for host, found in self.backends.items()},
+                tuple(with_backends(found, backends) for found in self.virtual_hosts),
+                {
+                    gateway: tuple(gateway_routes_with_backends(found, backends) for found in routes)
+                    for gateway, routes in self.gateway_routes.items()
+                },
+            )
+        return self._ruled[rules]
 
     @cached_property
     def all_backends(self) -> tuple[Backend, ...]:
@@ -58,6 +77,7 @@ class Mesh:
         services: every service, visible or not, sorted by (host, namespace).
         scopes: by namespace, for every namespace that holds documents.
         default_scope: for workloads of any other namespace: what everybody may see.
+        selective: DestinationRules for some workloads only, in order of precedence.
         sidecars: in order of precedence within a namespace: with a selector first, then oldest.
         peers: what workloads ask of their callers.
         gateways: in order of precedence.
@@ -69,6 +89,7 @@ class Mesh:
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
+    selective: tuple[SelectiveRule, ...] = ()
     peers: PeerPolicies = NO_POLICIES
     gateways: tuple[Gateway, ...] = ()
     credentials: frozenset[str] | None = None

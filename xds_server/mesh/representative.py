@@ -18,7 +18,7 @@ _NAME = "representative"
 
 def representatives(mesh: Mesh) -> tuple[Workload, ...]:
     """They come in order of namespace, Sidecars' and then Gateways' last; equal ones once."""
-    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh), *_of_gateways(mesh))))
+    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh), *_of_rules(mesh), *_of_gateways(mesh))))
 
 
 def _of_scopes(mesh: Mesh) -> Iterator[Workload]:
@@ -42,6 +42,11 @@ def _asked_for(scope: Scope, seen: set[Backend | VirtualHost]) -> Iterator[Label
 def _of_sidecars(mesh: Mesh) -> Iterator[Workload]:
     for sidecar in mesh.sidecars:
         yield Workload(_NAME, sidecar.namespace, sidecar.selector)
+
+
+def _of_rules(mesh: Mesh) -> Iterator[Workload]:
+    for rule in mesh.selective:
+        yield Workload(_NAME, rule.namespace, rule.selector)
 
 
 def _of_gateways(mesh: Mesh) -> Iterator[Workload]:

@@ -96,7 +96,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
     """
     if workload.node_type is NodeType.ROUTER:
         return _router_view(mesh, workload, trust_domain)
-    scope = mesh.scope(workload.namespace)
+    scope = _scope(mesh, workload)
     sidecar = sidecar_for(mesh, workload)
     backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
     own_labels = _own_labels(mesh, workload)
@@ -120,7 +120,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
 
 
 def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None) -> View:
-    scope = mesh.scope(workload.namespace)
+    scope = _scope(mesh, workload)
     router = _router(mesh, scope, workload)
     bound = [(gateway, found) for gateway, routes in router.routes for found in routes]
     sent_to = {to.backend for gateway, found in bound for to in found.destinations(gateway) if to.backend}
@@ -170,6 +170,13 @@ def _names(mesh: Mesh, workload: Workload, backends: Iterable[Backend]) -> DnsTa
         return ()
     services = (backend.service for backend in backends)
     return dns_table(services, mesh.virtual_addresses, workload.namespace)
+
+
+def _scope(mesh: Mesh, workload: Workload) -> Scope:
+    """What the namespace of `workload` sees, under the rules that are for this workload alone."""
+    selecting = (rule for rule in mesh.selective if rule.namespace == workload.namespace)
+    rules = tuple(rule for rule in selecting if labels_match(rule.selector, workload.labels))
+    return mesh.scope(workload.namespace).ruled(rules)
 
 
 def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:
