@@ -20,7 +20,6 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
     ("kind", "spec", "place"),
     [
         ("Gateway", {"servers": [{"tls": {"mode": "AUTO_PASSTHROUGH"}}]}, ("servers", 0, "tls", "mode")),
-        ("DestinationRule", {"trafficPolicy": {"tunnel": {}}}, ("trafficPolicy", "tunnel")),
         ("DestinationRule", {"traffic_policy": ZONES}, ("traffic_policy", "loadBalancer", "zoneAwareLbSetting")),
         (
             "DestinationRule",

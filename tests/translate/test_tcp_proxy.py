@@ -13,7 +13,17 @@ from tests.translate.shown import shown
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import ConnectionMatch, ConnectionRoute
 from xds_server.mesh.service import Endpoint, Protocol, Resolution
-from xds_server.mesh.traffic import ConnectionPool, HashKey, LoadBalancer, LoadBalancing, TrafficPolicy
+from xds_server.mesh.traffic import (
+    ConnectionPool,
+    HashKey,
+    LoadBalancer,
+    LoadBalancing,
+    PortPolicies,
+    Subset,
+    TrafficPolicy,
+    TrafficRule,
+    Tunnel,
+)
 from xds_server.problem import Origin
 from xds_server.translate.tcp_proxy import (
     SNI_DYNAMIC_FORWARD_PROXY,
@@ -117,3 +127,20 @@ def test_wildcard_host_is_looked_up_by_the_server_name_that_is_asked_for() -> No
     assert first.name == SNI_DYNAMIC_FORWARD_PROXY
     assert config(first)["port_value"] == 443
     assert config(last)["cluster"] == "outbound|443||*.example.com"
+
+
+def test_tunnel_is_the_services_own_or_the_subsets_own() -> None:
+    """Settings of a port take the service's away, as they do with everything written around them (Istio's rule)."""
+    service_tunnel, subset_tunnel = Tunnel("a", 1), Tunnel("b", 2, post=True)
+    policies = PortPolicies(TrafficPolicy(), ((90, TrafficPolicy()),))
+    subsets = (Subset("v1", (), policies, subset_tunnel), Subset("v2", (), policies))
+    rule = TrafficRule(policies, subsets, tunnel=service_tunnel)
+
+    assert (rule.tunnel_for(80), rule.tunnel_for(90)) == (service_tunnel, None)
+    assert (rule.tunnel_for(80, "v1"), rule.tunnel_for(80, "v2")) == (subset_tunnel, None)
+
+
+def test_tunnel_names_what_the_proxy_is_to_connect_to() -> None:
+    found = config(tcp_proxy(TcpTarget("c", tunnel=Tunnel("db.example.com", 5432, post=True))))
+
+    assert found["tunneling_config"] == {"hostname": "db.example.com:5432", "use_post": True}

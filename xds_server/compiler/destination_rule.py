@@ -13,7 +13,7 @@ from typing import cast
 
 from xds_server.compiler.client_tls import tls_traps
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
-from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy
+from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy, tunnel
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.host import Names, candidates, covers, is_wildcard, normal
 from xds_server.mesh.mesh import Scope
@@ -97,7 +97,7 @@ def traffic_rule(documents: tuple[Document, ...], defaults: TrafficDefaults = IS
         *repeated,
     ]
     origins = tuple(document.origin for document in documents)
-    return Outcome(TrafficRule(policies, unique, origins), tuple(problems))
+    return Outcome(TrafficRule(policies, unique, origins, tunnel(level.whole.sections)), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,8 @@ def _subset(
         for number in (*around, *own.ports)
     }
     whole = replace(own.whole, sections=_over(own.whole.sections, level.whole.sections))
-    subset = Subset(written.name, labels, _port_policies(whole.sections, by_port, defaults))
+    resolved = _port_policies(whole.sections, by_port, defaults)
+    subset = Subset(written.name, labels, resolved, tunnel(own.whole.sections))
     return Outcome(subset, tuple(_inert_failover(whole)))
 
 

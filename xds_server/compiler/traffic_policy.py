@@ -21,6 +21,7 @@ from xds_server.mesh.traffic import (
     TcpKeepalive,
     TlsMode,
     TrafficPolicy,
+    Tunnel,
 )
 from xds_server.policy import destination_rule as policy
 from xds_server.policy.mesh_config import MeshConfigSpec
@@ -111,6 +112,12 @@ def traffic_policy(written: Sections, defaults: TrafficDefaults = ISTIO_TRAFFIC)
         retry_budget=_retry_budget(sections.retry_budget) if sections.retry_budget else None,
         proxy_protocol=str(sections.proxy_protocol.version) if sections.proxy_protocol else "",
     )
+
+
+def tunnel(sections: Sections) -> Tunnel | None:
+    """The HTTP proxy that connections go through, and where it is to connect to."""
+    written = sections.tunnel
+    return Tunnel(written.target_host, written.target_port, written.protocol == "POST") if written else None
 
 
 def _load_balancer(written: policy.LoadBalancerSettings, locality: LocalityLoadBalancing | None) -> LoadBalancer:

@@ -158,6 +158,15 @@ class RetryBudget:
     interval: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """TCP that goes through an HTTP proxy: what the proxy is asked to connect to, and whether by POST."""
+
+    host: str
+    port: int
+    post: bool = False
+
+
 class TlsMode(enum.StrEnum):
     """DestinationRule tls.mode."""
 
@@ -224,11 +233,15 @@ class PortPolicies:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """A named part of a service: the endpoints that carry `labels`, with its own policies over the service's."""
+    """A named part of a service: the endpoints that carry `labels`, with its own policies over the service's.
+
+    A `tunnel` is its own alone, never the service's (Istio's rule).
+    """
 
     name: str
     labels: Labels
     policies: PortPolicies
+    tunnel: Tunnel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,10 +251,18 @@ class TrafficRule:
     policies: PortPolicies = PortPolicies()
     subsets: tuple[Subset, ...] = ()
     origins: tuple[Origin, ...] = ()
+    tunnel: Tunnel | None = None
     _by_name: dict[str, Subset] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {subset.name: subset for subset in self.subsets})
+
+    def tunnel_for(self, number: int, subset: str = "") -> Tunnel | None:
+        """The tunnel for connections to one port of one subset; settings of a port take the service's away."""
+        found = self._by_name.get(subset)
+        if found is not None:
+            return found.tunnel
+        return None if number in dict(self.policies.by_port) else self.tunnel
 
     @cached_property
     def caller_keys(self) -> frozenset[str]:

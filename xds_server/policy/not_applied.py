@@ -89,7 +89,6 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", _OF_MESH),
     NotApplied("Gateway", ("servers[].defaultEndpoint",)),
     NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
-    NotApplied("DestinationRule", _in_each(_POLICIES, "tunnel")),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("Sidecar", ("ingress[].tls",)),
 )

@@ -16,7 +16,7 @@ from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tc
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import Backend, ConnectionRoute, Destination
 from xds_server.mesh.service import Protocol, Resolution
-from xds_server.mesh.traffic import HashKey
+from xds_server.mesh.traffic import HashKey, Tunnel
 from xds_server.translate import names
 from xds_server.translate.client_tls import uses_mesh_tls
 from xds_server.translate.dynamic_dns import dns_cache
@@ -39,6 +39,7 @@ class TcpTarget:
         alpn: what mesh TLS to the cluster is to say is inside, where HTTP shares the cluster; "" as the cluster says.
         looks_up: the port at which the server name that the client asks for is to be found in DNS; 0 for a cluster that
             knows its endpoints.
+        tunnel: what the endpoints, HTTP proxies, are asked to connect to.
     """
 
     cluster: str
@@ -48,6 +49,7 @@ class TcpTarget:
     hash_key: HashKey | None = None
     alpn: str = ""
     looks_up: int = 0
+    tunnel: Tunnel | None = None
 
 
 def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = None) -> TcpTarget:
@@ -56,7 +58,8 @@ def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = N
     `trust_domain` is that of a caller with an identity.
     """
     target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host), port)
-    return replace(target, alpn=TCP_INSIDE if _shares_mesh_tls(backend, port, "", trust_domain) else "")
+    alpn = TCP_INSIDE if _shares_mesh_tls(backend, port, "", trust_domain) else ""
+    return replace(target, alpn=alpn, tunnel=backend.traffic.tunnel_for(port))
 
 
 def routed_target(
@@ -75,7 +78,16 @@ def routed_target(
         for one in (each.destination for each in route.destinations)
         if one.backend is not None
     )
-    return replace(target, shares=shares if len(shares) > 1 else (), alpn=TCP_INSIDE if says_tcp else "")
+    # Of several destinations one tunnel can hold for all: that of the first one's service (Istio's rule).
+    subset = to.subset if len(shares) == 1 else ""
+    return replace(
+        target,
+        shares=shares if len(shares) > 1 else (),
+        alpn=TCP_INSIDE if says_tcp else "",
+        tunnel=to.backend.traffic.tunnel_for(to.port_on(port), subset)
+        if to.backend in present and to.backend
+        else None,
+    )
 
 
 def clusters_of(target: TcpTarget) -> tuple[str, ...]:
@@ -123,8 +135,13 @@ def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
         idle_timeout=target.idle_timeout,
         max_downstream_connection_duration=target.max_duration,
         hash_policy=tcp_hash_policies(target.hash_key),
+        tunneling_config=_tunneling(target.tunnel) if target.tunnel else None,
     )
     return listener_v3.Filter(name=TCP_PROXY, typed_config=any_of(config))
+
+
+def _tunneling(tunnel: Tunnel) -> tcp_proxy_v3.TcpProxyTunnelingConfig:
+    return tcp_proxy_v3.TcpProxyTunnelingConfig(hostname=f"{tunnel.host}:{tunnel.port}", use_post=tunnel.post)
 
 
 def _weighted(shares: tuple[tuple[str, int], ...]) -> tcp_proxy_v3.TcpProxyWeightedCluster:
