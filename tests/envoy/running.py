@@ -227,7 +227,7 @@ class Control:
                  "--debug-listen", f"127.0.0.1:{self.debug_port}", *self._options],
                 stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
-        until(lambda: get(self.debug_port, "/ready"), what=f"the server is ready, see {self.log_file}")
+        until(lambda: get(self.debug_port, "/ready"), seconds=60, what=f"the server is ready, see {self.log_file}")
 
     @property
     def pid(self) -> int:
