@@ -17,7 +17,7 @@ class Watched(Registrar):
 
     def __init__(self, path: Path, grace: float = 0.05) -> None:
         self.change = asyncio.Event()
-        super().__init__(grace, path, self.change.set, asyncio.get_running_loop().time)
+        super().__init__(grace, path, self.change.set, asyncio.get_running_loop().time, returning=grace)
 
     async def changes(self) -> None:
         """Wait for the next change."""
@@ -62,7 +62,7 @@ def test_workloads_are_known_to_the_next_process(tmp_path: Path) -> None:
     assert asyncio.run(story()) == ((ONE, OTHER), 0.0, (ONE,))
 
 
-def test_process_without_a_file_learns_for_the_grace_who_is_there(tmp_path: Path) -> None:
+def test_process_without_a_file_learns_for_a_while_who_is_there(tmp_path: Path) -> None:
     async def story() -> float:
         return Watched(tmp_path / "none.json", grace=10).learns_for
 

@@ -73,9 +73,9 @@ def test_what_a_proxy_says_last_holds() -> None:
     assert [found.labels for found in registry.registrations] == [(("version", "v2"),)]
 
 
-def test_restored_workload_is_in_use_until_the_grace_is_over() -> None:
+def test_restored_workload_is_in_use_until_it_should_be_back() -> None:
     registry = Registry(grace=10)
-    registry.restore([ONE, OTHER], now=100)
+    registry.restore([ONE, OTHER], until=110)
     registry.join("stream 1", ONE)
 
     assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]

@@ -16,6 +16,11 @@ from xds_server.registry.registry_file import read_registrations, write_registra
 log = structlog.get_logger(__name__)
 
 
+RETURN = 15.0
+"""Seconds within which proxies are back after a restart of ours: Envoy tries again after 10 s at the latest (that is
+the `max_interval` of our bootstrap), and many come at once."""
+
+
 class Registrar:
     """Which workloads have registered. Everything is called on the event loop.
 
@@ -24,9 +29,17 @@ class Registrar:
         path: where they are written down; its directory is made when the first one registers.
         changed: called when `registrations` became others.
         clock: monotonic, in seconds.
+        returning: for how long after the start those are waited for that an earlier process knew, or may have known.
     """
 
-    def __init__(self, grace: float, path: Path, changed: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        grace: float,
+        path: Path,
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+        returning: float = RETURN,
+    ) -> None:
         self._registry = Registry(grace)
         self._path = path
         self._changed = changed
@@ -34,8 +47,9 @@ class Registrar:
         self._wake = asyncio.Event()
         written = read_registrations(path)
         self._written = written or ()
-        self._registry.restore(self._written, clock())
-        self._learns_until = clock() + (0.0 if written is not None else grace)
+        back_by = clock() + max(grace, returning)
+        self._registry.restore(self._written, back_by)
+        self._learns_until = clock() if written is not None else back_by
         self.registrations = self._registry.registrations
 
     @property

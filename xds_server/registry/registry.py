@@ -35,10 +35,10 @@ class Registry:
         self._keys: dict[Hashable, Key] = {}
         self._restored: set[Key] = set()
 
-    def restore(self, registrations: Iterable[Registration], now: float) -> None:
-        """Take up those that an earlier process knew: in use, and forgotten after the grace unless they come back."""
+    def restore(self, registrations: Iterable[Registration], until: float) -> None:
+        """Take up those that an earlier process knew: in use, and forgotten at `until` unless they come back."""
         for found in registrations:
-            self._entries[found.key] = _Entry(replace(found, draining=False), leaves_at=now + self._grace)
+            self._entries[found.key] = _Entry(replace(found, draining=False), leaves_at=until)
             self._restored.add(found.key)
 
     def join(self, stream: Hashable, registration: Registration) -> None:
