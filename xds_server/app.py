@@ -360,13 +360,14 @@ class Server:
 
 def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
     """Say what is new and what is mended."""
-    new = [problem for problem in now if problem not in set(before)]
+    known = set(before)
+    new = [problem for problem in now if problem not in known]
     for problem in new[:_MOST_LOGGED]:
         level = {Severity.ERROR: log.error, Severity.WARNING: log.warning, Severity.NOTE: log.info}[problem.severity]
         level("policy problem", **{key: value for key, value in asdict(problem).items() if value})
     if len(new) > _MOST_LOGGED:
         log.warning("more policy problems", count=len(new) - _MOST_LOGGED, see="/debug/problems")
-    if mended := len(set(before) - set(now)):
+    if mended := len(known.difference(now)):
         log.info("policy problems gone", count=mended)
 
 

@@ -92,7 +92,7 @@ class Pipeline:
             credentials: the secrets directory; None when there is none.
         """
         entries = with_registered(policies, registrations, self._memo)
-        together = replace(policies, documents=(*policies.documents, *entries.value))
+        together = replace(policies, documents=(*policies.documents, *entries.value)) if entries.value else policies
         names = credentials.names if credentials else None
         mesh, problems = compile_mesh(together, self._memo, self._root, names)
         self._number += 1

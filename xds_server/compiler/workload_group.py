@@ -43,6 +43,9 @@ def with_registered(
     A registration that did not change gives the same document, as long as its group does not change either. A
     WorkloadEntry of the same name that somebody wrote takes precedence over a registration.
     """
+    registrations = tuple(registrations)
+    if not registrations:
+        return Outcome((), ())
     groups = {document.key: document for document in policies.documents if document.kind == GROUP_KIND}
     written = {document.key for document in policies.documents if document.kind == "WorkloadEntry"}
     documents, problems = [], []
