@@ -1,4 +1,4 @@
-"""worker: does the jobs. POST /process-job answers who did it.
+"""worker: does the jobs. POST /process-job answers who did it, and for whom, where the mesh has proved that.
 
 POST /behave {"status": 500} makes it answer that, {"delay": 3} makes it slow; {} mends it.
 Environment: PORT (8000), NAME (the host name), VERSION (v1).
@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 NAME = os.environ.get("NAME") or socket.gethostname()
@@ -36,12 +37,15 @@ class Worker(BaseHTTPRequestHandler):
             Worker.status, Worker.delay = int(wish.get("status", 200)), float(wish.get("delay", 0))
             return self._answer(200, {"worker": NAME, "status": Worker.status, "delay": Worker.delay})
         time.sleep(Worker.delay)
-        return self._answer(Worker.status, {"worker": NAME, "version": VERSION, "path": self.path})
+        answer = {"worker": NAME, "version": VERSION, "path": self.path}
+        if certificate := self.headers.get("x-forwarded-client-cert"):
+            answer["caller"] = certificate.rpartition("URI=")[2].partition(";")[0]
+        return self._answer(Worker.status, answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing: the mesh has the access log."""
 
-    def _answer(self, status: int, answer: dict[str, object]) -> None:
+    def _answer(self, status: int, answer: Mapping[str, object]) -> None:
         body = json.dumps(answer).encode() + b"\n"
         self.send_response(status)
         self.send_header("content-type", "application/json")
