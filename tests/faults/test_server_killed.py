@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
+
 from tests.faults.policies import route, service
 from tests.faults.site import HOST, Site
 
@@ -11,15 +15,20 @@ _UNTOUCHED = (
 )
 
 
-def test_server_killed_under_load_fails_no_request_and_resends_no_cluster_or_listener(site: Site) -> None:
+def test_server_killed_under_load_fails_no_request_and_resends_no_cluster_or_listener(
+    site: Site, figure: Callable[[str], None]
+) -> None:
     """Each restart finds both Envoys back in step with no word of CDS and LDS, and takes an edit made meanwhile."""
     before = [one.stats(_UNTOUCHED) for one in site.envoys]
-    resent = 0.0
+    resent, ready, in_step = 0.0, [], []
     with site.load() as flows:
         for _ in range(KILLS):
             site.control.kill()
+            began = time.monotonic()
             site.control.start()
+            ready.append(time.monotonic() - began)
             site.await_in_step()
+            in_step.append(time.monotonic() - began - ready[-1])
             resent += site.metric("xds_server_pushes_total", type="CDS") + site.metric(
                 "xds_server_pushes_total", type="LDS"
             )
@@ -27,6 +36,13 @@ def test_server_killed_under_load_fails_no_request_and_resends_no_cluster_or_lis
         site.apply("late", service("late", [site.traffic.backend("late")]) + route("late", "late"))
         site.control.start()
         site.await_service("late")
+
+    total, failed = sum(flow.total for flow in flows), sum(sum(flow.failed.values()) for flow in flows)
+    figure(
+        f"{KILLS} SIGKILLs: {failed} of {total} requests failed, "
+        f"ready after {statistics.median(ready):.1f} s, in step {statistics.median(in_step):.1f} s later (medians), "
+        f"{max(in_step):.1f} s at most"
+    )
 
     assert [flow.failed for flow in flows] == [{}, {}]
     assert all(flow.bodies[HOST] > KILLS for flow in flows)
