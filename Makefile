@@ -25,7 +25,8 @@ lint: install  ## format, lint and types
 	$(BIN)/mypy
 
 test: lint  ## everything: lint, types, and all tests against real Envoys
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/faults --ignore tests/compose
+	$(BIN)/pytest tests/faults tests/compose
 
 soak: install  ## random faults for MINUTES=30, and a look at everything after each quiet spell
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -34,15 +36,27 @@ from xds_server.settings import Address
 T = TypeVar("T")
 
 
+def _ports() -> Iterator[int]:
+    """Ports below those that the kernel gives to clients, a range of its own for each process of a parallel run."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20000 + 2500 * (worker % 5)
+    start = random.randrange(2500)
+    return (first + (start + step) % 2500 for step in itertools.count())
+
+
+_free = _ports()
+
+
 def free_port() -> int:
-    """A loopback port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody has now, and that nobody else in these tests is given."""
+    for port in _free:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: ports never end")
 
 
-def until(look: Callable[[], T], *, seconds: float = 20, what: str = "") -> T:
+def until(look: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
     """The first true value that `look` gives; fails the test when none came in time."""
     deadline = time.monotonic() + seconds
     while True:
