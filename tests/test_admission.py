@@ -223,6 +223,68 @@ async def test_a_port_in_use_changes_nothing() -> None:
         assert admitting.held == ()
 
 
+async def changed_together(admitting: Admission) -> PolicySet:
+    """Two documents come into force with one change, after a service of which every proxy has taken all."""
+    await admitting.admit(policy_set([REVIEWS]))
+    state = policy_set([REVIEWS, rule(), route()])
+    await admitting.admit(state)
+    return state
+
+
+def unnamed(admitting: Admission, node_id: str = "node-1", connected: int = 1, taken_ago: float | None = 1.0) -> None:
+    """A connected proxy refuses a response with everything, and says nothing of what in it."""
+    assert admitting.generation is not None
+    origins = [document.origin for document in admitting.generation.policies.documents]
+    admitting.refused(node_id, type_url.CLUSTER, (), origins, "bad", connected=connected, taken_ago=taken_ago)
+
+
+def held(admitting: Admission) -> set[str]:
+    """Kinds of what is in quarantine."""
+    return {each.document.kind for each in admitting.held}
+
+
+async def test_what_a_proxy_refuses_without_a_name_is_rolled_back_as_one_change() -> None:
+    async with admission() as admitting:
+        state = await changed_together(admitting)
+        unnamed(admitting)
+        generation = await admitting.admit(state)
+
+    assert held(admitting) == {"DestinationRule", "VirtualService"}
+    assert kinds(generation) == {"ServiceEntry"}
+
+
+async def test_a_proxy_that_goes_on_refusing_without_a_name_costs_nothing_more() -> None:
+    """Its last answer was no ACK: what it refuses now is nothing new to it."""
+    async with admission() as admitting:
+        await changed_together(admitting)
+        unnamed(admitting, taken_ago=None)
+
+        assert (held(admitting), admitting.is_stale) == (set(), False)
+
+
+async def test_what_one_of_many_proxies_refuses_without_a_name_is_not_blamed_on_what_envoy_takes() -> None:
+    async with admission(lambda _: False) as admitting:
+        await changed_together(admitting)
+        unnamed(admitting, "node-1", connected=3)
+        unnamed(admitting, "node-1", connected=3)
+
+        assert (held(admitting), admitting.is_stale) == (set(), False)
+
+
+async def test_what_envoy_could_not_say_of_is_blamed_on_one_proxys_word() -> None:
+    """The Envoy here crashes on it, so that nothing vouches for it."""
+
+    async def ask(_: bytes) -> Verdict:
+        return Verdict(Outcome.FAILED, "crashed")
+
+    with ThreadPoolExecutor(1) as worker:
+        admitting = Admission(Pipeline(), worker, Validator(ask))
+        await admitting.admit(policy_set([REVIEWS]))
+        unnamed(admitting, connected=3)
+
+    assert held(admitting) == {"ServiceEntry"}
+
+
 @pytest.mark.parametrize("state", [PolicySet(), policy_set([REVIEWS])], ids=["empty", "one service"])
 async def test_admitting_the_same_twice_changes_nothing(state: PolicySet) -> None:
     async with admission(lambda _: False) as admitting:

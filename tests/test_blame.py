@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.builders import documents
-from xds_server.blame import MOST_SUSPECTS, RECENT, Complaints, refused_by_proxy, suspects, trials
+from xds_server.blame import MOST_SUSPECTS, RECENT, Complaints, refused_by_proxy, refused_unnamed, suspects, trials
 from xds_server.policy.document import Document, PolicySet
 from xds_server.quarantine import Quarantine
 from xds_server.xds import type_url
@@ -160,3 +160,50 @@ def test_a_proxys_refusal_of_everything_is_blamed_on_nothing() -> None:
     state = [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)]
 
     assert refused_by_proxy([each.origin for each in state], state, accepted(*state), now=1.0) == ()
+
+
+def test_what_envoy_has_found_to_be_valid_is_blamed_only_when_all_proxies_refuse_it() -> None:
+    complaints = Complaints()
+
+    said = [complaints.count(node, type_url.CLUSTER, (), "no good", connected=3, vouched=True) for node in "abac"]
+
+    assert said == [False, False, False, True]
+
+
+def test_an_unnamed_refusal_is_blamed_on_the_newest_change_as_a_whole() -> None:
+    """Documents that came together depend on each other, though the response may show only some of them."""
+    old, between, shown, beside = rule("old"), rule("between"), rule("new"), route("new")
+    quarantine = accepted(old)
+    quarantine.accepted(PolicySet((old, between)), 4.0)
+    state = (old, between, shown, beside)
+    quarantine.accepted(PolicySet(state), 5.0)
+
+    assert refused_unnamed([old.origin, shown.origin], state, quarantine, taken_at=3.0) == (shown, beside)
+
+
+def test_an_unnamed_refusal_is_not_blamed_on_what_the_proxy_took_before() -> None:
+    state = (rule(),)
+
+    assert refused_unnamed([state[0].origin], state, accepted(*state, at=4.0), taken_at=4.5) == ()
+
+
+def test_an_unnamed_refusal_is_not_blamed_on_a_change_that_the_response_does_not_show() -> None:
+    old, new = rule("old"), rule("new")
+    quarantine = accepted(old)
+    quarantine.accepted(PolicySet((old, new)), 5.0)
+
+    assert refused_unnamed([old.origin], [old, new], quarantine, taken_at=3.0) == ()
+
+
+def test_an_unnamed_refusal_does_not_take_the_stand_in_away_too() -> None:
+    held = rule()
+    quarantine = accepted(held)
+    quarantine.hold(held, "refused-by-proxy", "no good")
+
+    assert refused_unnamed([held.origin], [held], quarantine, taken_at=-1.0) == ()
+
+
+def test_an_unnamed_refusal_is_not_blamed_on_a_change_of_many_documents() -> None:
+    state = [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)]
+
+    assert refused_unnamed([state[0].origin], state, accepted(*state, at=4.0), taken_at=3.0) == ()

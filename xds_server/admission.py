@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from xds_server.blame import Complaints, refused_by_proxy, suspects, trials
+from xds_server.blame import RECENT, Complaints, refused_by_proxy, refused_unnamed, suspects, trials
 from xds_server.errors import InconsistentSnapshot
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration
@@ -120,14 +120,41 @@ class Admission:
             return await self._in_worker(self._snapshots, now, workloads)
 
     def refused(
-        self, node_id: str, url: str, names: tuple[str, ...], origins: Sequence[Origin], reason: str, *, connected: int
+        self,
+        node_id: str,
+        url: str,
+        names: tuple[str, ...],
+        origins: Sequence[Origin],
+        reason: str,
+        *,
+        connected: int,
+        taken_ago: float | None = None,
     ) -> None:
-        """A connected proxy refuses what it was sent; see `blame.Complaints` and `is_stale`."""
-        if not self._complaints.count(node_id, url, names, reason, connected=connected):
-            return
+        """A connected proxy refuses what it was sent; see `blame.Complaints` and `is_stale`.
+
+        Args:
+            node_id: of the proxy.
+            url: type of what it refuses.
+            names: the refused resources; () when it names none of the response.
+            origins: of these, or of everything in the response.
+            reason: the proxy's, without secrets.
+            connected: how many proxies are.
+            taken_ago: seconds since it was sent what it has in force of this type; None when what it refuses is not
+                new to it, and then nothing is blamed where it names nothing.
+        """
         now = asyncio.get_running_loop().time()
-        what = f"{url.rpartition('.')[2]} {', '.join(names)}"
-        for document in refused_by_proxy(origins, self._policies.documents, self._quarantine, now):
+        documents, vouched = self._policies.documents, False
+        if names:
+            to_blame = refused_by_proxy(origins, documents, self._quarantine, now)
+        elif taken_ago is not None:
+            to_blame = refused_unnamed(origins, documents, self._quarantine, now - min(taken_ago, RECENT))
+            vouched = self.validator is not None and self.validator.vouches_for(one.origin for one in to_blame)
+        else:
+            return
+        if not self._complaints.count(node_id, url, names, reason, connected=connected, vouched=vouched):
+            return
+        what = f"{url.rpartition('.')[2]} {', '.join(names) or '(it does not say which)'}"
+        for document in to_blame:
             self._quarantine.hold(document, "refused-by-proxy", f"{node_id} refuses {what}: {_line(reason)}")
             self._is_stale = True
 

@@ -281,10 +281,11 @@ class Server:
         self._admission.refused(
             proxy.node.id,
             refusal.type_url,
-            refusal.names,
+            refusal.names if refusal.is_named else (),
             refusal.origins,
             refusal.message,
             connected=len(self._streams_of),
+            taken_ago=refusal.taken_ago,
         )
         if self._admission.is_stale:
             self._notice(frozenset())

@@ -2,6 +2,8 @@
 
 In validation each suspect is kept out alone, in turn, and Envoy tells whether it was the one. A connected proxy cannot
 be asked like that: what it refuses is blamed on the newest change behind it, and only where a policy can be the reason.
+When it names nothing, any of a whole response may be meant: only the change that it was sent since it last took one is
+blamed, all of that together and nothing before it, and not against what the Envoy here has found to be valid.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Complaints:
     def __init__(self) -> None:
         self._said: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
-    def count(self, node_id: str, url: str, names: tuple[str, ...], message: str, *, connected: int) -> bool:
+    def count(
+        self, node_id: str, url: str, names: tuple[str, ...], message: str, *, connected: int, vouched: bool = False
+    ) -> bool:
         """Take up one refusal; whether it is to be blamed on a policy now, which it is once.
 
         What one of many proxies says of a listener is not: on its machine something is different.
@@ -62,16 +66,17 @@ class Complaints:
         Args:
             node_id: of the proxy.
             url: type of what was refused.
-            names: the refused resources.
+            names: the refused resources; () when the proxy names none.
             message: the proxy's reason.
             connected: how many proxies are.
+            vouched: the Envoy here takes it: only when all proxies say otherwise does it not depend on the proxy.
         """
         if any(text in message.lower() for text in _OF_THE_MACHINE):
             return False
         said_by = self._said.setdefault((url, names), set())
         before = len(said_by)
         said_by.add(node_id)
-        enough = 2 if url == type_url.LISTENER and connected > 1 else 1
+        enough = connected if vouched else min(connected, 2) if url == type_url.LISTENER else 1
         return before < enough <= len(said_by)
 
     def forget(self) -> None:
@@ -85,6 +90,26 @@ def refused_by_proxy(
     """Whom to blame for what a proxy refuses: the newest change behind it; () when it is old, or too much changed."""
     newest = quarantine.newest(_behind(origins, documents), now - RECENT)
     return tuple(newest) if len(newest) <= MOST_SUSPECTS else ()
+
+
+def refused_unnamed(
+    origins: Iterable[Origin], documents: Iterable[Document], quarantine: Quarantine, taken_at: float
+) -> tuple[Document, ...]:
+    """Whom to blame for a response of which a proxy names nothing: one change whole, as its documents need each other.
+
+    Args:
+        origins: of everything in the response.
+        documents: as the store gave them.
+        quarantine: knows when each was taken up, and which are kept out already.
+        taken_at: when what the proxy has in force was sent, by the quarantine's clock.
+
+    Returns:
+        Every document of the newest change since then, where the response shows something of it; () when it shows
+        none, and when too much changed.
+    """
+    free = [document for document in documents if not quarantine.holds(document)]
+    newest = quarantine.newest(free, taken_at)
+    return tuple(newest) if len(newest) <= MOST_SUSPECTS and _behind(origins, newest) else ()
 
 
 def _behind(origins: Iterable[Origin], documents: Iterable[Document]) -> list[Document]:

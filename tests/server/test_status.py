@@ -227,3 +227,25 @@ def test_waiting_for_names_who_has_not_taken_the_latest_of_a_type() -> None:
     due.is_due = True
 
     assert board.waiting_for(type_url.SECRET) == ("due", "refuses")
+
+
+def test_a_refusal_says_whether_it_names_what_it_refuses() -> None:
+    named, bare = refusal(nacked("Error adding/updating cluster(s) outbound|80||reviews: bad")), refusal(nacked("bad"))
+
+    assert (named.is_named, bare.is_named) == (True, False)
+    assert bare.names == ("outbound|80||reviews", "outbound|80||ratings")
+
+
+def test_a_refusal_is_new_only_right_after_an_ack() -> None:
+    """Counted from when what was taken left, here the clock's first second after it opened."""
+    record = opened(StatusBoard(clock=Clock()))
+    record.sent(SotwResponse(type_url.CLUSTER, "1", "n0", CLUSTERS), 1)
+    never = record.nacked(Nacked(type_url.CLUSTER, "n0", NackDetail(13, "bad"), CLUSTERS))
+    record.sent(SotwResponse(type_url.CLUSTER, "2", "n1", CLUSTERS), 1)
+    record.acked(Acked(type_url.CLUSTER, "n1"))
+    record.sent(SotwResponse(type_url.CLUSTER, "3", "n2", CLUSTERS), 1)
+    new = record.nacked(Nacked(type_url.CLUSTER, "n2", NackDetail(13, "bad"), CLUSTERS))
+    record.sent(SotwResponse(type_url.CLUSTER, "4", "n3", CLUSTERS), 1)
+    again = record.nacked(Nacked(type_url.CLUSTER, "n3", NackDetail(13, "bad"), CLUSTERS))
+
+    assert (never.taken_ago, new.taken_ago, again.taken_ago) == (None, 3.0, None)

@@ -40,6 +40,9 @@ class Refusal:
         message: the peer's text after `redacted`.
         names: the refused resources: those that the text names, or all of the response when it names none.
         origins: the policy documents that these were made from.
+        is_named: whether the text names any of them.
+        taken_ago: seconds since the peer was sent what it had in force of this type; None unless its answer before
+            this one was an ACK: what it refuses again is nothing that it newly refuses.
     """
 
     type_url: str
@@ -47,6 +50,8 @@ class Refusal:
     message: str
     names: tuple[str, ...]
     origins: tuple[Origin, ...]
+    is_named: bool = True
+    taken_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,18 @@ class Totals:
     sent_bytes: int
 
 
-def refusal(nacked: Nacked) -> Refusal:
-    """What may be kept, logged and shown of a NACK."""
-    blamed = _blamed(nacked)
+def refusal(nacked: Nacked, taken_ago: float | None = None) -> Refusal:
+    """What may be kept, logged and shown of a NACK; for `taken_ago` see `Refusal`."""
+    named = _named(nacked)
+    blamed = named or nacked.resources
     return Refusal(
         type_url=nacked.type_url,
         nonce=nacked.nonce,
         message=redacted(nacked.type_url, nacked.error.message),
         names=tuple(resource.name for resource in blamed),
         origins=tuple(sorted({origin for resource in blamed for origin in resource.origins})),
+        is_named=bool(named),
+        taken_ago=taken_ago,
     )
 
 
@@ -108,10 +116,15 @@ class _TypeRecord:
     acked_nonce: str = ""
     acked_version: str = ""
     acked_at: float = 0
+    taken_at: float = 0
     refusal: Refusal | None = None
     pushes: int = 0
     acks: int = 0
     nacks: int = 0
+
+    def taken_ago(self, now: float) -> float | None:
+        """See `Refusal.taken_ago`."""
+        return now - self.taken_at if self.taken_at and self.answered_nonce == self.acked_nonce else None
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +156,7 @@ class StreamRecord:
         """The peer took a response whole."""
         record = self.types[acked.type_url]
         if acked.nonce == record.sent_nonce:
-            record.acked_version = record.sent_version
+            record.acked_version, record.taken_at = record.sent_version, record.sent_at
         record.answered_nonce = record.acked_nonce = acked.nonce
         record.acked_at, record.refusal = self.board.clock(), None
         record.acks += 1
@@ -153,9 +166,9 @@ class StreamRecord:
     def nacked(self, nacked: Nacked) -> Refusal:
         """The peer refused a response; gives back what may be told of it."""
         record = self.types[nacked.type_url]
-        record.answered_nonce, record.refusal = nacked.nonce, refusal(nacked)
+        self.board.last_answer = now = self.board.clock()
+        record.answered_nonce, record.refusal = nacked.nonce, refusal(nacked, record.taken_ago(now))
         record.nacks += 1
-        self.board.last_answer = self.board.clock()
         self.board.nacks[nacked.type_url] += 1
         self.board.on_refusal(self.proxy, nacked, record.refusal)
         return record.refusal
@@ -282,10 +295,9 @@ class StatusBoard:
         )
 
 
-def _blamed(nacked: Nacked) -> tuple[Resource, ...]:
+def _named(nacked: Nacked) -> tuple[Resource, ...]:
     """Envoy names what it refused ("Error adding/updating cluster(s) NAME: ...") unless decoding failed as a whole."""
-    named = tuple(resource for resource in nacked.resources if _mentions(nacked.error.message, resource.name))
-    return named or nacked.resources
+    return tuple(resource for resource in nacked.resources if _mentions(nacked.error.message, resource.name))
 
 
 def _mentions(text: str, name: str) -> bool:

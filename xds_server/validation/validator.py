@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import structlog
 
+from xds_server.problem import Origin
 from xds_server.translate.static_bootstrap import static_bootstrap
 from xds_server.translate.unit import Unit, units
 from xds_server.validation.envoy import Outcome, Verdict, find_envoy, remove_left_behind, validate
@@ -115,6 +116,12 @@ class Validator:
             log.warning("sent without being valid", unit=str(unit), reason=reason)
             self._let_pass[unit.version] = unit
             _remember(self._passed, unit.version, None)
+
+    def vouches_for(self, origins: Iterable[Origin]) -> bool:
+        """Whether all that is sent of these documents is known to be valid: nothing leaves that was not asked about."""
+        names = {(origin.kind, origin.namespace, origin.name) for origin in origins}
+        doubtful = {origin for unit in self._let_pass.values() for origin in unit.origins}
+        return names.isdisjoint((origin.kind, origin.namespace, origin.name) for origin in doubtful)
 
     async def reconsider(self) -> None:
         """Ask once more about what was let pass: what Envoy now refuses has not passed any more."""
