@@ -7,14 +7,16 @@ it: where two hosts share one (a virtual IP), the first by name has it.
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, compress, count
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
+from xds_server.mesh.egress import Egress
 from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
 from xds_server.problem import Origin
@@ -56,6 +58,7 @@ class RouteTranslator:
     def __init__(self) -> None:
         self._encoded: Memory[VirtualHost, _Encoded] = Memory(_Encoded)
         self._joined: defaultdict[str, _Join] = defaultdict(lambda: lru_cache(maxsize=REMEMBERED)(route_configuration))
+        self._placed: defaultdict[str, _Placed] = defaultdict(_Placed)
         self._catch_all = lru_cache(_catch_all)
         self._forward_proxy_itself = lru_cache(_forward_proxy_itself)
 
@@ -67,38 +70,21 @@ class RouteTranslator:
             wanted: the names that its listeners refer to.
             clusters: names of all clusters that it gets; what a route would send to any other one answers 503.
         """
-        by_port: dict[int, list[_Host]] = {}
-        for virtual_host, encoded in zip(view.virtual_hosts, self._encoded.each(view.virtual_hosts), strict=True):
-            for port in (number for number in encoded.ports if view.egress.shows(virtual_host.host, number)):
-                by_port.setdefault(port, []).append((virtual_host, encoded, port))
-        return tuple(
-            self._joined[name](name, self._proxy_parts(by_port, view, clusters))
-            if name == names.HTTP_PROXY_ROUTE
-            else self._joined[name](name, self._port_parts(int(name), by_port, view, clusters))
-            for name in sorted(wanted)
-        )
+        hosts = tuple(zip(view.virtual_hosts, self._encoded.each(view.virtual_hosts), strict=True))
+        return tuple(self._joined[name](name, self._parts(name, hosts, view, clusters)) for name in sorted(wanted))
 
-    def _port_parts(
-        self, port: int, by_port: Mapping[int, list[_Host]], view: View, clusters: frozenset[str]
-    ) -> tuple[Part, ...]:
-        """Domains without port: the connection has told it."""
-        hosts = by_port.get(port, [])
-        return (*_parts(hosts, view.source, clusters), self._unknown(view, unknown_hosts(view, port=port)))
+    def _parts(self, name: str, hosts: Sequence[_Host], view: View, clusters: frozenset[str]) -> tuple[Part, ...]:
+        """Domains without port where the connection has told it; the forward proxy's with it."""
+        if name == names.HTTP_PROXY_ROUTE:
+            own = own_addresses(view)
+            found = self._placed[name].parts(hosts, _Asked(None, view.egress, view.source, clusters, own))
+            return self._forward_proxy_itself(own), *found, self._unknown(view, unknown_hosts(view, forward_proxy=True))
+        port = int(name)
+        found = self._placed[name].parts(hosts, _Asked(port, view.egress, view.source, clusters))
+        return *found, self._unknown(view, unknown_hosts(view, port=port))
 
     def _unknown(self, view: View, unknown: Unknown) -> Part:
         return self._catch_all(unknown, unknown_cluster(view, unknown))
-
-    def _proxy_parts(
-        self, by_port: Mapping[int, list[_Host]], view: View, clusters: frozenset[str]
-    ) -> tuple[Part, ...]:
-        """Domains with their port, which only the request tells."""
-        own = own_addresses(view)
-        hosts = (host for port in sorted(by_port) for host in by_port[port])
-        return (
-            self._forward_proxy_itself(own),
-            *_parts(hosts, view.source, clusters, taken=own, with_port=True),
-            self._unknown(view, unknown_hosts(view, forward_proxy=True)),
-        )
 
 
 def route_configuration(name: str, parts: tuple[Part, ...]) -> Resource:
@@ -119,19 +105,22 @@ def _joined(name: str, head: bytes, parts: tuple[Part, ...]) -> Resource:
     body = b"".join((head, *[part.field for part in parts]))
     # Two lists of parts have the same versions exactly when they have the same bytes.
     version = pack.content_version(b"".join((head, *[part.version.encode() for part in parts])))
-    clusters = sorted(frozenset(chain.from_iterable([part.clusters for part in parts])))
-    refs = tuple([(type_url.CLUSTER, cluster) for cluster in clusters])
+    refs = _refs(frozenset(chain.from_iterable([part.clusters for part in parts])))
     origins = tuple(chain.from_iterable([part.origins for part in parts]))
     return Resource(type_url.ROUTE, name, version, body, refs, origins, parts)
+
+
+@lru_cache(maxsize=16)
+def _refs(clusters: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Most edits leave the clusters as they are that routes send to."""
+    return tuple((type_url.CLUSTER, cluster) for cluster in sorted(clusters))
 
 
 class _Encoded:
     """What was encoded so far of one mesh virtual host; never that host itself, which the memory holds weakly."""
 
     def __init__(self, virtual_host: VirtualHost) -> None:
-        self.ports = http_ports(virtual_host)
-        self.domains = domains_of(virtual_host)
-        self.domains_with_port = {port: domains_with_port(self.domains, port) for port in self.ports}
+        self.stand: _Stand = (virtual_host.host, http_ports(virtual_host), domains_of(virtual_host))
         self._origins = virtual_host.origins
         backend = virtual_host.backend
         self._service_origins = (*backend.traffic.origins, *backend.service.origins) if backend else ()
@@ -171,35 +160,102 @@ class _Encoded:
 
 
 _Join = Callable[[str, tuple[Part, ...]], Resource]
+_Stand = tuple[str, tuple[int, ...], tuple[str, ...]]
+"""Host, ports and domains: all that decides where a virtual host stands, and what it leaves to others."""
 _PartKey = tuple[int, tuple[str, ...], tuple[int, ...], frozenset[str]]
-_Host = tuple[VirtualHost, _Encoded, int]
-"""A virtual host on one port."""
+_Host = tuple[VirtualHost, _Encoded]
 
 
-def _parts(
-    hosts: Iterable[_Host],
-    source: Source,
-    clusters: frozenset[str],
-    *,
-    taken: Iterable[str] = (),
-    with_port: bool = False,
-) -> list[Part]:
-    """Each host under those of its domains that no host before it and nobody in `taken` has."""
-    claimed = set(taken)
-    found = []
-    for virtual_host, encoded, port in hosts:
-        domains = encoded.domains_with_port[port] if with_port else encoded.domains
-        if not claimed.isdisjoint(domains):
-            domains = tuple(domain for domain in domains if domain not in claimed)
-        if not domains:
-            continue
-        claimed.update(domains)
-        part = encoded.part(virtual_host, port, domains, source)
-        if not clusters.issuperset(part.clusters):
-            missing = frozenset(part.clusters).difference(clusters)
-            part = encoded.part(virtual_host, port, domains, source, missing)
-        found.append(part)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of the virtual hosts of one RouteConfiguration.
+
+    Attributes:
+        port: where they stand; None is on all of their ports, which their domains then name.
+        clusters: those that there are.
+        taken: domains that somebody else has.
+    """
+
+    port: int | None
+    egress: Egress
+    source: Source
+    clusters: frozenset[str]
+    taken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where the host at `index` stands in a RouteConfiguration: the domains that were left to it on `port`."""
+
+    index: int
+    port: int
+    domains: tuple[str, ...]
+
+
+class _Placed:
+    """The virtual hosts of one RouteConfiguration as they were, so that an edit costs what it changes of them."""
+
+    def __init__(self) -> None:
+        self._asked: _Asked | None = None
+        self._hosts: Sequence[_Host] = ()
+        self._stands: list[_Stand] = []
+        self._spots: list[_Spot] = []
+        self._parts: list[Part] = []
+
+    def parts(self, hosts: Sequence[_Host], asked: _Asked) -> list[Part]:
+        """What `hosts` are under what is asked, those that stand nowhere left out; read only."""
+        stands = [encoded.stand for _, encoded in hosts]
+        if asked == self._asked and stands == self._stands:
+            self._parts = self._exchanged(hosts, asked)
+        else:
+            self._spots = list(_spots(stands, asked))
+            self._parts = [_part(hosts[spot.index], spot, asked) for spot in self._spots]
+        self._asked, self._hosts, self._stands = asked, hosts, stands
+        return self._parts
+
+    def _exchanged(self, hosts: Sequence[_Host], asked: _Asked) -> list[Part]:
+        """The parts as they were, but for hosts that are others now and stand where the former ones stood."""
+        before, now = ([encoded for _, encoded in each] for each in (self._hosts, hosts))
+        changed = frozenset(compress(count(), map(operator.is_not, before, now)))
+        if not changed:
+            return self._parts
+        return [
+            _part(hosts[spot.index], spot, asked) if spot.index in changed else part
+            for spot, part in zip(self._spots, self._parts, strict=True)
+        ]
+
+
+def _spots(stands: Sequence[_Stand], asked: _Asked) -> Iterator[_Spot]:
+    """Each host under those of its domains that no host before it and nobody else has."""
+    claimed = set(asked.taken)
+    for index, port in _in_order(stands, asked):
+        _, _, domains = stands[index]
+        if asked.port is None:
+            domains = domains_with_port(domains, port)
+        free = domains if claimed.isdisjoint(domains) else tuple(each for each in domains if each not in claimed)
+        if free:
+            claimed.update(free)
+            yield _Spot(index, port, free)
+
+
+def _in_order(stands: Sequence[_Stand], asked: _Asked) -> Iterable[tuple[int, int]]:
+    """(index, port) of the hosts that are to be seen, by port and then as they come."""
+    wanted = (
+        (index, port)
+        for index, (host, ports, _) in enumerate(stands)
+        for port in ports
+        if asked.port in {None, port} and asked.egress.shows(host, port)
+    )
+    return sorted(wanted, key=operator.itemgetter(1))
+
+
+def _part(host: _Host, spot: _Spot, asked: _Asked) -> Part:
+    virtual_host, encoded = host
+    part = encoded.part(virtual_host, spot.port, spot.domains, asked.source)
+    if asked.clusters.issuperset(part.clusters):
+        return part
+    missing = frozenset(part.clusters).difference(asked.clusters)
+    return encoded.part(virtual_host, spot.port, spot.domains, asked.source, missing)
 
 
 def _catch_all(unknown: Unknown, cluster: str | None) -> Part:
