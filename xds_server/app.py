@@ -269,8 +269,8 @@ class Server:
 
     def _holds(self, proxy: Proxy) -> bool:
         """Whether a proxy had better keep what it has: it may know of workloads that are not back yet."""
-        groups = self._published is not None and self._published.has_groups
-        return proxy.is_warm and groups and self._registrar.learns_for > 0
+        learns = proxy.is_warm and self._registrar.learns_for > 0
+        return learns and self._published is not None and self._published.has_groups
 
     def _refused(self, proxy: Proxy, nacked: Nacked, refusal: Refusal) -> None:
         """A proxy's NACK; one of what is not sent any more is past."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from xds_server.policy.document import BrokenDocument, Document, PolicySet, as_broken, precedence
+from xds_server.policy.document import BrokenDocument, Document, PolicySet, as_broken, changes, precedence
 from xds_server.problem import Problem, Severity
 
 Key = tuple[str, str, str]
@@ -38,7 +38,7 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
-        self._documents: frozenset[Document] = frozenset()
+        self._documents: tuple[Document, ...] = ()
         self._in_force: dict[Key, Document] = {}
         self._former: dict[Key, Document] = {}
         self._since: dict[Key, float] = {}
@@ -66,20 +66,20 @@ class Quarantine:
 
     def accepted(self, policies: PolicySet, now: float) -> None:
         """These are in force from `now` on (seconds by any clock), as `applied` gave them."""
-        documents = frozenset(policies.documents)
-        new = {document.key: document for document in documents - self._documents}
-        for document in self._documents - documents:
+        gone, come = changes(self._documents, policies.documents)
+        new = {document.key: document for document in come}
+        for document in gone:
             if document.key in new:
                 self._former[document.key] = document
             else:
                 self._forget(document.key)
         self._in_force |= new
         self._since |= dict.fromkeys(new, now)
-        self._documents = documents
+        self._documents = policies.documents
 
     def changed(self, documents: Iterable[Document]) -> list[Document]:
         """Those of `documents` that are not in force; all of them before the first acceptance."""
-        return [document for document in documents if document not in self._documents]
+        return [document for document in documents if self._in_force.get(document.key) is not document]
 
     def newest(self, documents: Iterable[Document], not_before: float) -> list[Document]:
         """Those of `documents` that were taken up last, unless that was before `not_before`."""

@@ -12,7 +12,7 @@ Sidecar                           -> what single workloads see of that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from xds_server.compiler.delegate import Delegation
 from xds_server.compiler.destination_rule import is_selective, selective_rule
@@ -30,7 +30,7 @@ from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.sidecar import Sidecar
-from xds_server.policy.document import Document, PolicySet, precedence
+from xds_server.policy.document import Document, PolicySet, changes, precedence
 from xds_server.problem import Problem
 
 
@@ -46,8 +46,7 @@ def compile_mesh(
     names in the secrets directory, None when there is no such directory) alone. What `memo` adds: calls that share one
     make again only what depends on documents that changed in between; everything else is the same object as before.
     """
-    configs = tuple(document for document in policies.documents if document.kind == "MeshConfig")
-    defaults = memo(mesh_defaults, configs)
+    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents))
     root = defaults.value.root_namespace or root_namespace
     try:
         mesh, problems = memo.kept(_Current).compiler(root, defaults.value).compile(policies, credentials)
@@ -55,6 +54,20 @@ def compile_mesh(
         memo.forget(_Current)  # it is half up to date, and must not be believed again
         raise
     return mesh, tuple(sorted({*problems, *defaults.problems}))
+
+
+class _Configs:
+    """The MeshConfigs, kept up to date: an edit costs the same however many other documents there are."""
+
+    def __init__(self, _: Memo) -> None:
+        self._documents: tuple[Document, ...] = ()
+        self._configs: frozenset[Document] = frozenset()
+
+    def of(self, documents: tuple[Document, ...]) -> tuple[Document, ...]:
+        """Those among `documents`, in order of precedence."""
+        diff = _of(Diff(*changes(self._documents, documents)), "MeshConfig")
+        self._documents, self._configs = documents, (self._configs - diff.removed) | diff.added
+        return tuple(sorted(self._configs, key=precedence))
 
 
 class _Current:
@@ -78,7 +91,7 @@ class Compiler:
         self._defaults = defaults
         self._memo = memo
         self._root = root_namespace
-        self._documents: set[Document] = set()
+        self._documents: Sequence[Document] = ()
         self._namespaces: Counter[str] = Counter()
         self._peers = PeerAuthentications(root_namespace, memo)
         self._services = Services(memo)
@@ -141,7 +154,7 @@ class Compiler:
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
         yield from self._groups.all_problems
 
-    def _exported(self, documents: Iterable[Document]) -> Iterable[Document]:
+    def _exported(self, documents: Sequence[Document]) -> Sequence[Document]:
         """The documents, those without exportTo exported as the mesh says."""
         names = dict(self._defaults.exports)
         if not names:
@@ -153,11 +166,10 @@ class Compiler:
             for document in documents
         ]
 
-    def _diff(self, documents: Iterable[Document]) -> Diff:
+    def _diff(self, documents: Sequence[Document]) -> Diff:
         """What came and went since the last policies."""
-        now = set(documents)
-        diff = Diff(frozenset(self._documents - now), frozenset(now - self._documents))
-        self._documents = now
+        diff = Diff(*changes(self._documents, documents))
+        self._documents = documents
         self._namespaces.update(document.namespace for document in diff.added)
         self._namespaces.subtract(document.namespace for document in diff.removed)
         self._namespaces += Counter()  # forgets the namespaces that hold none any more

@@ -7,10 +7,12 @@ of one document alone; what it says of others is the compiler's.
 from __future__ import annotations
 
 import difflib
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TypeGuard
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +37,7 @@ __all__ = [
     "as_broken",
     "broken_document",
     "broken_text",
+    "changes",
     "dotted",
     "identify",
     "parse_document",
@@ -119,6 +122,19 @@ class PolicySet:
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
     broken: tuple[BrokenDocument, ...] = ()
+
+
+def changes(before: Sequence[Document], now: Sequence[Document]) -> tuple[frozenset[Document], frozenset[Document]]:
+    """The documents that are gone, and those that are new; an edited one is both.
+
+    Most edits leave every other document in its place, so that it need not be looked up.
+    """
+    if len(before) == len(now):
+        moved = tuple(map(operator.is_not, before, now))
+        gone, new = frozenset(compress(before, moved)), frozenset(compress(now, moved))
+    else:
+        gone, new = frozenset(before), frozenset(now)
+    return gone - new, new - gone
 
 
 def precedence(document: Document) -> tuple[bool, datetime, str, str]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
-from xds_server.mesh.route import Backend
+from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.view import View
 from xds_server.mesh.workload import Interception
@@ -187,12 +188,17 @@ class _Slots:
         self._view = view
         self._captured = view.interception is Interception.REDIRECT
         self._shared = names.WILDCARD_ADDRESS if self._captured else view.bind_address
-        self._looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
         self._addresses = dict(view.names)
         self._binds = {port: where for port, where, _ in view.egress.binds}
-        self._present = set(view.backends)
-        self._connections = {host.backend: host.connections for host in view.virtual_hosts if host.connections}
         self._slots: dict[tuple[str, int], _Slot] = {}
+
+    @cached_property
+    def _present(self) -> frozenset[Backend]:
+        return frozenset(self._view.backends)
+
+    @cached_property
+    def _connections(self) -> dict[Backend | None, tuple[ConnectionRoute, ...]]:
+        return {host.backend: host.connections for host in self._view.virtual_hosts if host.connections}
 
     def add_http(self, port: int, backend: Backend | None) -> None:
         """Requests on `port` are routed by host, wherever they were addressed."""
@@ -249,6 +255,7 @@ class _Slots:
     def listeners(self) -> tuple[Outbound, ...]:
         """All of them."""
         unknown = TcpTarget(unknown_cluster(self._view)) if self._captured else None
+        looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in self._view.backends)
         return tuple(
             Outbound(
                 address=where,
@@ -257,7 +264,7 @@ class _Slots:
                 route=slot.route,
                 told=tuple(sorted(slot.told, key=lambda each: (not each.server_names, each.server_names))),
                 otherwise=slot.tcp or (None if self._view.egress.is_bound(port) else unknown),
-                dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
+                dynamic_forward_proxy=slot.dynamic_forward_proxy or (looks_up and bool(slot.route)),
                 origins=slot.origins,
             )
             for (where, port), slot in self._slots.items()
