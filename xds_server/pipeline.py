@@ -129,5 +129,7 @@ class Pipeline:
     def _snapshot(self, view: View, credentials: CredentialSet | None) -> Snapshot:
         """What `view` is sent, with the credentials that it names: shared by all who have it, unlike identities."""
         found = self._translator.translate(view)
+        if not credentials:
+            return Snapshot.of(found)
         wanted = {name for resource in found for url, name in resource.refs if url == SECRET}
-        return Snapshot.of((*found, *(credential_secrets(wanted, credentials) if credentials else ())))
+        return Snapshot.of((*found, *credential_secrets(wanted, credentials)))

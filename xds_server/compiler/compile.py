@@ -129,6 +129,7 @@ class Compiler:
         ]
         mesh = Mesh(
             services=self._services.in_order,
+            service_index=self._services.index,
             scopes=scopes,
             selective=tuple(rule.value for rule in self._rules),
             default_scope=self._scopes.default,

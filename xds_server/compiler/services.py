@@ -16,6 +16,7 @@ from xds_server.compiler.workload_group import group_labels
 from xds_server.memo import Memo
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Service
+from xds_server.mesh.service_index import ServiceIndex
 from xds_server.policy.document import Document, precedence
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
 from xds_server.problem import Problem
@@ -25,9 +26,14 @@ Pair = tuple[str, str, str]
 
 
 class Services:
-    """Every service, kept up to date."""
+    """Every service, kept up to date.
+
+    Attributes:
+        index: as of the last update.
+    """
 
     def __init__(self, memo: Memo) -> None:
+        self.index = ServiceIndex()
         self._services: Table[Key, Service] = Table()
         self._made: Table[Document, tuple[Claim, ...]] = Table()
         self._memo = memo
@@ -57,7 +63,9 @@ class Services:
         for key in services:
             self._by_host.put(key, (key[0],) if key in self._services.rows else ())
         self._port_clashes.update(services)
-        self._by_key = in_order(self._by_key, self._services, services)
+        before, self._by_key = self._by_key, in_order(self._by_key, self._services, services)
+        gone, new = ([found[key] for key in services if key in found] for found in (before, self._by_key))
+        self.index = self.index.updated(gone, new)
         return {host for host, _ in services}
 
     def named(self, host: str) -> list[Service]:

@@ -11,6 +11,7 @@ from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backends, with_backends
 from xds_server.mesh.service import Service
+from xds_server.mesh.service_index import ServiceIndex
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.virtual_address import virtual_addresses
 
@@ -75,6 +76,7 @@ class Mesh:
 
     Attributes:
         services: every service, visible or not, sorted by (host, namespace).
+        service_index: the same by what may tell that a workload serves them.
         scopes: by namespace, for every namespace that holds documents.
         default_scope: for workloads of any other namespace: what everybody may see.
         selective: DestinationRules for some workloads only, in order of precedence.
@@ -86,6 +88,7 @@ class Mesh:
     """
 
     services: tuple[Service, ...] = ()
+    service_index: ServiceIndex = field(default_factory=ServiceIndex)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
@@ -101,40 +104,6 @@ class Mesh:
     def virtual_addresses(self) -> dict[tuple[str, str], str]:
         """Addresses of services that have none of their own, by (host, namespace); read only."""
         return virtual_addresses(self.services)
-
-    @cached_property
-    def services_by_workload(self) -> dict[tuple[str, str], list[Service]]:
-        """Services with an endpoint from the WorkloadEntry of that (namespace, name); read only."""
-        found: dict[tuple[str, str], list[Service]] = {}
-        for service in self.services:
-            for key in service.endpoint_by_workload:
-                found.setdefault(key, []).append(service)
-        return found
-
-    def services_at(self, address: str) -> tuple[Service, ...]:
-        """Services with an endpoint at that address, loopback aside."""
-        first, others = self._services_by_address
-        return (first[address], *others.get(address, ())) if address in first else ()
-
-    @cached_property
-    def _services_by_address(self) -> tuple[dict[str, Service], dict[str, list[Service]]]:
-        """The first service of each address, and the others: few addresses have one, and a list for each would cost."""
-        first: dict[str, Service] = {}
-        others: dict[str, list[Service]] = {}
-        for service in self.services:
-            for address in service.endpoint_by_address:
-                if first.setdefault(address, service) is not service:
-                    others.setdefault(address, []).append(service)
-        return first, others
-
-    @cached_property
-    def services_by_selector(self) -> dict[tuple[str, tuple[str, str]], list[Service]]:
-        """Services that choose their workloads by labels, by (namespace, first pair of the selector); read only."""
-        found: dict[tuple[str, tuple[str, str]], list[Service]] = {}
-        for service in self.services:
-            if service.selector:
-                found.setdefault((service.namespace, service.selector[0]), []).append(service)
-        return found
 
     def scope(self, namespace: str) -> Scope:
         """The scope a workload of `namespace` starts from."""

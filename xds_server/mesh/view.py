@@ -16,6 +16,7 @@ from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
+from xds_server.mesh.service_index import Clue
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.traffic import ConnectionPool, H2Upgrade
 from xds_server.mesh.workload import Interception, NodeType, Workload
@@ -311,11 +312,9 @@ def _own_endpoints(service: Service, workload: Workload) -> list[Endpoint]:
 
 def _candidates(mesh: Mesh, workload: Workload) -> list[Service]:
     """The few services that the workload may serve, oldest name first, found without walking the mesh."""
-    named = mesh.services_by_workload.get((workload.namespace, workload.name), [])
-    addressed = [s for address in workload.addresses for s in mesh.services_at(address)]
-    by_selector = mesh.services_by_selector
-    selecting = [s for pair in workload.labels for s in by_selector.get((workload.namespace, pair), [])]
-    return sorted({*named, *addressed, *selecting}, key=lambda s: (s.host, s.namespace))
+    pairs = ((workload.namespace, pair) for pair in workload.labels)
+    clues: tuple[Clue, ...] = ((workload.namespace, workload.name), *workload.addresses, *pairs)
+    return sorted(mesh.service_index.found(clues), key=lambda s: (s.host, s.namespace))
 
 
 def _source(workload: Workload, scope: Scope) -> Source:

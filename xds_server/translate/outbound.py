@@ -95,9 +95,7 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     for number, backend in first_by_port.items():
         slots.add_http(number, backend)
     for each in view.backends:
-        for port in each.service.stream_ports:
-            if view.egress.shows(each.service.host, port.number):
-                slots.add_stream(each, port)
+        slots.add_service(each)
     if view.http_proxy_port:
         slots.add_forward_proxy()
     return slots.listeners()
@@ -191,6 +189,7 @@ class _Slots:
         self._addresses = dict(view.names)
         self._binds = {port: where for port, where, _ in view.egress.binds}
         self._slots: dict[tuple[str, int], _Slot] = {}
+        self._looks_up = False
 
     @cached_property
     def _present(self) -> frozenset[Backend]:
@@ -204,6 +203,15 @@ class _Slots:
         """Requests on `port` are routed by host, wherever they were addressed."""
         if self._has(port):
             self._slot(self._where(port), port, backend).route = names.outbound_route(port)
+
+    def add_service(self, backend: Backend) -> None:
+        """Connections to its ports whose protocol is not HTTP, or not known; HTTP comes by `add_http`."""
+        service = backend.service
+        if service.resolution is Resolution.DYNAMIC_DNS:
+            self._looks_up = True
+        for port in service.stream_ports:
+            if self._view.egress.shows(service.host, port.number):
+                self.add_stream(backend, port)
 
     def add_stream(self, backend: Backend, port: Port) -> None:
         """Connections to one port of a service whose protocol is not HTTP, or not known."""
@@ -255,7 +263,6 @@ class _Slots:
     def listeners(self) -> tuple[Outbound, ...]:
         """All of them."""
         unknown = TcpTarget(unknown_cluster(self._view)) if self._captured else None
-        looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in self._view.backends)
         return tuple(
             Outbound(
                 address=where,
@@ -264,7 +271,7 @@ class _Slots:
                 route=slot.route,
                 told=tuple(sorted(slot.told, key=lambda each: (not each.server_names, each.server_names))),
                 otherwise=slot.tcp or (None if self._view.egress.is_bound(port) else unknown),
-                dynamic_forward_proxy=slot.dynamic_forward_proxy or (looks_up and bool(slot.route)),
+                dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
             )
             for (where, port), slot in self._slots.items()
