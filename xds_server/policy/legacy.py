@@ -116,9 +116,10 @@ def rewritten(kind: str, spec: object, positions: Positions) -> Rewritten:
         positions: of the whole document, in Istio's names.
     """
     done = Rewritten(spec, positions)
-    keys = keys_within(spec)
-    for row in OLD_SPELLINGS:
-        if row.kind == kind and row.old in keys:
+    rows = [row for row in OLD_SPELLINGS if row.kind == kind]
+    keys = keys_within(spec) if rows else frozenset()
+    for row in rows:
+        if row.old in keys:
             for where in row.where:
                 done = _apply(row, (*pattern_parts(where), row.old), done)
     return done

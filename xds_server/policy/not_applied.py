@@ -96,13 +96,13 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
 
 def not_applied(kind: str, spec: object) -> Iterable[Finding]:
     """A warning for each field of this spec that is not obeyed; places are below the spec."""
-    keys = keys_within(spec)
-    for row in NOT_APPLIED:
-        if row.kind == kind:
-            yield from (finding for field in row.fields for finding in _met(row, pattern_parts(field), spec, keys))
+    rows = [row for row in NOT_APPLIED if row.kind == kind]
+    keys = keys_within(spec) if rows else frozenset()
+    for row in rows:
+        yield from (finding for field in row.fields for finding in _met(row, pattern_parts(field), spec, keys))
 
 
-def _met(row: NotApplied, pattern: tuple[str, ...], spec: object, keys: set[str]) -> Iterable[Finding]:
+def _met(row: NotApplied, pattern: tuple[str, ...], spec: object, keys: frozenset[str]) -> Iterable[Finding]:
     if pattern[-1] in keys:
         for path, value in occurrences(spec, pattern):
             if row.met(value):

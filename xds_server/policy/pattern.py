@@ -18,18 +18,17 @@ def pattern_parts(pattern: str) -> tuple[str, ...]:
     return tuple(pattern.replace(EACH, f".{EACH}").split(".")) if pattern else ()
 
 
-def keys_within(value: object) -> set[str]:
+def keys_within(value: object) -> frozenset[str]:
     """Every key at any depth, in Istio's spelling: a quick answer to whether a pattern can occur at all."""
     found: set[str] = set()
-    waiting = [value]
+    waiting = [value] if isinstance(value, dict | list) else []
     while waiting:
         here = waiting.pop()
         if isinstance(here, dict):
             found.update(map(str, here))
-            waiting.extend(here.values())
-        elif isinstance(here, list):
-            waiting.extend(here)
-    return {istio_name(key) if "_" in key else key for key in found}
+        inside = here.values() if isinstance(here, dict) else here
+        waiting += [item for item in inside if isinstance(item, dict | list)]
+    return frozenset(istio_name(key) if "_" in key else key for key in found)
 
 
 @cache

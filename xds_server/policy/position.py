@@ -44,10 +44,13 @@ class Positions:
 
 
 def _has_proto_names(positions: Positions) -> bool:
-    return any(
-        (isinstance(key, str) and "_" in key) or (child.children and _has_proto_names(child))
-        for key, child in positions.children.items()
-    )
+    waiting = [positions.children]
+    while waiting:
+        children = waiting.pop()
+        if any("_" in key for key in children if isinstance(key, str)):
+            return True
+        waiting += [child.children for child in children.values() if child.children]
+    return False
 
 
 def _renamed(positions: Positions) -> Positions:

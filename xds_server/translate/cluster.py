@@ -50,6 +50,7 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _INBOUND_SOURCE = "127.0.0.6"
 """What the sidecar calls its application from, so that the capture rules let it through (Istio's address)."""
 _DEFAULT_POOL = ConnectionPool()
+_ADS = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
 _CLUSTER_PROVIDED = LoadBalancer(LoadBalancing.PASSTHROUGH)
 """What Envoy demands where the cluster itself knows its only endpoint."""
 _DiscoveryType = cluster_v3.ClusterDiscoveryType
@@ -188,8 +189,7 @@ def _eds(name: str) -> cluster_v3.ClusterEdsClusterConfig:
     The initial fetch timeout stays Envoy's 15 s: endpoints follow their cluster at once, and should they ever not, a
     cluster that already had some goes on with those.
     """
-    source = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
-    return cluster_v3.ClusterEdsClusterConfig(eds_config=source, service_name=name)
+    return cluster_v3.ClusterEdsClusterConfig(eds_config=_ADS, service_name=name)
 
 
 def _dns_resolver() -> core_v3.TypedExtensionConfig:

@@ -6,6 +6,7 @@ Source: Istio, DestinationRule ConnectionPoolSettings; Envoy, "Circuit breaking"
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.common.matcher import v3 as matcher_v3
@@ -17,8 +18,12 @@ from xds_server.mesh.service import Protocol
 from xds_server.mesh.traffic import ConnectionPool, H2Upgrade, RetryBudget, TcpKeepalive
 
 
+@lru_cache(maxsize=256)
 def circuit_breakers(pool: ConnectionPool, budget: RetryBudget | None = None) -> cluster_v3.CircuitBreakers:
-    """The limits; Istio writes all four, so that Envoy's own (1024, and 3 retries) never hold."""
+    """The limits; Istio writes all four, so that Envoy's own (1024, and 3 retries) never hold.
+
+    One read-only message for all that say the same: most services do, and making one takes long.
+    """
     limits = cluster_v3.CircuitBreakersThresholds(
         max_connections=pool.max_connections,
         max_pending_requests=pool.max_pending_requests,

@@ -5,6 +5,8 @@ Source: Istio, DestinationRule OutlierDetection; Envoy, "Outlier detection".
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.common.matcher import v3 as matcher_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -13,11 +15,14 @@ from envoy_data_plane.envoy.type.matcher import v3 as type_matcher_v3
 from xds_server.mesh.traffic import OutlierDetection
 
 
+@lru_cache(maxsize=256)
 def outlier_detection(detection: OutlierDetection) -> cluster_v3.OutlierDetection:
     """Consecutive errors only: Istio always switches ejection by success rate off.
 
     A detector whose count the author gave is enforced, by count 0 it is switched off, and one that was not named stays
     as Envoy has it (consecutive 5xx on at 5, gateway errors off).
+
+    One read-only message for all that say the same.
     """
     split = detection.split_external_local_origin_errors
     local = detection.consecutive_local_origin_failures if split else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
 from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities import v3 as previous_priorities_v3
@@ -17,8 +19,9 @@ INBOUND_DEFAULT = route_v3.RetryPolicy(retry_on="reset-before-request", num_retr
 """Istio's default towards the application: only where it cannot have seen the request."""
 
 
+@lru_cache(maxsize=256)
 def retry_policy(retry: Retry) -> route_v3.RetryPolicy:
-    """`retry` for one route."""
+    """`retry` for one route: one read-only message for all that say the same."""
     avoid = retry.ignore_previous_hosts
     return route_v3.RetryPolicy(
         retry_on=",".join(_conditions(retry)),
