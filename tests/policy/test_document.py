@@ -14,6 +14,7 @@ from xds_server.policy.document import (
     RawDocument,
     broken_document,
     broken_text,
+    changes,
     dotted,
     identify,
     parse_document,
@@ -264,3 +265,30 @@ def test_text_that_is_no_yaml_still_tells_what_it_was(text: str) -> None:
 
 def test_text_without_a_kind_means_nothing() -> None:
     assert broken_text("a: [", "a.yaml", 1) is None
+
+
+def test_an_edit_in_place_is_one_document_gone_and_one_new() -> None:
+    before, kept, after = a_document("web"), a_document("api"), a_document("web")
+
+    assert changes((kept, before), (kept, after)) == (frozenset({before}), frozenset({after}))
+
+
+def test_a_document_that_only_moved_is_neither_gone_nor_new() -> None:
+    first, second, third = a_document("a"), a_document("b"), a_document("c")
+
+    assert changes((first, second, third), (second, first, third)) == (frozenset(), frozenset())
+
+
+def test_documents_that_came_and_went_are_told_from_those_that_stayed() -> None:
+    gone, stays, new, another = a_document("a"), a_document("b"), a_document("c"), a_document("d")
+
+    assert changes((gone, stays), (stays, new, another)) == (frozenset({gone}), frozenset({new, another}))
+
+
+def a_document(name: str) -> Document:
+    document, _ = parse(
+        f"{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: {name}}}, "
+        "spec: {hosts: [a], http: [{redirect: {uri: /}}]}}"
+    )
+    assert document is not None
+    return document
