@@ -108,7 +108,7 @@ class SimulatedProxy(abc.ABC):
                     await self._stream(channel)
                 self.streams += 1
                 pause = min(2 * pause, _LONGEST_PAUSE) if self.responses.total() == before else _FIRST_PAUSE
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  # spreads load, hides nothing
+                await asyncio.sleep(random.uniform(0, pause))  # spreads load, hides nothing
 
     async def hang_up(self) -> None:
         """Break the connection, as a restart of the network would."""

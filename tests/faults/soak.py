@@ -68,7 +68,7 @@ class Soak:
         self.outcome = Outcome()
         self._site = place
         self._proxies = proxies
-        self._random = random.Random(seed)  # noqa: S311  # the same faults for the same seed
+        self._random = random.Random(seed)  # the same faults for the same seed
         self._restart = restart
         self._revision = 0
         self._names = [f"s{number}" for number in range(_SERVICES)]

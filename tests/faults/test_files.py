@@ -45,7 +45,7 @@ async def test_a_thousand_half_written_files_take_nothing_away(eager: Control) -
     nodes = [node_id(number) for number in range(2)]
     paths = sorted(eager.policies.glob("*.yaml"))
     texts = {path: path.read_text() for path in paths}
-    choice, slowest = random.Random(4), 0.0  # noqa: S311  # the same places in every run
+    choice, slowest = random.Random(4), 0.0  # the same places in every run
     async with fleet(eager.xds_port, 2) as proxies:
         await in_step(proxies, snapshots(eager.policies, nodes))
         before = [dict(proxy.taken) for proxy in proxies]

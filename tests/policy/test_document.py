@@ -206,7 +206,7 @@ def test_precedence_is_age_where_given_then_namespace_then_name() -> None:
         named("a"),
         named("b"),
     ]
-    shuffled = random.Random(7).sample(ordered, len(ordered))  # noqa: S311 an order, not a secret
+    shuffled = random.Random(7).sample(ordered, len(ordered))
 
     assert sorted(shuffled, key=precedence) == ordered
 

@@ -253,7 +253,7 @@ def test_a_thousand_random_truncations_lose_no_document(tmp_path: Path) -> None:
     first = read(tmp_path)
     every = names(first)
     content = (tmp_path / "a.yaml").read_bytes()
-    chance = random.Random(1)  # noqa: S311 - a reproducible choice, not a secret
+    chance = random.Random(1)
 
     for _ in range(1000):
         (tmp_path / "a.yaml").write_bytes(content[: chance.randrange(len(content))])
