@@ -119,6 +119,20 @@ async def test_the_form_before_it_stays_in_force() -> None:
     assert good in generation.policies.documents
 
 
+async def test_the_form_of_before_the_restart_takes_the_place_of_what_envoy_refuses_at_first() -> None:
+    good, bad = route("/good"), route("/bad")
+
+    async def ask(bootstrap: bytes) -> Verdict:
+        return Verdict(Outcome.INVALID, "no good") if b"/bad" in bootstrap else Verdict(Outcome.VALID)
+
+    with ThreadPoolExecutor(1) as worker:
+        admitting = Admission(Pipeline(), worker, Validator(ask), {bad: good}.get)
+        generation = await admitting.admit(policy_set([REVIEWS, bad]))
+
+    assert refused(generation) == [("VirtualService", "route")]
+    assert set(generation.policies.documents) == {REVIEWS, good}
+
+
 async def test_what_nobody_is_to_blame_for_is_sent() -> None:
     """A defect of ours must not stop the mesh; proxies say what they think of it."""
     async with admission(lambda bootstrap: b"BlackHoleCluster" in bootstrap) as admitting:

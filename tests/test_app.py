@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from tests.builders import entry
-from tests.envoy.running import free_port, get, until
+from tests.envoy.running import Control, free_port, get, until
 from tests.server.loopback import SOTW, Client
 from xds_server.xds import type_url
 
@@ -51,3 +51,22 @@ async def test_sigterm_ends_streams_with_unavailable_and_the_process_with_0(
 
     assert endings == [(grpc.StatusCode.UNAVAILABLE, "the server is going away")] * 3
     assert process.wait(20) == 0
+
+
+def test_a_service_outlives_a_server_that_is_killed_while_its_file_is_broken(tmp_path: Path) -> None:
+    """Twice: what was restored once is kept like what was read."""
+    state = tmp_path / "state"
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "reviews.yaml").write_text(entry("reviews"))
+    control = Control(tmp_path, "--no-validation", "--state-dir", str(state))
+    try:
+        until(lambda: list(state.glob("policies/*/*.kept")), what="the policy file is kept")
+        control.write("reviews.yaml", "kind: [")
+        for _ in range(2):
+            control.kill()
+            control.start()
+            (problem,) = control.problems()
+            assert problem["message"].endswith("its last good form, of before the restart, stays in force")
+            assert 'xds_server_documents{kind="ServiceEntry"} 1.0' in get(control.debug_port, "/metrics")
+    finally:
+        control.close()

@@ -167,3 +167,17 @@ def test_what_has_a_stand_in_is_not_left_out() -> None:
     quarantine.hold(bad, "refused-by-envoy", "no good")
 
     assert quarantine.applied(PolicySet((bad,))).broken == ()
+
+
+def test_the_form_of_before_the_start_stands_in_until_something_is_accepted() -> None:
+    """Later the quarantine itself knows what was in force."""
+    earlier, bad = rule("a"), rule("a")
+    quarantine = Quarantine(lambda _: earlier)
+    quarantine.hold(bad, "refused-by-envoy", "no good")
+    first = quarantine.held[0].stand_in
+    quarantine.accepted(quarantine.applied(PolicySet((bad,))), 0.0)
+    new = rule("new")
+    quarantine.hold(new, "refused-by-envoy", "no good")
+
+    assert first is earlier
+    assert [held.stand_in for held in quarantine.held] == [earlier, None]

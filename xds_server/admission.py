@@ -26,7 +26,7 @@ from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document, PolicySet
 from xds_server.problem import Origin
-from xds_server.quarantine import Held, Quarantine
+from xds_server.quarantine import Earlier, Held, Quarantine, nothing_earlier
 from xds_server.translate.unit import Unit, UnitKind
 from xds_server.validation.validator import Refused, Validator
 from xds_server.xds.snapshot import Snapshot
@@ -50,18 +50,25 @@ class Admission:
         pipeline: nobody else uses it.
         worker: one thread, for the pipeline alone.
         validator: None accepts everything.
+        earlier: see `Quarantine`.
 
     Attributes:
         validator: may be set until the first admission.
         credentials: the secrets directory, which the next admission takes up; None when there is none.
     """
 
-    def __init__(self, pipeline: Pipeline, worker: Executor, validator: Validator | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        worker: Executor,
+        validator: Validator | None = None,
+        earlier: Earlier = nothing_earlier,
+    ) -> None:
         self.validator = validator
         self.credentials: CredentialSet | None = None
         self._pipeline = pipeline
         self._worker = worker
-        self._quarantine = Quarantine()
+        self._quarantine = Quarantine(earlier)
         self._complaints = Complaints()
         self._lock = asyncio.Lock()
         self._policies = PolicySet()

@@ -41,6 +41,8 @@ from xds_server.server.status import Refusal, StatusBoard
 from xds_server.settings import Settings
 from xds_server.store.debounce import Changed, Changes, Debounce
 from xds_server.store.directory import Reading, Rules, read_policies
+from xds_server.store.keepsake import Keepsakes, StandIns
+from xds_server.store.policy_file import nothing_kept
 from xds_server.store.watcher import Watcher
 from xds_server.translate.to_json import resource_json
 from xds_server.validation.validator import find_validator
@@ -53,6 +55,8 @@ _MOST_LOGGED = 20
 """Problems logged one by one when a change brings many; `check` and /debug/problems tell all."""
 _MEASURE_INTERVAL = 0.1
 """Seconds between two looks at whether a change has been answered; what is measured is finer."""
+_KEEP_AGAIN = 30.0
+"""Seconds after which last good forms that could not be written are tried again."""
 _CREDENTIALS_INTERVAL = 0.5
 """Seconds between two looks at the secrets directory."""
 
@@ -76,7 +80,11 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = ThreadPoolExecutor(1, "pipeline")
-        self._admission = Admission(Pipeline(settings.root_namespace, settings.trust), self._worker)
+        self._keepsakes = Keepsakes(settings.state_dir, settings.policies, settings.default_namespace)
+        self._to_keep: tuple[Reading, StandIns] | None = None
+        self._came_into_force = asyncio.Event()
+        pipeline = Pipeline(settings.root_namespace, settings.trust)
+        self._admission = Admission(pipeline, self._worker, earlier=self._keepsakes.earlier)
         self._not_validated = ""
         self._notice: Callable[[Changed], None] = lambda _: None
         self._rules = Rules(
@@ -131,6 +139,7 @@ class Server:
                 self._security.run(),
                 self._registrar.run(),
                 self._measure(),
+                self._keep(),
                 self._watch_credentials(),
                 _stopped(stop),
             )
@@ -198,8 +207,9 @@ class Server:
     async def _load(self, changed: Changed) -> bool:
         """Read, compile, validate and publish; whether anything changed. A failure of ours keeps what is in force."""
         try:
+            kept = self._keepsakes.of if self._published is None else nothing_kept
             reading = await self._in_worker(
-                read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules
+                read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules, kept=kept
             )
             registered, credentials = self._registrar.registrations, await self._credentials()
             unchanged = self._reading is not None and reading.policies is self._reading.policies
@@ -221,6 +231,7 @@ class Server:
         if self._published is None:
             await self._in_worker(set_aside)
         self._publish()
+        self._note_in_force()
         return True
 
     async def _credentials(self) -> CredentialSet | None:
@@ -245,6 +256,23 @@ class Server:
         self._published = generation
         log.info("generation", number=generation.number, documents=len(generation.policies.documents))
         self._hub.publish(generation.number)
+        self._note_in_force()
+
+    def _note_in_force(self) -> None:
+        """Have what is in force now kept for the next start."""
+        if self._reading is not None:
+            self._to_keep = self._reading, {held.document: held.stand_in for held in self._admission.held}
+            self._came_into_force.set()
+
+    async def _keep(self) -> None:
+        """Keep what came into force for the next start, beside everything else; later when the disk is full."""
+        is_kept = True
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._came_into_force.wait(), None if is_kept else _KEEP_AGAIN)
+            self._came_into_force.clear()
+            if self._to_keep is not None:
+                is_kept = await asyncio.to_thread(self._keepsakes.keep, *self._to_keep)
 
     async def _measure(self) -> None:
         """Tell the metrics how long each change took until every proxy had answered it."""

@@ -7,7 +7,7 @@ as if nothing had happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from xds_server.policy.document import BrokenDocument, Document, PolicySet, as_broken, changes, precedence
@@ -15,6 +15,14 @@ from xds_server.problem import Problem, Severity
 
 Key = tuple[str, str, str]
 """What a document is called: see `Document.key`."""
+
+
+Earlier = Callable[[Document], Document | None]
+"""Another form of a document; None when there is none."""
+
+
+def nothing_earlier(_: Document) -> None:
+    """See `Earlier`: where nothing is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,14 @@ class Held:
 
 
 class Quarantine:
-    """Which documents are held, and what was in force before."""
+    """Which documents are held, and what was in force before.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: a document's form in force before the server started, asked until something is accepted.
+    """
+
+    def __init__(self, earlier: Earlier = nothing_earlier) -> None:
+        self._earlier = earlier
         self._held: dict[Key, Held] = {}
         self._documents: tuple[Document, ...] = ()
         self._in_force: dict[Key, Document] = {}
@@ -108,6 +121,8 @@ class Quarantine:
             known.pop(key, None)
 
     def _last_good(self, document: Document) -> Document | None:
+        if not self._documents:
+            return self._earlier(document)
         found = self._in_force.get(document.key)
         return self._former.get(document.key) if found is document else found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from xds_server.policy.document import BrokenDocument, Document, PolicySet
 from xds_server.problem import Problem, Severity
-from xds_server.store.policy_file import Key, PolicyFile, Ranked, Reader
+from xds_server.store.policy_file import Kept, Key, PolicyFile, Ranked, Reader, nothing_kept
 from xds_server.store.tree import Found, Tree, look_at, same_generations, scan
 
 _SWAPS = 10
@@ -76,6 +76,7 @@ def read_policies(
     changed: frozenset[Path] | None = None,
     rules: Rules = Rules(),
     clock: Callable[[], float] = time.time,
+    kept: Kept = nothing_kept,
 ) -> Reading:
     """What is in force now.
 
@@ -85,10 +86,11 @@ def read_policies(
         changed: the only files that may have changed since, spelled as `roots` are; None when anything may have.
         rules: see Rules.
         clock: wall clock, in seconds since 1970.
+        kept: what stays in force of a file that is new to us and broken, see `keepsake`.
     """
     paths = (roots,) if isinstance(roots, Path) else tuple(roots)
     before = previous or Reading(PolicySet())
-    reader = Reader(rules.default_namespace, rules.half_written_grace, clock(), before.in_force)
+    reader = Reader(rules.default_namespace, rules.half_written_grace, clock(), before.in_force, kept)
     if previous is not None and changed is not None and previous.complete:
         hinted = _looked_at(paths, changed | before.unsettled)
         if hinted is not None and not _is_told_of(hinted, before.tree_problems):
