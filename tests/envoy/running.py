@@ -86,6 +86,8 @@ class Behaviour:
 
     status: int = 200
     delay: float = 0.0
+    hold: threading.Event | None = None
+    """Requests that find it wait for it."""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """(method, path, headers) of each request, in order."""
     running: int = 0
@@ -106,6 +108,8 @@ class Backend:
                 length = int(self.headers.get("content-length") or 0)
                 self.rfile.read(length)
                 behaviour.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+                if behaviour.hold is not None:
+                    behaviour.hold.wait(60)
                 if behaviour.delay:
                     time.sleep(behaviour.delay)
                 body = name.encode()

@@ -78,17 +78,23 @@ def test_round_robin_gives_every_endpoint_the_same(mesh: Running) -> None:
 
 
 def test_least_request_avoids_the_busy_endpoint(mesh: Running) -> None:
-    """Envoy compares two endpoints picked at random: the slow one, always busier, gets a quarter and not a half."""
+    """Envoy compares two endpoints picked at random: the one that is busy gets a quarter of the rest, not a half."""
     host, backends = "least-request", [mesh.backend("busy"), mesh.backend("idle")]
     mesh.apply(host, service(host, backends) + rule(host, "{loadBalancer: {simple: LEAST_CONN}}"), host=host)
-    backends[0].behaviour.delay = 1.0
-    before = [backend.count for backend in backends]
+    held = [threading.Thread(target=mesh.caller.call, args=(host,)) for _ in range(60)]
+    backends[0].behaviour.hold = release = threading.Event()
+    before = backends[0].count
+    for thread in held:
+        thread.start()
+    until(lambda: backends[0].count - before >= 10, what="requests are under way at the busy endpoint")
+    backends[0].behaviour.hold = None
 
-    seen = calls_at_once(mesh, 120, host)
-    busy, idle = (backend.count - was for backend, was in zip(backends, before, strict=True))
+    answers = mesh.caller.calls(200, host)
+    release.set()
+    for thread in held:
+        thread.join()
 
-    assert seen == {200: 120}
-    assert busy < 48 < idle
+    assert answers["busy"] < 80
 
 
 def test_weights_split_traffic(mesh: Running) -> None:
@@ -147,7 +153,7 @@ def test_connection_pool_limit_breaks_the_circuit(mesh: Running) -> None:
 
 
 def test_failing_endpoint_is_ejected(mesh: Running) -> None:
-    """Three 500s in a row and the endpoint gets nothing more; the caller saw just those three."""
+    """Three 500s in a row and the endpoint gets nothing more; the caller saw little more than those three."""
     host, backends = "ejecting", [mesh.backend("sound"), mesh.backend("broken")]
     policy = ("{loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {consecutive5xxErrors: 3, interval: 1s, "
               "baseEjectionTime: 60s, maxEjectionPercent: 50}}")  # fmt: skip
@@ -157,7 +163,8 @@ def test_failing_endpoint_is_ejected(mesh: Running) -> None:
 
     failed = sum(mesh.caller.call(host).status == 500 for _ in range(40))
 
-    assert failed == 3
+    # Envoy counts in a worker thread and ejects in the main one: a request or two more may slip through.
+    assert 3 <= failed <= 5
     assert mesh.caller.calls(20, host) == {"sound": 20}
 
 

@@ -88,7 +88,7 @@ class Mesh:
     """
 
     services: tuple[Service, ...] = ()
-    service_index: ServiceIndex = field(default_factory=ServiceIndex)
+    service_index: ServiceIndex = field(default_factory=ServiceIndex, repr=False)  # its order means nothing
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
