@@ -13,7 +13,7 @@ from xds_server.xds.delta import DeltaStream
 from xds_server.xds.messages import DeltaRequest, DeltaResponse, SotwRequest, SotwResponse
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.sotw import SotwStream
-from xds_server.xds.stream import Tombstones
+from xds_server.xds.stream import Held, Tombstones
 
 
 class MachineDriver:
@@ -23,10 +23,11 @@ class MachineDriver:
         self._kind = SotwStream if variant == "sotw" else DeltaStream
         self._options = options
         self._snapshot: Snapshot | None = None
-        self._stream = self._opened({})
+        self._stream = self._opened({}, {})
 
-    def _opened(self, tombstones: Tombstones) -> SotwStream | DeltaStream:
-        return self._kind(gate=self._options.gate, types=self._options.types, tombstones=tombstones)
+    def _opened(self, tombstones: Tombstones, held: Held) -> SotwStream | DeltaStream:
+        options = self._options
+        return self._kind(gate=options.gate, types=options.types, tombstones=tombstones, held=held)
 
     def offer(self, snapshot: Snapshot, expected: int) -> Sequence[Response]:
         """Nothing is asynchronous here, so `expected` does not matter."""
@@ -42,8 +43,8 @@ class MachineDriver:
         return [said for said in self._stream.receive(request) if isinstance(said, DeltaResponse)]
 
     def reconnect(self) -> None:
-        """The next stream gets the tombstones of the last, as the hub does it."""
-        self._stream = self._opened(self._stream.tombstones)
+        """The next stream is told what the last one knew, as the server does it."""
+        self._stream = self._opened(self._stream.tombstones, self._stream.held)
         if self._snapshot is not None:
             self._stream.offer(self._snapshot)
 

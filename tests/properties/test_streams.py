@@ -16,7 +16,7 @@ from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, Nacked, 
 from xds_server.xds.resource import Resource
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.sotw import SotwStream
-from xds_server.xds.stream import NO_TOMBSTONES, Tombstones
+from xds_server.xds.stream import NO_TOMBSTONES, NOTHING_HELD, Held, Tombstones
 from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 CLUSTERS = ("a", "b", "c", "d")
@@ -53,13 +53,15 @@ CALM = st.lists(snapshots() | DELIVER, max_size=60)
 """Whatever happens to a healthy Envoy on one stream."""
 STORM = st.lists(snapshots(("1", "2", "bad1", "bad2")) | DELIVER | st.just("reconnect"), max_size=60)
 """Refused resources and broken streams besides."""
+BREAKS = st.lists(snapshots() | DELIVER | st.just("reconnect"), max_size=60)
+"""Broken streams, and an Envoy that refuses nothing."""
 
 
 @dataclass
 class Wire:
     """A stream machine, a model Envoy, and what is on its way between them."""
 
-    machine: Callable[[Tombstones], SotwStream | DeltaStream]
+    machine: Callable[[Tombstones, Held], SotwStream | DeltaStream]
     envoy: ModelEnvoy
     snapshot: Snapshot | None = None
     inbox: deque[Response] = field(default_factory=deque)
@@ -68,7 +70,7 @@ class Wire:
     watch: Callable[[ModelEnvoy], None] = lambda envoy: None
 
     def __post_init__(self) -> None:
-        self.stream = self.machine(NO_TOMBSTONES)
+        self.stream = self.machine(NO_TOMBSTONES, NOTHING_HELD)
 
     def do(self, step: Step) -> None:
         """One step of any kind; a delivery from an empty queue is nothing."""
@@ -99,7 +101,7 @@ class Wire:
     def _reconnect(self) -> None:
         self.inbox.clear()
         self.requests = self.responses = 0
-        self.stream = self.machine(self.stream.tombstones)
+        self.stream = self.machine(self.stream.tombstones, self.stream.held)
         if self.snapshot is not None:
             self.stream.offer(self.snapshot)
         self.envoy.connect()
@@ -123,12 +125,12 @@ def _received(stream: SotwStream | DeltaStream, request: Request) -> list[Respon
 
 def sotw(*, strict: bool = False) -> Wire:
     """A SotW stream, not yet used."""
-    return Wire(lambda tombstones: SotwStream(tombstones=tombstones), SotwEnvoy(strict=strict))
+    return Wire(lambda tombstones, held: SotwStream(tombstones=tombstones, held=held), SotwEnvoy(strict=strict))
 
 
 def delta(*, strict: bool = False) -> Wire:
     """A delta stream, not yet used."""
-    return Wire(lambda tombstones: DeltaStream(tombstones=tombstones), DeltaEnvoy(strict=strict))
+    return Wire(lambda tombstones, held: DeltaStream(tombstones=tombstones, held=held), DeltaEnvoy(strict=strict))
 
 
 def assert_holds(wire: Wire, snapshot: Snapshot) -> None:
@@ -174,6 +176,32 @@ def test_no_route_in_force_names_a_cluster_that_is_not_warm(variant: Callable[..
     wire.watch = assert_routes_lead_somewhere
 
     for step in [*steps, 40]:
+        wire.do(step)
+
+
+@pytest.mark.parametrize("variant", [sotw, delta])
+@given(steps=BREAKS)
+@settings(max_examples=300, deadline=None)
+def test_no_route_in_force_loses_its_cluster_over_a_reconnect(variant: Callable[..., Wire], steps: list[Step]) -> None:
+    """However much has changed while it was away."""
+    wire = variant()
+    wire.watch = assert_routes_lead_somewhere
+
+    for step in [*steps, 40]:
+        wire.do(step)
+
+
+@given(steps=BREAKS)
+@settings(max_examples=300, deadline=None)
+def test_restarted_server_takes_no_cluster_from_a_route_in_force(steps: list[Step]) -> None:
+    """Delta tells a server that knows nothing all that it must know."""
+    wire = delta()
+    wire.watch = assert_routes_lead_somewhere
+
+    for step in [*steps, 40]:
+        if step == "reconnect":
+            wire.calm_down()
+            wire.stream = wire.machine(NO_TOMBSTONES, NOTHING_HELD)
         wire.do(step)
 
 

@@ -22,7 +22,7 @@ def test_system_version_is_that_of_the_snapshot() -> None:
 
 def test_removed_names_are_sorted() -> None:
     """What will be encoded is the same on every run."""
-    stream = DeltaStream()
+    stream = DeltaStream(types=(CLUSTER,))
     stream.offer(snapshot())
 
     [response] = stream.receive(DeltaRequest(CLUSTER, initial_versions=dict.fromkeys("cab", "1"), node=NODE))

@@ -110,3 +110,34 @@ def test_streams_in_one_state_share_the_target() -> None:
     one, other = (rollout.target(NEW, CLUSTER, channels(OLD), gate=True) for _ in range(2))
 
     assert one.resources is other.resources
+
+
+def test_leaving_cluster_stays_until_the_routes_that_came_with_the_peer_are_replaced() -> None:
+    """Nobody here knows what they name."""
+    peer = channels(OLD)
+    peer[ROUTE].acked = peer[ROUTE].sent = EMPTY
+    peer[ROUTE].unknown = frozenset({"r"})
+
+    assert versions(rollout.target(NEW, CLUSTER, peer, gate=True).resources) == {"c1": "1", "c2": "1"}
+    peer[ROUTE].unknown = frozenset()
+    assert versions(rollout.target(NEW, CLUSTER, peer, gate=True).resources) == {"c2": "1"}
+
+
+def test_cluster_that_only_the_peer_knows_is_not_spoken_of_meanwhile() -> None:
+    """It cannot be said again, so it is neither sent nor removed."""
+    peer = channels(NEW)
+    peer[CLUSTER].unknown = peer[LISTENER].unknown = frozenset({"x"})
+
+    assert rollout.target(NEW, CLUSTER, peer, gate=True).waiting == {"x"}
+    peer[LISTENER].unknown = frozenset()
+    assert rollout.target(NEW, CLUSTER, peer, gate=True).waiting == frozenset()
+
+
+def test_peer_that_has_asked_for_clusters_alone_is_made_to_speak() -> None:
+    """Its other requests come before its first ACK, if it makes any."""
+    peer = channels(NEW, CLUSTER)
+    peer[CLUSTER].unknown = frozenset({"x"})
+
+    assert rollout.target(NEW, CLUSTER, peer, gate=True).probe
+    peer[CLUSTER].acked_nonce = "1"
+    assert not rollout.target(NEW, CLUSTER, peer, gate=True).probe

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.xds.made import resource, snapshot
 from xds_server.xds.delta import DeltaStream
-from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node
+from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node, SotwRequest
 from xds_server.xds.resource_set import resource_set
+from xds_server.xds.sotw import SotwStream
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
 
 NODE = Node("n")
@@ -71,15 +72,32 @@ def test_tombstones_are_what_was_refused_or_never_answered() -> None:
 def test_tombstones_of_a_type_not_asked_for_are_handed_on() -> None:
     """The stream after this one may settle them."""
     stream = following(DeltaStream(tombstones={CLUSTER: frozenset({"x"}), ENDPOINT: frozenset({"e"})}))
+    stream.receive(DeltaRequest(CLUSTER, nonce="2"))
 
     assert stream.tombstones == {ENDPOINT: {"e"}}
 
 
 def test_tombstone_is_in_the_first_removal() -> None:
     """Unknown names in `removed_resources` are harmless (Envoy 1.40), orphans are not."""
-    stream = DeltaStream(tombstones={CLUSTER: frozenset({"x"})})
+    stream = DeltaStream(types=(CLUSTER,), tombstones={CLUSTER: frozenset({"x"})})
     stream.offer(OLD)
 
     [response] = stream.receive(DeltaRequest(CLUSTER, initial_versions={"a": "1", "b": "1"}, node=NODE))
     assert isinstance(response, DeltaResponse)
     assert (response.resources, response.removed) == ((), ("x",))
+
+
+def test_sotw_stream_hands_on_the_clusters_that_its_node_is_left_with() -> None:
+    """The node will not say which they are; the set is that of the snapshot."""
+    stream = SotwStream()
+    stream.offer(OLD)
+    stream.receive(SotwRequest(CLUSTER, node=NODE))
+
+    assert stream.held == {CLUSTER: resource_set(OLD, CLUSTER)}
+
+
+def test_what_is_held_is_handed_on_by_a_stream_that_never_asked() -> None:
+    """A connection may break again at once."""
+    held = {CLUSTER: resource_set(OLD, CLUSTER)}
+
+    assert SotwStream(held=held).held == held

@@ -30,7 +30,7 @@ from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, Nacked, 
 from xds_server.xds.proxy_status import Variant
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.sotw import SotwStream
-from xds_server.xds.stream import Tombstones
+from xds_server.xds.stream import Held, Tombstones
 from xds_server.xds.type_url import SECRET
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,10 @@ class Machine(Protocol):
     @property
     def tombstones(self) -> Tombstones:
         """What the node's next stream must know."""
+
+    @property
+    def held(self) -> Held:
+        """What it must know besides."""
 
     def receive(self, request: Any, /) -> Sequence[SotwResponse | DeltaResponse | Acked | Nacked]:
         """What a request calls for; raises ProtocolViolation."""
@@ -172,7 +176,7 @@ class AdsStream:
         self.proxy = Proxy(node, peer, principal, _is_warm(first))
         self._service.admit(self.proxy)
         self._secrets = SecretAudit(self.proxy)
-        self._machine = _machine(self._method, self._service.tombstones.of(node.id), gate=self._service.gate)
+        self._machine = _machine(self._method, self._service, node.id)
         # Nothing is due before there is a snapshot; what the machine refuses never joins.
         self._take(first)
         with self._registered():
@@ -288,10 +292,11 @@ class AdsStream:
             self._stall.end()
 
 
-def _machine(method: wire.Method, tombstones: Tombstones, *, gate: bool) -> Machine:
+def _machine(method: wire.Method, service: AdsService, node_id: str) -> Machine:
     types = (method.type_url,) if method.type_url else None
     kind = SotwStream if method.variant is Variant.SOTW else DeltaStream
-    return kind(types=types, tombstones=tombstones, gate=gate)
+    book = service.tombstones
+    return kind(types=types, tombstones=book.of(node_id), held=book.held_by(node_id), gate=service.gate)
 
 
 def _is_warm(first: SotwRequest | DeltaRequest) -> bool:

@@ -85,6 +85,8 @@ class Channel:
         sent: what it holds once it accepts the outstanding response; `acked` itself when none is outstanding.
         due: names to answer for even if nothing about them changed.
         unknown: names of which nobody knows in what version, if at all, the peer holds them.
+        claimed: those of them that it said it holds when it came; delta only.
+        remembered: what the same node held when its last stream ended, see `Stream.held`.
         refused: responses that the peer refused and whose content has not changed since.
         answer: a response is owed even if there is nothing to say.
         claim: what the first request said the peer holds, until a snapshot is there to compare with: versions by name
@@ -98,6 +100,8 @@ class Channel:
     outstanding: Outstanding | None = None
     due: frozenset[str] = NO_NAMES
     unknown: frozenset[str] = NO_NAMES
+    claimed: frozenset[str] = NO_NAMES
+    remembered: ResourceSet = EMPTY
     refused: tuple[Outstanding, ...] = ()
     answer: bool = False
     claim: Mapping[str, str] | str | None = None
@@ -116,6 +120,7 @@ class Channel:
             self.sent = self.sent.selection(subscription.names) if self.outstanding else self.acked
             self.due &= subscription.names
             self.unknown &= subscription.names
+            self.claimed &= subscription.names
 
     def send(self, response: Outstanding, then_held: ResourceSet) -> None:
         """A response has left; the peer holds `then_held` if it accepts it."""
@@ -129,6 +134,7 @@ class Channel:
         self.sent = self.acked = then_held
         self.due -= silent
         self.unknown -= silent
+        self.remembered = EMPTY
         self.answer = False
         if then_held.names is not self.subscription.names and then_held.names == self.subscription.names:
             # The peer's own copies of a thousand names give way to the one copy that all streams share.
@@ -138,6 +144,8 @@ class Channel:
         """The peer accepted the outstanding response."""
         self.acked, self.outstanding = self.sent, None
         self.unknown -= response.names
+        self.claimed -= response.names
+        self.remembered = EMPTY
         self.acked_version, self.acked_nonce = response.version, response.nonce
         self.error = None
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from xds_server.xds.channel import Channel, Outstanding
 from xds_server.xds.messages import DeltaRequest, DeltaResponse
 from xds_server.xds.resource_set import ResourceSet
 from xds_server.xds.stream import Stream
 from xds_server.xds.subscription import WILDCARD, delta_subscription
+from xds_server.xds.type_url import ENDPOINT
 
 
 class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
     """One DeltaAggregatedResources stream, or one of a single type; see `Stream`."""
+
+    _remembers: ClassVar[frozenset[str]] = frozenset({ENDPOINT})
 
     def _open(self, channel: Channel, request: DeltaRequest) -> None:
         channel.subscribe(delta_subscription(None, channel.url, request.subscribe, request.unsubscribe))
@@ -43,7 +47,8 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
         held = frozenset(
             name for name, version in claim.items() if (resource := wanted.get(name)) and resource.version == version
         )
-        channel.unknown |= channel.subscription.covered(frozenset(claim)) - held
+        channel.claimed = channel.subscription.covered(frozenset(claim)) - held
+        channel.unknown |= channel.claimed
         channel.sent = channel.acked = wanted.selection(held)
 
     def _response(

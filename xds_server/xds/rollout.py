@@ -7,6 +7,10 @@ Pure functions of the new snapshot and of what the peer holds. The rule is make 
 3. listeners and routes that name a cluster wait until the peer has acked that cluster;
 4. clusters leave once routes and listeners that no longer name them are acked.
 
+A peer that comes back may hold routes that nobody here has seen, of a snapshot long gone, which name clusters that are
+gone as well. So clusters that leave stay, all of them, until its listeners and routes are known: until then what it
+claims to hold and we do not have is neither removed nor replaced by something empty.
+
 Nothing waits for what cannot come: not for a type that the stream did not ask for, nor, with a route that the peer
 does not have in any form, for clusters that it has refused.
 """
@@ -34,6 +38,11 @@ _NAMED_BY = {ENDPOINT: (CLUSTER,), ROUTE: (LISTENER,), SECRET: (CLUSTER, LISTENE
 _GATED = frozenset({LISTENER, ROUTE})
 """Types that name clusters, and so wait for them."""
 
+_WITH_STAND_INS = frozenset({ENDPOINT, ROUTE})
+"""Types of which a name that does not exist is never removed, see `absent.py`."""
+
+_NOTHING: Mapping[str, Resource | None] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -41,13 +50,16 @@ class Target:
 
     Attributes:
         resources: what the peer should hold after the next response.
-        waiting: names that exist but must not be sent yet; they are not in `resources` and are not removed either.
+        waiting: names that nothing must be said about yet; they are not in `resources` and are not removed either.
         refused: earlier responses whose content would only be repeated; what they held is left as the peer acked it.
+        probe: names wait until it is known what else the peer asks for: a response is due even if it says nothing,
+            for its ACK comes after all that a peer asks for when it connects.
     """
 
     resources: ResourceSet
     waiting: frozenset[str] = NO_NAMES
     refused: tuple[Outstanding, ...] = ()
+    probe: bool = False
 
 
 def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> Target:
@@ -57,18 +69,71 @@ def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> T
     if not channel.subscription.names <= wanted.names:
         wanted = wanted.variant(_stand_ins(wanted, channel, channels))
     if gate and url == CLUSTER:
-        wanted = wanted.variant(_still_in_use(wanted, snapshot, channels))
+        return _target_of_clusters(wanted, snapshot, channels)
     held_back: dict[str, Resource | None] = {}
     if gate and url in _GATED:
         held_back = _held_back(wanted, snapshot, channel, channels)
+    return _but_refused(wanted, channel, held_back, waiting=_left_alone(wanted, channel, channels))
+
+
+def _target_of_clusters(wanted: ResourceSet, snapshot: Snapshot, channels: Channels) -> Target:
+    """With those among them that leave, as long as a route or listener that the peer may hold names them."""
+    clusters = channels[CLUSTER]
+    gone = diff(clusters.sent, wanted).removed | diff(clusters.remembered, wanted).removed
+    leaving = gone | (clusters.unknown - wanted.names)
+    if not leaving:
+        return _but_refused(wanted, clusters)
+    asked_for_all = _has_asked_for_all(channels)
+    if asked_for_all and _is_known(snapshot, channels):
+        leaving &= _clusters_of_listeners(channels) | _clusters_of_routes(snapshot, channels)
+    known = {name: clusters.sent.get(name) or clusters.remembered.get(name) for name in leaving}
+    kept = {name: resource for name, resource in known.items() if resource is not None}
+    return _but_refused(wanted.variant(kept), clusters, waiting=leaving - kept.keys(), probe=not asked_for_all)
+
+
+def _has_asked_for_all(channels: Channels) -> bool:
+    """Whether the peer has asked for all types that it follows, as far as listeners and routes are concerned.
+
+    Envoy asks for everything when it connects, clusters first, and for some while the rest may be on its way.
+    """
+    clusters = channels[CLUSTER]
+    return bool(clusters.acked_nonce or clusters.error) or channels.keys() >= _GATED
+
+
+def _is_known(snapshot: Snapshot, channels: Channels) -> bool:
+    """Whether all listeners and routes that the peer may have in force are ones that this stream has seen."""
+    listeners, routes = channels.get(LISTENER), channels.get(ROUTE)
+    if listeners is not None and (listeners.unknown or not _has_settled(listeners)):
+        return False
+    if routes is None:
+        return True
+    unseen = routes.unknown if listeners is None else routes.unknown & _live_routes(snapshot, listeners)
+    return not unseen and _has_settled(routes)
+
+
+def _has_settled(channel: Channel) -> bool:
+    """Whether the peer has accepted a response, or needed none."""
+    return bool(channel.acked_nonce) or not (channel.answer or channel.outstanding or channel.refused)
+
+
+def _but_refused(
+    wanted: ResourceSet,
+    channel: Channel,
+    held_back: Mapping[str, Resource | None] = _NOTHING,
+    *,
+    waiting: frozenset[str] = NO_NAMES,
+    probe: bool = False,
+) -> Target:
+    """A target that leaves what is held back, and what would only be refused again, as the peer has it."""
     if not held_back and not channel.refused:
-        return Target(wanted)
+        return Target(wanted, waiting, probe=probe)
+    held_back = dict(held_back)
     refused = tuple(response for response in channel.refused if response.repeats(wanted))
     for response in refused:
         if not response.whole:
             held_back |= {name: channel.acked.get(name) for name in response.names}
-    waiting = frozenset(name for name, resource in held_back.items() if resource is None) & wanted.names
-    return Target(wanted.variant(held_back), waiting, refused)
+    waiting |= frozenset(name for name, resource in held_back.items() if resource is None) & wanted.names
+    return Target(wanted.variant(held_back), waiting, refused, probe)
 
 
 def wanted_now(snapshot: Snapshot, url: str, subscription: Subscription) -> ResourceSet:
@@ -85,8 +150,23 @@ def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dic
     Until then it keeps what it has. Whoever has nothing gets the empty resource, if the type has one.
     """
     missing = channel.subscription.names - wanted.names
-    unsubscribes = any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
-    return {name: (unsubscribes and channel.sent.get(name)) or absent(channel.url, name) for name in missing}
+    if not _unsubscribes(channel, channels):
+        return {name: absent(channel.url, name) for name in missing}
+    kept = {name: channel.sent.get(name) or channel.remembered.get(name) for name in missing}
+    alone = channel.claimed if channel.url in _WITH_STAND_INS else NO_NAMES
+    return {name: held or (None if name in alone else absent(channel.url, name)) for name, held in kept.items()}
+
+
+def _left_alone(wanted: ResourceSet, channel: Channel, channels: Channels) -> frozenset[str]:
+    """Names that do not exist any more, of which the peer keeps what it has, and nobody here knows what that is."""
+    if channel.url not in _WITH_STAND_INS or not _unsubscribes(channel, channels):
+        return NO_NAMES
+    return (channel.claimed & channel.subscription.names) - wanted.names
+
+
+def _unsubscribes(channel: Channel, channels: Channels) -> bool:
+    """Whether the peer gives up by itself what nothing names any more."""
+    return any(referrer in channels for referrer in _NAMED_BY.get(channel.url, ()))
 
 
 def _may_hold(channel: Channel) -> Iterator[ResourceSet]:
@@ -95,16 +175,6 @@ def _may_hold(channel: Channel) -> Iterator[ResourceSet]:
     yield channel.sent
     for response in channel.refused:
         yield response.payload
-
-
-def _still_in_use(wanted: ResourceSet, snapshot: Snapshot, channels: Channels) -> dict[str, Resource | None]:
-    """Clusters that are gone from the snapshot, yet named by routes or listeners that the peer may still hold."""
-    held = channels[CLUSTER].sent
-    leaving = diff(held, wanted).removed
-    if not leaving:
-        return {}
-    in_use = _clusters_of_listeners(channels) | _clusters_of_routes(snapshot, channels)
-    return {name: held.get(name) for name in leaving & in_use}
 
 
 def _clusters_of_listeners(channels: Channels) -> frozenset[str]:
@@ -119,8 +189,12 @@ def _clusters_of_routes(snapshot: Snapshot, channels: Channels) -> frozenset[str
         return NO_NAMES
     if listeners is None:
         return _needs(routes, CLUSTER)
-    live = resource_set(snapshot, ROUTE).names | _needs(listeners, ROUTE)
+    live = _live_routes(snapshot, listeners)
     return frozenset().union(*(resources.selection(live).needs(CLUSTER) for resources in _may_hold(routes)))
+
+
+def _live_routes(snapshot: Snapshot, listeners: Channel) -> frozenset[str]:
+    return resource_set(snapshot, ROUTE).names | _needs(listeners, ROUTE)
 
 
 def _needs(channel: Channel, url: str) -> frozenset[str]:

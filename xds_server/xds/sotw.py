@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from xds_server.xds.channel import Channel, Outstanding
 from xds_server.xds.messages import SotwRequest, SotwResponse
 from xds_server.xds.resource_set import ResourceSet
 from xds_server.xds.stream import Stream
 from xds_server.xds.subscription import Subscription, sotw_subscription
-from xds_server.xds.type_url import CLUSTER, LISTENER
+from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 _WHOLE = frozenset({CLUSTER, LISTENER})
 """Types for which a resource left out of a response is a resource removed (xDS spec)."""
@@ -16,11 +18,16 @@ _WHOLE = frozenset({CLUSTER, LISTENER})
 class SotwStream(Stream[SotwRequest, SotwResponse]):
     """One StreamAggregatedResources stream, or one of a single type; see `Stream`."""
 
+    _remembers: ClassVar[frozenset[str]] = frozenset({CLUSTER, ENDPOINT})
+
     def _open(self, channel: Channel, request: SotwRequest) -> None:
         channel.subscribe(sotw_subscription(None, channel.url, request.names))
         channel.due = channel.subscription.names
         channel.answer = True
         channel.claim = request.version or None
+        if request.version and channel.url == ROUTE:
+            # It holds some of them, in versions that it does not tell.
+            channel.unknown |= channel.subscription.names
 
     def _follow(self, channel: Channel, request: SotwRequest) -> None:
         # "the server should not send a response for a stale nonce": the next ACK names the same resources.
@@ -47,6 +54,9 @@ class SotwStream(Stream[SotwRequest, SotwResponse]):
         whole = channel.url in _WHOLE
         if whole and channel.refused:
             return None
+        if whole:
+            # A list takes away all that is not in it, said or not.
+            removed |= channel.unknown - target.names
         if not payload and not (whole and (removed or channel.answer)):
             channel.settle(target, removed)
             return None

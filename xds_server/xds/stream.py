@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from xds_server.errors import ProtocolViolation
 from xds_server.xds import rollout
 from xds_server.xds.channel import NO_NAMES, Channel, Outstanding, TypeStatus
 from xds_server.xds.diff import diff
 from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, Nacked, SotwRequest, SotwResponse
-from xds_server.xds.resource_set import ResourceSet
+from xds_server.xds.resource_set import EMPTY, ResourceSet
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.type_url import CLUSTER, ENDPOINT, PUSH_ORDER
 
@@ -28,6 +28,11 @@ Tombstones = Mapping[str, frozenset[str]]
 
 NO_TOMBSTONES: Tombstones = {}
 
+Held = Mapping[str, ResourceSet]
+"""By type URL, what a node held when its last stream ended: see `Stream.held`."""
+
+NOTHING_HELD: Held = {}
+
 
 class Stream(abc.ABC, Generic[Request, Response]):
     """One stream of either variant, for all types that it carries; synchronous, does no I/O.
@@ -38,7 +43,11 @@ class Stream(abc.ABC, Generic[Request, Response]):
         types: the types that the service carries; None for the aggregated service. With exactly one, requests may
             leave their type out.
         tombstones: those of the same node's last stream.
+        held: what that stream left the node with.
     """
+
+    _remembers: ClassVar[frozenset[str]]
+    """Types of which the node's next stream must know what is held, since the node does not say it itself."""
 
     def __init__(
         self,
@@ -47,12 +56,15 @@ class Stream(abc.ABC, Generic[Request, Response]):
         gate: bool = True,
         types: Collection[str] | None = None,
         tombstones: Tombstones = NO_TOMBSTONES,
+        held: Held = NOTHING_HELD,
     ) -> None:
         self._nonce_prefix = nonce_prefix
         self._nonces = 0
-        self._gate = gate
+        # With one type alone nothing is known of what it refers to, and nothing waits.
+        self._gate = gate and (types is None or len(types) > 1)
         self._types = types
         self._tombstones = tombstones
+        self._held = {url: held.get(url, EMPTY) for url in self._remembers}
         self._node_id = ""
         self._snapshot: Snapshot | None = None
         self._channels: dict[str, Channel] = {}
@@ -71,6 +83,8 @@ class Stream(abc.ABC, Generic[Request, Response]):
             channel = self._channels[url] = Channel(url, unknown=self._tombstones.get(url, NO_NAMES))
             self._open(channel, request)
             channel.unknown = channel.subscription.covered(channel.unknown)
+            remembered = self._held.get(url, EMPTY)
+            channel.remembered = remembered.selection(channel.subscription.covered(remembered.names))
             return [*self._due()]
         settled = self._settled(channel, request)
         self._follow(channel, request)
@@ -95,6 +109,16 @@ class Stream(abc.ABC, Generic[Request, Response]):
         """
         left = {url: _uncertain(channel) for url, channel in self._channels.items()}
         return {url: names for url, names in {**self._tombstones, **left}.items() if names}
+
+    @property
+    def held(self) -> Held:
+        """What the node is left with, of the types whose next stream must know it, in case this one ends now.
+
+        It names what may still be in use and is gone from the snapshot by the time the node is back.
+        """
+        seen = {url: channel for url, channel in self._channels.items() if url in self._remembers}
+        found = {**self._held, **{url: channel.sent or channel.remembered for url, channel in seen.items()}}
+        return {url: resources for url, resources in found.items() if resources}
 
     def _admitted(self, request: Request) -> str | None:
         """Type URL of a request to act on, None for one to ignore."""
@@ -151,19 +175,24 @@ class Stream(abc.ABC, Generic[Request, Response]):
         return f"{self._nonce_prefix}{self._nonces}"
 
     def _due(self) -> Iterator[Response]:
-        for url in PUSH_ORDER:
-            channel = self._channels.get(url)
-            if self._snapshot is not None and channel is not None and channel.outstanding is None:
-                yield from self._advance(channel, self._snapshot)
+        if self._snapshot is None:
+            return
+        for channel in self._channels.values():
+            if channel.claim is not None:
+                self._resolve(channel, rollout.wanted_now(self._snapshot, channel.url, channel.subscription))
+                channel.claim = None
+        # Once more clusters: some may leave now if listeners and routes turned out to need no words.
+        for url in (*PUSH_ORDER, CLUSTER):
+            found = self._channels.get(url)
+            if found is not None and found.outstanding is None:
+                yield from self._advance(found, self._snapshot)
 
     def _advance(self, channel: Channel, snapshot: Snapshot) -> Iterator[Response]:
-        if channel.claim is not None:
-            self._resolve(channel, rollout.wanted_now(snapshot, channel.url, channel.subscription))
-            channel.claim = None
         if _is_settled(channel, snapshot):
             return
         target = rollout.target(snapshot, channel.url, self._channels, gate=self._gate)
         channel.refused = target.refused
+        channel.answer |= target.probe
         change = diff(channel.sent, target.resources)
         mentioned = _mentioned(channel, target)
         payload = change.changed
