@@ -27,3 +27,16 @@ async def test_a_route_moves_to_a_new_cluster_under_load_without_a_failed_reques
         figure(f"{api}, {name}: {failed} of {moved.requests} requests failed in {MOVES} moves at {moved.rate:.0f}/s")
 
     assert gated.failed == {}
+
+
+@pytest.mark.parametrize("api", list(Api))
+async def test_a_route_that_moved_while_envoy_was_away_fails_no_request_when_it_is_back(
+    api: Api, envoy_binary: Path, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
+    """The stream is cut before each move, so the cluster in use is gone from the first snapshot of the next stream."""
+    with traffic() as running:
+        moved = await moves(envoy_binary, tmp_path, running, api, gate=True, count=MOVES, rate=1000, cut_off=True)
+    failed = sum(moved.failed.values())
+    figure(f"{api}, cut off: {failed} of {moved.requests} requests failed in {MOVES} moves")
+
+    assert moved.failed == {}

@@ -11,6 +11,7 @@ from tests.faults.policies import route, save, service
 from tests.faults.traffic import Flow, Traffic
 from tests.server.loopback import Server, started
 from xds_server.bootstrap import Api, NodeOptions, bootstrap
+from xds_server.errors import ProtocolViolation
 from xds_server.mesh.workload import Interception
 from xds_server.pipeline import Pipeline
 from xds_server.render import node_workload
@@ -46,11 +47,17 @@ class Mover:
     options: NodeOptions
     directory: Path
     pipeline: Pipeline
+    cut_off: bool
 
     def move(self, number: int, port: int) -> None:
-        """One consistent snapshot in which `HOST` goes to service `number`, and no other service is left."""
+        """One consistent snapshot in which `HOST` goes to service `number`, and no other service is left.
+
+        With `cut_off` Envoy's stream ends first, so that it finds all that when it is back.
+        """
         to = f"to-{number}"
         save(self.directory / "moved.yaml", service(HOST, [port]) + service(to, [port]) + route(HOST, to))
+        if self.cut_off:
+            self.server.hub.refuse_all(ProtocolViolation("UNAVAILABLE", "cut off"))
         self.server.publish(*_resources(self._snapshot()))
 
     def _snapshot(self) -> Snapshot:
@@ -72,9 +79,20 @@ class Mover:
 
 
 async def moves(
-    binary: Path, directory: Path, traffic: Traffic, api: Api, *, gate: bool, count: int, rate: float = 3000
+    binary: Path,
+    directory: Path,
+    traffic: Traffic,
+    api: Api,
+    *,
+    gate: bool,
+    count: int,
+    rate: float = 3000,
+    cut_off: bool = False,
 ) -> Moved:
-    """Move `count` times under `rate` requests a second over eight connections; `gate` is `ListenOptions.gate`."""
+    """Move `count` times under `rate` requests a second over eight connections; `gate` is `ListenOptions.gate`.
+
+    With `cut_off` each move happens while Envoy is away.
+    """
     server = Server()
     options = ListenOptions(gate=gate)
     ports = [traffic.backend(str(number)) for number in range(count + 1)]
@@ -90,7 +108,7 @@ async def moves(
         )
         envoy = Envoy(binary, directory, node)
         try:
-            mover = Mover(server, envoy, node, directory / "policies", Pipeline())
+            mover = Mover(server, envoy, node, directory / "policies", Pipeline(), cut_off)
             mover.move(0, ports[0])
             await mover.arrived(0)
             return await _under_load(mover, traffic, ports, rate)

@@ -6,10 +6,13 @@ import statistics
 import time
 from collections.abc import Callable
 
+from tests.envoy.running import until
 from tests.faults.policies import route, service
 from tests.faults.site import HOST, Site
+from xds_server.bootstrap import Api
 
 KILLS = 20
+MOVES = 5
 _UNTOUCHED = (
     r"listener_manager\.(total_listeners_draining|listener_modified|listener_removed|listener_in_place_updated)$"
 )
@@ -48,3 +51,27 @@ def test_server_killed_under_load_fails_no_request_and_resends_no_cluster_or_lis
     assert all(flow.bodies[HOST] > KILLS for flow in flows)
     assert resent == 0
     assert [one.stats(_UNTOUCHED) for one in site.envoys] == before
+
+
+def test_route_that_moved_while_the_server_was_down_fails_no_request(site: Site, figure: Callable[[str], None]) -> None:
+    """A delta Envoy says what it holds, so a server that knows nothing leaves it in place until its routes are new."""
+    one = next(envoy for envoy, api in zip(site.envoys, Api, strict=True) if api is Api.DELTA)
+    ports = [site.traffic.backend(f"home {number}") for number in range(MOVES + 1)]
+    site.apply("moving", _moving(ports, 0))
+    site.await_service("moving")
+    with site.traffic.flow(one.proxy_port, "moving") as flow:
+        for number in range(1, MOVES + 1):
+            site.control.kill()
+            site.apply("moving", _moving(ports, number))
+            site.control.start()
+            until(lambda number=number: flow.bodies[f"home {number}"] > 0, seconds=60, what=f"move {number}")  # type: ignore[misc]  # a loop variable
+            site.await_in_step()
+    figure(f"{MOVES} moves while the server was down: {sum(flow.failed.values())} of {flow.total} requests failed")
+
+    assert flow.failed == {}
+
+
+def _moving(ports: list[int], number: int) -> str:
+    """A host that leads to a service of its own, which no other move has."""
+    home = f"home-{number}"
+    return service("moving", [ports[number]]) + service(home, [ports[number]]) + route("moving", home)
