@@ -116,14 +116,17 @@ class SimulatedProxy(abc.ABC):
             self._call.cancel()
 
     async def _stream(self, channel: grpc.aio.Channel) -> None:
-        self._call = channel.stream_stream(self.path)()
+        call = channel.stream_stream(self.path)()
+        # A call that is cancelled before it is connected never comes back from its first write (grpcio 1.85).
+        await call.wait_for_connection()
+        self._call = call
         self._introduced = False
         self._names = {url: self._needed(url) for url in (ENDPOINT, ROUTE)}
         self._begin()
-        for url in TYPES:
-            if url in FOLLOWED or self._names[url]:
-                await self._write(self._first(url))
         try:
+            for url in TYPES:
+                if url in FOLLOWED or self._names[url]:
+                    await self._write(self._first(url))
             while (data := await self._call.read()) is not grpc.aio.EOF:
                 await self.goes_on.wait()
                 await self._take(data)
