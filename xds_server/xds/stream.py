@@ -83,7 +83,8 @@ class Stream(abc.ABC, Generic[Request, Response]):
             channel = self._channels[url] = Channel(url, unknown=self._tombstones.get(url, NO_NAMES))
             self._open(channel, request)
             channel.unknown = channel.subscription.covered(channel.unknown)
-            remembered = self._held.get(url, EMPTY)
+            # A peer that names no version holds nothing: it is not the one that left, it was started anew.
+            remembered = self._held.get(url, EMPTY) if channel.claim else EMPTY
             channel.remembered = remembered.selection(channel.subscription.covered(remembered.names))
             return [*self._due()]
         settled = self._settled(channel, request)
