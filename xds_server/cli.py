@@ -466,7 +466,7 @@ def demo(
     [bold]Exit codes[/]  0 every step passed, 1 one failed, 2 could not start.
     """
     from xds_server.demo.main import run  # noqa: PLC0415 - see the module's docstring
-    from xds_server.envoy_binary import find_envoy  # noqa: PLC0415
+    from xds_server.validation.envoy import find_envoy  # noqa: PLC0415
 
     binary = find_envoy(envoy)
     if binary is None:
