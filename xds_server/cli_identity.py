@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xds_server import options
-from xds_server.bootstrap import Api, NodeOptions
 from xds_server.errors import ConfigurationError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, TrustDomain
-from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import default_state_dir
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ Nodes = Annotated[
 
 def add_identity_commands(app: typer.Typer) -> None:
     """Put the commands of this module on `app`."""
-    app.command()(enroll)
+    app.command()(options.flattened(enroll))
     app.command()(revoke)
     authority = typer.Typer(no_args_is_help=True, help="The authority behind workload certificates.")
     authority.command()(rotate)
@@ -57,20 +54,7 @@ def enroll(
     owner: Annotated[
         str, typer.Option(metavar="UID:GID", help="Whom the files belong to: whoever Envoy runs as.")
     ] = "",
-    service_account: options.ServiceAccount = "",
-    label: options.Labels = None,
-    ip: options.Ip = "",
-    locality: options.LocalityText = "",
-    node_type: options.Type = NodeType.SIDECAR,
-    mode: options.InterceptionMode = options.Mode.REDIRECT,
-    http_proxy_port: options.HttpProxyPort = 0,
-    bind_address: options.BindAddress = "",
-    group: options.Group = "",
-    port: options.Ports = None,
-    dns_capture: options.DnsCapture = False,
-    xds_address: options.XdsAddresses = "127.0.0.1:15010",
-    admin_port: options.AdminPort = 15000,
-    api: options.ApiVariant = Api.DELTA,
+    flags: options.NodeFlags,
     state_dir: options.StateDir = None,
     trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
 ) -> None:
@@ -97,24 +81,7 @@ def enroll(
     state = _state(state_dir, domain)
     for node in nodes:
         name, namespace = _node(node)
-        described = NodeOptions(
-            name=name,
-            namespace=namespace,
-            ip=ip,
-            labels=options.labels(label),
-            service_account=service_account,
-            locality=Locality.parse(locality),
-            interception=Interception(mode.upper()),
-            http_proxy_port=http_proxy_port,
-            bind_address=bind_address,
-            group=group,
-            ports=options.ports(port),
-            dns_capture=dns_capture,
-            xds=options.addresses("--xds-address", xds_address),
-            admin_port=admin_port,
-            api=api,
-            node_type=node_type,
-        )
+        described = flags.node(name, namespace)
         directory = (output / f"{name}.{namespace}").absolute()
         how = Enrolment(
             directory=directory,

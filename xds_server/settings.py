@@ -1,6 +1,6 @@
 """Everything an operator may set, as one frozen model: made once by the command line, passed in, never global.
 
-Each field's flag and environment variable are in `cli.py`; what is said here is what the value means.
+Each field's flag and environment variable are in `options.py`; what is said here is what the value means.
 """
 
 from __future__ import annotations
@@ -85,7 +85,13 @@ def _address(value: Any) -> Any:
     return Address.parse(value) if isinstance(value, str) else value
 
 
+def _split(value: Any) -> Any:
+    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Several words, which may be given as one text with commas."""
 
 
 class Authentication(enum.StrEnum):
@@ -145,7 +151,7 @@ class Settings(BaseModel):
     auth: Authentication = Authentication.AUTO
     state_dir: Path = Field(default_factory=default_state_dir)
     trust_domain: str = DEFAULT_TRUST_DOMAIN
-    trust_domain_aliases: tuple[str, ...] = ()
+    trust_domain_aliases: Names = ()
     identity_dir: Path | None = None
     certificate_lifetime: float = Field(default=86400.0, gt=0, le=86400.0)
     key_type: KeyKind = KeyKind.EC_P256
