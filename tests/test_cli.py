@@ -72,7 +72,8 @@ def written(directory: Path, **files: str) -> Path:
 
 
 COMMANDS = [
-    (), ("serve",), ("check",), ("render",), ("bootstrap",), ("version",), ("enroll",), ("revoke",), ("ca", "rotate")
+    (), ("serve",), ("check",), ("render",), ("bootstrap",), ("version",), ("enroll",), ("revoke",), ("ca", "rotate"),
+    ("fields",),
 ]  # fmt: skip
 
 

@@ -305,6 +305,27 @@ def demo(
 
 
 @app.command()
+def fields(
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[KIND]...", help="Istio kinds; all when none is named.")
+    ] = None,
+) -> None:
+    """Print which field of Istio's API becomes which field of Envoy's, as Markdown.
+
+    [bold]Examples[/]
+
+      xds-server fields
+      xds-server fields VirtualService DestinationRule
+    """
+    from xds_server.fields.document import fields_document  # noqa: PLC0415 - see the module's docstring
+    from xds_server.fields.table import TABLED  # noqa: PLC0415
+
+    if unknown := set(kinds or ()).difference(TABLED):
+        raise typer.BadParameter(f"no table of {', '.join(sorted(unknown))}; kinds are {', '.join(TABLED)}")
+    typer.echo(fields_document(kinds or TABLED), nl=False)
+
+
+@app.command()
 def version() -> None:
     """Print the version.
 

@@ -54,6 +54,15 @@ def test_clients_are_asked_as_the_mode_says(mode: ServerTlsMode, *, asked: bool,
     assert found.get("require_client_certificate", False) is required
 
 
+def test_a_client_may_be_let_in_whatever_it_shows() -> None:
+    def trust(**options: Any) -> Any:
+        found = context(ServerTlsMode.MUTUAL, credentials=("shop",), **options)["common_tls_context"]
+        return found["combined_validation_context"]["default_validation_context"].get("trust_chain_verification")
+
+    assert trust(takes_any=True) == "ACCEPT_UNTRUSTED"
+    assert trust() is None
+
+
 def test_versions_are_istios_unless_written() -> None:
     default = context(ServerTlsMode.SIMPLE, credentials=("a",))["common_tls_context"]["tls_params"]
     written = context(ServerTlsMode.SIMPLE, credentials=("a",), min_version="TLSV1_3", cipher_suites=("X",))

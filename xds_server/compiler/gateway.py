@@ -65,6 +65,7 @@ def _tls(written: ServerTLSSettings) -> ServerTls:
         subject_alt_names=written.subject_alt_names,
         spki_hashes=written.verify_certificate_spki,
         certificate_hashes=written.verify_certificate_hash,
+        takes_any=bool(written.insecure_skip_verify),
         min_version=_version(written.min_protocol_version),
         max_version=_version(written.max_protocol_version),
         cipher_suites=written.cipher_suites,

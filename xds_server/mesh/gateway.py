@@ -37,6 +37,7 @@ class ServerTls:
         roots_credential: the name whose certificates are believed of clients; "" for that of the first credential.
         files: (certificate, key) paths on the router; exclude `credentials`.
         roots_file, revoked_file: paths on the router, "" for none.
+        takes_any: a client's certificate is looked at, and the client let in whatever it is.
         min_version, max_version: "TLSV1_2" and so on; "" is the default.
     """
 
@@ -49,6 +50,7 @@ class ServerTls:
     subject_alt_names: tuple[str, ...] = ()
     spki_hashes: tuple[str, ...] = ()
     certificate_hashes: tuple[str, ...] = ()
+    takes_any: bool = False
     min_version: str = ""
     max_version: str = ""
     cipher_suites: tuple[str, ...] = ()

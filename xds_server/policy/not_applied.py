@@ -1,4 +1,7 @@
-"""Fields that a document may hold and that nothing obeys yet: one table. A row goes when its feature comes."""
+"""Fields that a document may hold and that nothing obeys: one table. A row goes when its feature comes.
+
+Some will be obeyed one day. Others have nothing to act on where there are only files and Envoys; those say why.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,13 @@ class NotApplied:
         kind: Istio kind.
         fields: patterns below spec.
         met: which values are not obeyed.
+        because: why nothing here could obey it; "" where something will one day.
     """
 
     kind: str
     fields: tuple[str, ...]
     met: Callable[[object], bool] = _written
+    because: str = ""
 
 
 _POLICIES = ("trafficPolicy", "subsets[].trafficPolicy")
@@ -45,7 +50,6 @@ _OF_MESH = (
     "proxyListenPort",
     "proxyInboundListenPort",
     "protocolDetectionTimeout",
-    "hboneIdleTimeout",
     "trustDomain",
     "trustDomainAliases",
     "inboundTrafficPolicy",
@@ -61,27 +65,24 @@ _OF_MESH = (
     "enableEnvoyAccessLogService",
     "disableEnvoyListenerLog",
     "enableTracing",
-    "enablePrometheusMerge",
     "defaultProviders",
     "extensionProviders",
     "defaultConfig",
     "meshMTLS",
     "tlsDefaults",
-    "ca",
     "caCertificates",
-    "configSources",
-    "discoverySelectors",
     "serviceEntryVisibility",
-    "serviceSettings",
-    "serviceScopeConfigs",
+    "outboundTrafficPolicy.egressProxy",
+    "outboundTrafficPolicy.tls",
+)
+_OF_MESH_POLICY = ("defaultTrafficPolicy", "defaultTrafficPolicy.portLevelSettings[]")
+_OF_KUBERNETES = (
+    "discoverySelectors",
     "ingressClass",
     "ingressService",
     "ingressControllerMode",
     "ingressSelector",
     "certificates",
-    "verifyCertificateAtClient",
-    "outboundTrafficPolicy.egressProxy",
-    "outboundTrafficPolicy.tls",
 )
 
 
@@ -90,7 +91,17 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("Gateway", ("servers[].defaultEndpoint",)),
     NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
+    NotApplied("MeshConfig", _in_each(_OF_MESH_POLICY, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("Sidecar", ("ingress[].tls",)),
+    NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
+    NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),
+    NotApplied("MeshConfig", ("hboneIdleTimeout",), because="nothing speaks HBONE"),
+    NotApplied("MeshConfig", ("serviceScopeConfigs",), because="there is no ambient mesh"),
+    NotApplied("MeshConfig", ("serviceSettings",), because="there is one cluster"),
+    NotApplied("MeshConfig", ("enablePrometheusMerge",), because="there is no agent to merge metrics"),
+    NotApplied("MeshConfig", ("ca",), because="the server is its own authority"),
+    NotApplied("MeshConfig", ("configSources",), because="policies come from the paths that the server is given"),
+    NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
 )
 
 
@@ -106,4 +117,10 @@ def _met(row: NotApplied, pattern: tuple[str, ...], spec: object, keys: frozense
     if pattern[-1] in keys:
         for path, value in occurrences(spec, pattern):
             if row.met(value):
-                yield Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)
+                yield _finding(row, path)
+
+
+def _finding(row: NotApplied, path: tuple[str | int, ...]) -> Finding:
+    if row.because:
+        return Finding(f"has no effect here: {row.because}", "remove it", path, "no-effect", Severity.WARNING)
+    return Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)

@@ -22,6 +22,7 @@ from xds_server.xds.resource import Resource
 
 HTTP_PROTOCOLS = ("h2", "http/1.1")
 """What a server of HTTPS offers its clients (ALPN)."""
+_Trust = tls_v3.CertificateValidationContextTrustChainVerification
 _Version = tls_v3.TlsParametersTlsProtocol
 _VERSIONS = {
     "TLSV1_0": _Version.TLSv1_0,
@@ -86,6 +87,7 @@ def _validation(tls: ServerTls, roots: str) -> tls_v3.CommonTlsContextCombinedCe
     """OPTIONAL_MUTUAL takes a client without a certificate, never one with a wrong one (Istio's meaning)."""
     return tls_v3.CommonTlsContextCombinedCertificateValidationContext(
         default_validation_context=tls_v3.CertificateValidationContext(
+            trust_chain_verification=_Trust.ACCEPT_UNTRUSTED if tls.takes_any else _Trust.VERIFY_TRUST_CHAIN,
             verify_certificate_spki=list(tls.spki_hashes),
             verify_certificate_hash=list(tls.certificate_hashes),
             match_typed_subject_alt_names=[
