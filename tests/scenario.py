@@ -3,7 +3,8 @@
 A file shows one rule of the protocol and is named by it. Its lines, one event each:
 
     # C22 a comment; the number is that of the conformance scenario
-    % ungated                         an option of the server: `ungated`, `only Cluster` (a service of a single type)
+    % ungated                         an option of the server: `ungated`, `only Cluster` (a service of a single type),
+                                      `order` and all types
     = Cluster a@1(e1) b@1             a snapshot; `a` has version 1 and refers to `e1`. The next line, if
     = Endpoint e1@1                   of another type, is part of it; types that it does not mention stay as they were
     > Cluster                         a request without names (SotW and delta)
@@ -94,6 +95,7 @@ class Options:
     """The `%` lines of a scenario."""
 
     gate: bool = True
+    order: tuple[str, ...] = type_url.PUSH_ORDER
     types: frozenset[str] | None = None
 
 
@@ -150,6 +152,8 @@ def _option(options: Options, text: str) -> Options:
     word, *types = text.split()
     if word == "only":
         return replace(options, types=frozenset(TYPES[name] for name in types))
+    if word == "order":
+        return replace(options, order=tuple(TYPES[name] for name in types))
     assert word == "ungated", text
     return replace(options, gate=False)
 

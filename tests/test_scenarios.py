@@ -27,7 +27,7 @@ class MachineDriver:
 
     def _opened(self, tombstones: Tombstones, held: Held) -> SotwStream | DeltaStream:
         options = self._options
-        return self._kind(gate=options.gate, types=options.types, tombstones=tombstones, held=held)
+        return self._kind(gate=options.gate, order=options.order, types=options.types, tombstones=tombstones, held=held)
 
     def offer(self, snapshot: Snapshot, expected: int) -> Sequence[Response]:
         """Nothing is asynchronous here, so `expected` does not matter."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from xds_server.errors import ConfigurationError
 from xds_server.settings import Address, Authentication, LogFormat, Settings
+from xds_server.xds.type_url import PUSH_ORDER, ROUTE, SHORT_NAMES
 
 ROOT = Path("policies")
 
@@ -121,3 +122,34 @@ def test_impossible_values_are_refused_by_their_flag(name: str, value: object) -
 def test_ceiling_below_the_delay_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="--debounce-ceiling"):
         Settings.of(policies=(ROOT,), debounce=5, debounce_ceiling=1)
+
+
+@pytest.mark.parametrize("order", ["SDS,CDS,EDS,LDS,RDS", "CDS,EDS,SDS,LDS,RDS"])
+def test_secrets_may_be_pushed_at_any_place(order: str) -> None:
+    settings = Settings.of(policies=(ROOT,), push_order=order)
+
+    assert [SHORT_NAMES[url] for url in settings.types_in_order] == order.split(",")
+
+
+def test_pushes_leave_in_the_order_of_the_specification_unless_told_otherwise() -> None:
+    assert Settings.of(policies=(ROOT,)).types_in_order == PUSH_ORDER
+
+
+@pytest.mark.parametrize("order", ["CDS,EDS,LDS,RDS", "CDS,EDS,LDS,RDS,RDS", "CDS,EDS,LDS,RDS,SDS,VHDS", "", "cds"])
+def test_push_order_names_each_type_once(order: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--push-order: .* must name each of CDS, EDS, LDS, RDS, SDS once"):
+        Settings.of(policies=(ROOT,), push_order=order)
+
+
+def test_push_order_that_would_drop_requests_takes_a_second_word() -> None:
+    routes_first = {"policies": (ROOT,), "push_order": "RDS,CDS,EDS,LDS,SDS"}
+
+    with pytest.raises(ConfigurationError, match="RDS must not come before CDS, unless there is no gate"):
+        Settings.of(**routes_first)
+    assert Settings.of(**routes_first, gate=False).types_in_order[0] == ROUTE
+
+
+def test_endpoints_never_come_before_their_clusters() -> None:
+    """Clusters would warm for 15 s each time."""
+    with pytest.raises(ConfigurationError, match="EDS must not come before CDS"):
+        Settings.of(policies=(ROOT,), push_order="EDS,CDS,LDS,RDS,SDS", gate=False)

@@ -159,7 +159,10 @@ class Server:
             admit=security.admit,
             credentials=security.port_credentials(),
             options=ListenOptions(
-                stall_limit=settings.stalled_stream, gate=settings.gate, max_age=settings.max_stream_age
+                stall_limit=settings.stalled_stream,
+                gate=settings.gate,
+                push_order=settings.types_in_order,
+                max_age=settings.max_stream_age,
             ),
         )
 

@@ -23,6 +23,7 @@ from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import Address, Authentication, LogFormat, LogLevel
+from xds_server.xds.type_url import PUSH_ORDER, SHORT_NAMES
 
 
 def setting(name: str, text: str, *flags: str, metavar: str | None = None) -> Any:
@@ -222,6 +223,9 @@ class ServeFlags:
         bool,
         setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
     ] = True
+    push_order: Annotated[
+        str, setting("PUSH_ORDER", "In which the types of one change leave; SDS may be moved.", metavar="TYPE,...")
+    ] = ",".join(SHORT_NAMES[url] for url in PUSH_ORDER)
     validation: Annotated[bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True
     envoy: Envoy = None
     max_delete_fraction: Annotated[

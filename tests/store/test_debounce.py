@@ -11,7 +11,7 @@ A, B = Path("a.yaml"), Path("b.yaml")
 
 
 def test_nothing_is_due_before_a_change() -> None:
-    assert Debounce().due is None
+    assert Debounce(quiet=1, ceiling=10).due is None
 
 
 def test_a_change_is_due_once_it_has_been_quiet() -> None:
@@ -38,7 +38,7 @@ def test_no_stream_of_changes_moves_it_past_the_ceiling() -> None:
 
 
 def test_what_changed_is_gathered() -> None:
-    debounce = Debounce()
+    debounce = Debounce(quiet=1, ceiling=10)
     debounce.notice(frozenset({A}), now=1)
     debounce.notice(frozenset({B}), now=1)
 
@@ -46,7 +46,7 @@ def test_what_changed_is_gathered() -> None:
 
 
 def test_anything_may_have_changed_is_never_narrowed_down() -> None:
-    debounce = Debounce()
+    debounce = Debounce(quiet=1, ceiling=10)
     debounce.notice(None, now=1)
     debounce.notice(frozenset({B}), now=1)
 
@@ -54,7 +54,7 @@ def test_anything_may_have_changed_is_never_narrowed_down() -> None:
 
 
 def test_what_was_taken_is_not_due_again() -> None:
-    debounce = Debounce()
+    debounce = Debounce(quiet=1, ceiling=10)
     debounce.notice(None, now=1)
     debounce.take()
     debounce.notice(frozenset({B}), now=2)
@@ -88,7 +88,7 @@ def test_the_ceiling_holds_for_costly_pushes_too() -> None:
 
 
 async def test_changes_settle_together() -> None:
-    changes = Changes(Debounce(quiet=0.01), asyncio.get_running_loop().time)
+    changes = Changes(Debounce(quiet=0.01, ceiling=10), asyncio.get_running_loop().time)
     waiting = asyncio.create_task(changes.settled())
     changes.notice(frozenset({A}))
     changes.notice(frozenset({B}))
@@ -97,7 +97,7 @@ async def test_changes_settle_together() -> None:
 
 
 async def test_each_quiet_spell_settles_once() -> None:
-    changes = Changes(Debounce(quiet=0.01), asyncio.get_running_loop().time)
+    changes = Changes(Debounce(quiet=0.01, ceiling=10), asyncio.get_running_loop().time)
     changes.notice(frozenset({A}))
     first = await changes.settled()
     changes.pushed(0.0)

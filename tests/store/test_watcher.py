@@ -232,7 +232,7 @@ class Store:
 @asynccontextmanager
 async def store(root: Path) -> AsyncIterator[Store]:
     loop = asyncio.get_running_loop()
-    changes = Changes(Debounce(quiet=0.1), loop.time)
+    changes = Changes(Debounce(quiet=0.1, ceiling=10), loop.time)
     watcher = Watcher([root], changes.notice, loop=loop, scan_seconds=NEVER)
     watcher.start()
     try:

@@ -77,10 +77,19 @@ class AdsService:
         admit: see `Admit`.
         stall_limit: seconds for which a write may wait for a peer that neither reads nor acknowledges anything.
         gate: make before break, see `xds.rollout`; without it everything is sent at once.
+        push_order: of types, in which one change leaves.
     """
 
     def __init__(
-        self, hub: Hub, board: StatusBoard, *, authenticate: Authenticate, admit: Admit, stall_limit: float, gate: bool
+        self,
+        hub: Hub,
+        board: StatusBoard,
+        *,
+        authenticate: Authenticate,
+        admit: Admit,
+        stall_limit: float,
+        gate: bool,
+        push_order: Sequence[str],
     ) -> None:
         self.hub = hub
         self.board = board
@@ -88,6 +97,7 @@ class AdsService:
         self.tombstones = TombstoneBook()
         self.stall_limit = stall_limit
         self.gate = gate
+        self.push_order = push_order
         self.admit = admit
         self._authenticate = authenticate
 
@@ -296,7 +306,13 @@ def _machine(method: wire.Method, service: AdsService, node_id: str) -> Machine:
     types = (method.type_url,) if method.type_url else None
     kind = SotwStream if method.variant is Variant.SOTW else DeltaStream
     book = service.tombstones
-    return kind(types=types, tombstones=book.of(node_id), held=book.held_by(node_id), gate=service.gate)
+    return kind(
+        gate=service.gate,
+        order=service.push_order,
+        types=types,
+        tombstones=book.of(node_id),
+        held=book.held_by(node_id),
+    )
 
 
 def _is_warm(first: SotwRequest | DeltaRequest) -> bool:

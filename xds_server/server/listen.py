@@ -16,6 +16,7 @@ from xds_server.server.health import Health
 from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.server.reflection import add_reflection
 from xds_server.server.status import StatusBoard
+from xds_server.xds.type_url import PUSH_ORDER
 
 _LONGER_THAN_ANY_DRAIN = 86_400.0
 """Seconds that gRPC leaves to open calls while a drain, which has a time of its own, goes on."""
@@ -43,7 +44,7 @@ class ListenOptions:
             `connection_keepalive.interval`, or gRPC answers GOAWAY too_many_pings.
         keepalive_interval: seconds after which a silent connection is probed, so that dead peers are let go.
         keepalive_timeout: seconds to wait for the probe's answer.
-        stall_limit, gate: see `AdsService`.
+        stall_limit, gate, push_order: see `AdsService`.
         max_age: seconds after which a connection is closed, give or take a tenth (gRPC's own jitter), so that its peer
             comes back with a new handshake: dates, renewals and revocations take effect, replicas are balanced again.
             0 is never.
@@ -57,6 +58,7 @@ class ListenOptions:
     keepalive_timeout: float = 10
     stall_limit: float = 60
     gate: bool = True
+    push_order: tuple[str, ...] = PUSH_ORDER
     max_age: float = 0
     age_grace: float = 1
 
@@ -148,7 +150,13 @@ async def listen(
     """
     server = grpc.aio.server(options=options.channel_arguments())
     service = AdsService(
-        hub, board, authenticate=authenticate, admit=admit, stall_limit=options.stall_limit, gate=options.gate
+        hub,
+        board,
+        authenticate=authenticate,
+        admit=admit,
+        stall_limit=options.stall_limit,
+        gate=options.gate,
+        push_order=options.push_order,
     )
     client_status = csds.ClientStatusService(board, service.principal_of)
     server.add_generic_rpc_handlers((_Handlers(service, client_status),))

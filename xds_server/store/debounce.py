@@ -22,7 +22,7 @@ class Debounce:
         ceiling: longest wait after the first change, however many follow (PILOT_DEBOUNCE_MAX is 10).
     """
 
-    def __init__(self, quiet: float = 0.1, ceiling: float = 10.0) -> None:
+    def __init__(self, quiet: float, ceiling: float) -> None:
         self._quiet = quiet
         self._ceiling = ceiling
         self._first: float | None = None

@@ -8,7 +8,7 @@ while a response is outstanding waits, and only the newest is sent.
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from xds_server.errors import ProtocolViolation
@@ -40,6 +40,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
     Args:
         nonce_prefix: what every nonce starts with; the rest counts up from 1.
         gate: hold routes back until their clusters are acked, and clusters until no route names them.
+        order: of types, in which one change leaves.
         types: the types that the service carries; None for the aggregated service. With exactly one, requests may
             leave their type out.
         tombstones: those of the same node's last stream.
@@ -54,6 +55,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
         *,
         nonce_prefix: str = "",
         gate: bool = True,
+        order: Sequence[str] = PUSH_ORDER,
         types: Collection[str] | None = None,
         tombstones: Tombstones = NO_TOMBSTONES,
         held: Held = NOTHING_HELD,
@@ -63,6 +65,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
         # With one type alone nothing is known of what it refers to, and nothing waits.
         self._gate = gate and (types is None or len(types) > 1)
         self._types = types
+        self._order = order
         self._tombstones = tombstones
         self._held = {url: held.get(url, EMPTY) for url in self._remembers}
         self._node_id = ""
@@ -183,7 +186,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
                 self._resolve(channel, rollout.wanted_now(self._snapshot, channel.url, channel.subscription))
                 channel.claim = None
         # Once more clusters: some may leave now if listeners and routes turned out to need no words.
-        for url in (*PUSH_ORDER, CLUSTER):
+        for url in (*self._order, CLUSTER):
             found = self._channels.get(url)
             if found is not None and found.outstanding is None:
                 yield from self._advance(found, self._snapshot)
