@@ -171,6 +171,16 @@ def test_check_puts_documents_in_the_default_namespace(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0]["namespace"] == "shop"
 
 
+def test_check_knows_the_trust_domain_of_the_server(tmp_path: Path) -> None:
+    path = written(tmp_path, mesh="trustDomain: shop.example\n")
+
+    ours = run("check", path, "--no-validation", "--trust-domain", "shop.example")
+    other = run("check", path, "--no-validation")
+
+    assert (ours.returncode, other.returncode) == (0, 1)
+    assert "other-trust-domain" in other.stdout
+
+
 def render(root: Path, node: str, form: str = "json", *, more: tuple[str, ...] = ()) -> Any:
     """What `render` prints for a node."""
     path = root / "node.txt"

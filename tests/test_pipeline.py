@@ -90,6 +90,24 @@ def test_workload_that_can_have_no_identity_is_told_of_no_mesh_tls() -> None:
     assert (type_url.SECRET, "default") not in unable.of_type(type_url.CLUSTER)["outbound|80||a"].refs
 
 
+def test_aliases_of_the_mesh_join_those_of_the_server_at_both_ends() -> None:
+    """Live: the next generation has them, and the one after has them no more."""
+    pipeline = Pipeline(trust_domain=TrustDomain("cluster.local", ("flag.example",)))
+    proven = entry(
+        "a", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1, labels: {app: a}, serviceAccount: a}]"
+    )
+    aliases = istio("MeshConfig", "trustDomainAliases: [file.example]").replace("/v1\n", "/v1alpha1\n")
+
+    def honoured(*documents: str) -> set[tuple[bool, bool]]:
+        snapshot = pipeline.snapshot_for(pipeline.compile(policy_set(*documents)), workload("a", app="a"))
+        cluster = snapshot.of_type(type_url.CLUSTER)["outbound|80||a"].body
+        listeners = b"".join(one.body for one in snapshot.of_type(type_url.LISTENER).values())
+        return {(b"file.example" in body, b"flag.example" in body) for body in (cluster, listeners)}
+
+    assert honoured(proven, aliases) == {(True, True)}
+    assert honoured(proven) == {(False, True)}
+
+
 def test_a_thousand_proxies_in_three_views_share_three_snapshots() -> None:
     """And what the views have in common is in each of them as the same object, held once."""
     pipeline = Pipeline()

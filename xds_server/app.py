@@ -257,6 +257,7 @@ class Server:
             return
         _log_problems(former.problems if former else (), generation.problems)
         self._published = generation
+        self._security.honour(generation.mesh.trust_domain_aliases)
         log.info("generation", number=generation.number, documents=len(generation.policies.documents))
         self._hub.publish(generation.number)
         self._note_in_force()

@@ -21,6 +21,7 @@ from xds_server import __version__, options
 from xds_server.bootstrap import bootstrap
 from xds_server.cli_identity import add_identity_commands
 from xds_server.errors import ConfigurationError, XdsServerError
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
 from xds_server.mesh.workload import workload
 from xds_server.plain_yaml import plain_yaml
 from xds_server.problem import Severity
@@ -148,6 +149,7 @@ def check(
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this severity on.")] = FailOn.ERROR,
     default_namespace: options.Namespace = "default",
     root_namespace: options.RootNamespace = "default",
+    trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
     secrets: options.Secrets = None,
     validation: Annotated[bool, typer.Option("--validation/--no-validation", help=options.VALIDATION_HELP)] = True,
     envoy: options.Envoy = None,
@@ -174,7 +176,15 @@ def check(
     from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
     from xds_server.report import report  # noqa: PLC0415
 
-    found = checked(paths, default_namespace, root_namespace, validation=validation, envoy=envoy, secrets=secrets)
+    found = checked(
+        paths,
+        default_namespace,
+        root_namespace,
+        validation=validation,
+        envoy=envoy,
+        secrets=secrets,
+        trust_domain=options.trust_domain(trust_domain),
+    )
     generation = found.generation
     if validation and found.not_validated:
         typer.echo(f"What Envoy itself would refuse was not checked: {found.not_validated}", err=True)
@@ -201,6 +211,7 @@ def render(
     output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
     default_namespace: options.Namespace = "default",
     root_namespace: options.RootNamespace = "default",
+    trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
     secrets: options.Secrets = None,
 ) -> None:
     """Print exactly what one node would be sent.
@@ -222,7 +233,7 @@ def render(
     from xds_server.render import read_node, rendered  # noqa: PLC0415
 
     described = read_node(node, default_namespace)
-    offline = Offline(paths, default_namespace, root_namespace, secrets)
+    offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
     errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
     if errors:
         what = "is an error" if errors == 1 else "are errors"

@@ -77,7 +77,7 @@ def enroll(
     from xds_server.enroll import enroll as write  # noqa: PLC0415
     from xds_server.security import utc_now  # noqa: PLC0415
 
-    domain = _domain(trust_domain)
+    domain = options.trust_domain(trust_domain)
     state = _state(state_dir, domain)
     for node in nodes:
         name, namespace = _node(node)
@@ -113,7 +113,7 @@ def revoke(
     from xds_server.identity.principal import Principal  # noqa: PLC0415
     from xds_server.security import REVOKED, utc_now  # noqa: PLC0415
 
-    domain = _domain(trust_domain)
+    domain = options.trust_domain(trust_domain)
     state = _state(state_dir, domain)
     for node in nodes:
         name, namespace = _node(node)
@@ -167,7 +167,7 @@ def rotate(
     from xds_server.identity.root_rotation import begin_rotation  # noqa: PLC0415
     from xds_server.security import utc_now  # noqa: PLC0415
 
-    domain, now = _domain(trust_domain), utc_now()
+    domain, now = options.trust_domain(trust_domain), utc_now()
     state = _state(state_dir, domain)
     following = read_authority(to, now) if to is not None else new_root("mesh root", domain.name, now, key=new_key())
     begin_rotation(state.directory, following, now, timedelta(hours=grace))
@@ -178,13 +178,6 @@ def _state(directory: Path | None, domain: TrustDomain) -> State:
     from xds_server.security import open_state, utc_now  # noqa: PLC0415 - see the docstring of cli.py
 
     return open_state(directory or default_state_dir(), domain, utc_now())
-
-
-def _domain(name: str) -> TrustDomain:
-    try:
-        return TrustDomain(name)
-    except ValueError as error:
-        raise ConfigurationError(f"--trust-domain: {error}") from None
 
 
 def _node(text: str) -> tuple[str, str]:

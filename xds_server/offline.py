@@ -34,8 +34,9 @@ class Offline:
         default_namespace: str,
         root_namespace: str = Mesh.root_namespace,
         secrets: Path | None = None,
+        trust_domain: TrustDomain = TrustDomain(),
     ) -> None:
-        self._pipeline = Pipeline(root_namespace, TrustDomain())
+        self._pipeline = Pipeline(root_namespace, trust_domain)
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
         credentials = read_credentials(secrets) if secrets else None
         self.generation: Generation = self._pipeline.compile(reading.policies, credentials=credentials)
@@ -66,6 +67,7 @@ def checked(
     validation: bool = True,
     envoy: Path | None = None,
     secrets: Path | None = None,
+    trust_domain: TrustDomain = TrustDomain(),
 ) -> Checked:
     """The policies at some paths, and what Envoy would refuse of what they mean to anybody.
 
@@ -76,10 +78,11 @@ def checked(
         validation: ask an Envoy, where there is one.
         envoy: that Envoy; None looks for one.
         secrets: the secrets directory.
+        trust_domain: the server's.
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
     credentials = read_credentials(secrets) if secrets else None
-    pipeline = Pipeline(root_namespace, TrustDomain())
+    pipeline = Pipeline(root_namespace, trust_domain)
     return asyncio.run(_admitted(pipeline, reading.policies, credentials, validation=validation, envoy=envoy))
 
 

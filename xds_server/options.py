@@ -19,7 +19,7 @@ import typer
 
 from xds_server.bootstrap import Api, NodeOptions
 from xds_server.errors import ConfigurationError
-from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN, KeyKind, TrustDomain
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import Address, Authentication, LogFormat, LogLevel
@@ -253,6 +253,18 @@ class ServeFlags:
     log_level: Annotated[LogLevel, setting("LOG_LEVEL", "debug, info, warning or error.", metavar="LEVEL")] = (
         LogLevel.INFO
     )
+
+
+def trust_domain(name: str) -> TrustDomain:
+    """The trust domain of that name.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        return TrustDomain(name)
+    except ValueError as error:
+        raise ConfigurationError(f"--trust-domain: {error}") from None
 
 
 def _labels(pairs: list[str] | None) -> dict[str, str]:

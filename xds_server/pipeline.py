@@ -94,7 +94,8 @@ class Pipeline:
         entries = with_registered(policies, registrations, self._memo)
         together = replace(policies, documents=(*policies.documents, *entries.value)) if entries.value else policies
         names = credentials.names if credentials else None
-        mesh, problems = compile_mesh(together, self._memo, self._root, names)
+        own = (self._trust_domain or TrustDomain()).name
+        mesh, problems = compile_mesh(together, self._memo, self._root, names, own)
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
         of_credentials = credentials.problems if credentials else ()
@@ -107,7 +108,8 @@ class Pipeline:
         Raises:
             InconsistentSnapshot: our defect; the caller keeps the last good snapshot and says so loudly.
         """
-        view = view_for(generation.mesh, workload, self._trust_domain_of(workload))
+        mesh = generation.mesh
+        view = view_for(mesh, workload, self._trust_domain_of(workload, mesh))
         key = view, generation.credentials
         snapshot = self._snapshots.get(key) or self._former.get(key)
         if snapshot is None:
@@ -116,7 +118,7 @@ class Pipeline:
         self._snapshots[key] = snapshot
         return snapshot
 
-    def _trust_domain_of(self, workload: Workload) -> TrustDomain | None:
+    def _trust_domain_of(self, workload: Workload, mesh: Mesh) -> TrustDomain | None:
         """None for a workload that can have no identity: it is told of no mesh TLS, and what asks for it stays shut."""
         if self._trust_domain is None:
             return None
@@ -124,7 +126,7 @@ class Pipeline:
             self._trust_domain.identity(workload.namespace, workload.service_account)
         except ValueError:
             return None
-        return self._trust_domain
+        return self._trust_domain.with_aliases(mesh.trust_domain_aliases)
 
     def _snapshot(self, view: View, credentials: CredentialSet | None) -> Snapshot:
         """What `view` is sent, with the credentials that it names: shared by all who have it, unlike identities."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -125,7 +125,7 @@ class Security:
         self._board = board
         self._in_worker = in_worker
         self._clock = clock
-        self._domain = settings.trust
+        self._domain = self._of_workloads = settings.trust
         self._state = open_state(settings.state_dir, self._domain, clock())
         self._mesh = load_mesh_authority(settings.state_dir, clock())
         self._revoked = self._state.revoked
@@ -141,7 +141,7 @@ class Security:
             random=random.random,
             lifetime=timedelta(seconds=settings.certificate_lifetime),
             kind=settings.key_type,
-            files=IdentityFiles(files, self._domain) if files is not None else None,
+            files=IdentityFiles(files, lambda: self._of_workloads) if files is not None else None,
         )
         self._made: dict[str, _Made] = {}
 
@@ -185,6 +185,13 @@ class Security:
             log.warning("node turned away", peer=proxy.peer.address, principal=proxy.principal, reason=str(error))
             raise ProtocolViolation("PERMISSION_DENIED", str(error)) from None
 
+    def honour(self, aliases: Iterable[str]) -> None:
+        """Honour these names of the trust domain between workloads, beside those of the settings, from now on.
+
+        Not at the port: no policy file decides who may ask for configuration.
+        """
+        self._of_workloads = self._domain.with_aliases(aliases)
+
     def workload(self, proxy: Proxy, claimed: Workload) -> Workload:
         """The workload behind a proxy: as it proved, and as it says only where nobody is asked to prove anything."""
         return proved_workload(Principal.parse(proxy.principal), claimed) if proxy.principal else claimed
@@ -208,7 +215,7 @@ class Security:
         mesh, rotation = self._mesh, self._mesh.rotation
         return {
             "trust_domain": self._domain.name,
-            "trust_domain_aliases": list(self._domain.aliases),
+            "trust_domain_aliases": list(self._of_workloads.aliases),
             "authority": described(mesh.current),
             "rotation": {
                 "phase": str(rotation.phase) if rotation else "none",

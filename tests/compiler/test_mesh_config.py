@@ -14,6 +14,7 @@ from xds_server.mesh.route import Retry, VirtualHost
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import H2Upgrade, TlsMode, TrafficPolicy
 from xds_server.mesh.view import view_for
+from xds_server.problem import Severity
 
 SECOND = timedelta(seconds=1)
 
@@ -36,7 +37,7 @@ def host(spec: str, more: str = "") -> VirtualHost:
 
 
 def test_nothing_written_is_istios() -> None:
-    assert mesh_defaults(()).value is ISTIO
+    assert mesh_defaults((), "cluster.local").value is ISTIO
 
 
 def test_first_of_two_is_in_force_and_the_other_an_error() -> None:
@@ -129,6 +130,25 @@ def test_unknown_destinations_and_forward_proxies() -> None:
 
 def test_root_namespace_is_the_meshs() -> None:
     assert mesh("rootNamespace: infra").root_namespace == "infra"
+
+
+@pytest.mark.parametrize(("written", "found"), [("cluster.local", []), ("other.example", ["other-trust-domain"])])
+def test_trust_domain_is_the_servers_and_another_is_an_error_that_names_both(written: str, found: list[str]) -> None:
+    made, problems = compiled(config(f"trustDomain: {written}, rootNamespace: infra"))
+
+    assert codes(problems) == found
+    for problem in problems:
+        assert (problem.field, problem.severity) == ("spec.trustDomain", Severity.ERROR)
+        assert "cluster.local" in problem.message
+        assert written in problem.message
+    assert made.root_namespace == "infra"
+
+
+def test_trust_domain_aliases_are_the_meshs() -> None:
+    assert mesh("trustDomainAliases: [old.example, older.example]").trust_domain_aliases == (
+        "old.example",
+        "older.example",
+    )
 
 
 def test_edit_takes_effect_and_is_taken_back() -> None:

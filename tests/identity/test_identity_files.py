@@ -34,7 +34,7 @@ def put(place: Path, document: Svid, names: tuple[str, str, str] = KUBERNETES) -
 
 @pytest.fixture
 def files(tmp_path: Path) -> IdentityFiles:
-    return IdentityFiles(tmp_path, DOMAIN)
+    return IdentityFiles(tmp_path, lambda: DOMAIN)
 
 
 @pytest.mark.parametrize("names", [KUBERNETES, SPIRE], ids=str)

@@ -166,7 +166,7 @@ def test_forgotten_proxy_gets_a_new_key() -> None:
 def test_files_of_somebody_else_win_and_are_read_again_when_they_change(tmp_path: Path) -> None:
     company = root()
     place = put(tmp_path / "workload" / "shop" / "web-1", svid(company))
-    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain()))
+    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain))
     first = lab.credentials()
     assert leaf_of(first).leaf.issuer == company.certificate.subject
 
@@ -178,14 +178,14 @@ def test_files_of_somebody_else_win_and_are_read_again_when_they_change(tmp_path
 
 def test_workload_with_broken_files_never_gets_a_certificate_of_the_mesh(tmp_path: Path) -> None:
     (tmp_path / "identity" / "shop" / "web").mkdir(parents=True)
-    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain()))
+    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain))
 
     assert lab.credentials() is None
 
 
 def test_half_written_files_keep_the_last_good_ones(tmp_path: Path) -> None:
     place = put(tmp_path / "workload" / "shop" / "web-1", svid(root()))
-    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain()))
+    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain))
     first = lab.credentials()
 
     (place / "tls.crt").write_bytes(b"half")
@@ -194,9 +194,22 @@ def test_half_written_files_keep_the_last_good_ones(tmp_path: Path) -> None:
     assert lab.credentials() is first
 
 
+def test_files_of_an_alias_are_taken_once_it_is_one(tmp_path: Path) -> None:
+    put(tmp_path / "workload" / "shop" / "web-1", svid(root(), SpiffeId("partner.example", "shop", "web")))
+    honoured = [TrustDomain()]
+    lab = Lab(files=IdentityFiles(tmp_path, lambda: honoured[-1]))
+    assert lab.credentials() is None
+    assert lab.due() == frozenset()
+
+    honoured.append(TrustDomain().with_aliases(["partner.example"]))
+
+    assert lab.due() == {"a"}
+    assert leaf_of(lab.credentials()).uri == "spiffe://partner.example/ns/shop/sa/web"
+
+
 def test_shared_roots_are_believed_by_everybody(tmp_path: Path) -> None:
     company = root()
-    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain()))
+    lab = Lab(files=IdentityFiles(tmp_path, TrustDomain))
     lab.credentials()
 
     (tmp_path / "ca.crt").write_bytes(pem(company.roots))

@@ -70,6 +70,13 @@ def test_identity_is_spelt_in_every_alias() -> None:
     assert mesh.spellings(SpiffeId("x", "a", "b")) == ("spiffe://x/ns/a/sa/b",)
 
 
+def test_more_aliases_join_those_that_are_there_in_one_order() -> None:
+    mesh = TrustDomain("new.org", ("old.org",))
+
+    assert tuple(mesh.with_aliases(["b.org", "a.org", "old.org"])) == ("new.org", "old.org", "a.org", "b.org")
+    assert mesh.with_aliases(["new.org", "old.org"]) is mesh
+
+
 def test_workload_without_service_account_has_the_default_one() -> None:
     assert str(TrustDomain().identity("shop")) == "spiffe://cluster.local/ns/shop/sa/default"
 

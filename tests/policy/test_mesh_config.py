@@ -5,7 +5,11 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from xds_server.mesh.identity import TrustDomain
 from xds_server.policy.document import Document, parse_document, unfolded
 from xds_server.policy.mesh_config import MeshConfigSpec
 from xds_server.problem import Problem
@@ -46,6 +50,27 @@ def test_unknown_field_is_an_error_on_its_line() -> None:
     assert document is None
     assert (problem.line, problem.code) == (2, "unknown-field")
     assert "connectTimeout" in problem.fix
+
+
+@pytest.mark.parametrize("alias", ["spiffe://old.example", "Old.example", "old.example/ns/a", "old example", '""'])
+def test_alias_that_is_no_trust_domain_is_an_error_on_its_line(alias: str) -> None:
+    document, (problem,) = parse(f"trustDomainAliases:\n- old.example\n- {alias}\n")
+
+    assert document is None
+    assert (problem.line, problem.column, problem.field) == (3, 3, "spec.trustDomainAliases[1]")
+    assert alias.strip('"') in problem.message
+
+
+@given(st.text("aZ0._-/: é", max_size=8) | st.text(max_size=4))
+def test_trust_domain_is_what_identities_can_be_made_in(name: str) -> None:
+    """The rule stands here and where identities are made."""
+    try:
+        MeshConfigSpec.model_validate({"trustDomain": name})
+    except ValidationError:
+        with pytest.raises(ValueError, match="no trust domain"):
+            TrustDomain(name)
+    else:
+        assert TrustDomain(name).name == name
 
 
 def test_field_that_nothing_obeys_yet_is_reported() -> None:

@@ -27,6 +27,7 @@ from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
+from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.sidecar import Sidecar
@@ -39,14 +40,16 @@ def compile_mesh(
     memo: Memo,
     root_namespace: str = Mesh.root_namespace,
     credentials: frozenset[str] | None = None,
+    trust_domain: str = DEFAULT_TRUST_DOMAIN,
 ) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that `policies` mean, and what their authors should know about it; `policies.problems` not repeated.
 
-    The result depends on `policies`, `root_namespace` (whose policies hold for the whole mesh) and `credentials` (the
-    names in the secrets directory, None when there is no such directory) alone. What `memo` adds: calls that share one
-    make again only what depends on documents that changed in between; everything else is the same object as before.
+    The result depends on `policies`, `root_namespace` (whose policies hold for the whole mesh), `credentials` (the
+    names in the secrets directory, None when there is no such directory) and the server's `trust_domain` alone. What
+    `memo` adds: calls that share one make again only what depends on documents that changed in between; everything else
+    is the same object as before.
     """
-    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents))
+    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents), trust_domain)
     root = defaults.value.root_namespace or root_namespace
     try:
         mesh, problems = memo.kept(_Current).compiler(root, defaults.value).compile(policies, credentials)
@@ -140,6 +143,7 @@ class Compiler:
             root_namespace=self._root,
             outbound_policy=self._defaults.outbound_policy,
             http_proxy_port=self._defaults.http_proxy_port,
+            trust_domain_aliases=self._defaults.trust_domain_aliases,
         )
         return mesh, tuple(sorted(set(self._problems(mesh))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,6 +14,7 @@ from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.policy.document import Document
 from xds_server.policy.mesh_config import MeshConfigSpec
 from xds_server.policy.model import PolicyModel
+from xds_server.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class MeshDefaults:
         root_namespace: "" is the server's own setting.
         http_proxy_port: where sidecars without capture are an HTTP proxy; 0 for those alone that ask for it.
         retry: for rules that say nothing of retries; None is never.
+        trust_domain_aliases: see `Mesh`.
         exports: (kind, namespaces) for documents without exportTo.
     """
 
@@ -31,6 +34,7 @@ class MeshDefaults:
     http_proxy_port: int = 0
     retry: Retry | None = Retry()
     traffic: TrafficDefaults = ISTIO_TRAFFIC
+    trust_domain_aliases: tuple[str, ...] = ()
     exports: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
@@ -38,18 +42,29 @@ ISTIO = MeshDefaults()
 """What holds in a mesh without a MeshConfig."""
 
 
-def mesh_defaults(documents: tuple[Document, ...]) -> Outcome[MeshDefaults]:
-    """The defaults that the first of these MeshConfigs sets; every other one is reported."""
+def mesh_defaults(documents: tuple[Document, ...], trust_domain: str) -> Outcome[MeshDefaults]:
+    """The defaults that the first of these MeshConfigs sets; every other one is reported.
+
+    `trust_domain` is the server's: no policy file changes in whose name identities are made.
+    """
     if not documents:
         return Outcome(ISTIO)
     first, *others = documents
-    problems = tuple(
+    spec = cast("MeshConfigSpec", first.spec)
+    duplicates = (
         Place(each, ()).error(
             "duplicate-mesh-config", f"the mesh has its defaults from {first.origin} already", "join them"
         )
         for each in others
     )
-    return Outcome(_defaults(cast("MeshConfigSpec", first.spec)), problems)
+    return Outcome(_defaults(spec), (*_another_trust_domain(first, spec.trust_domain, trust_domain), *duplicates))
+
+
+def _another_trust_domain(document: Document, written: str | None, ours: str) -> Iterator[Problem]:
+    if written not in {None, ours}:
+        message = f"identities are made in {ours}, the trust domain of this server, and not in {written}"
+        fix = f"remove it, or give every command of xds-server --trust-domain {written}"
+        yield Place(document).at("trustDomain").error("other-trust-domain", message, fix)
 
 
 def _defaults(spec: MeshConfigSpec) -> MeshDefaults:
@@ -65,6 +80,7 @@ def _defaults(spec: MeshConfigSpec) -> MeshDefaults:
         http_proxy_port=spec.proxy_http_port or 0,
         retry=mesh_retry(spec.default_http_retry_policy) if spec.default_http_retry_policy else Retry(),
         traffic=traffic_defaults(spec),
+        trust_domain_aliases=spec.trust_domain_aliases,
         exports=tuple((kind, names) for kind, names in exports.items() if names),
     )
 

@@ -15,8 +15,10 @@ MESH_CONFIG: Rows = {
         "connectTimeout": becomes("Cluster.connect_timeout", default="10 s"),
         "protocolDetectionTimeout": NOT_YET,
         "hboneIdleTimeout": without_effect("nothing speaks HBONE"),
-        "trustDomain": NOT_YET,
-        "trustDomainAliases": NOT_YET,
+        "trustDomain": decides("nothing: another than the server's is an error", "`--trust-domain`"),
+        "trustDomainAliases": becomes(
+            "CertificateValidationContext.match_typed_subject_alt_names", default="`--trust-domain-aliases`"
+        ),
         "rootNamespace": decides("whose policies hold for the whole mesh", "`--root-namespace`"),
         "enableAutoMtls": becomes("Cluster.transport_socket_matches", default="true"),
         "outboundTrafficPolicy": BLOCK,

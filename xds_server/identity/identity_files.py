@@ -11,7 +11,7 @@ mesh's authority: whoever put them there said who the workload is to be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,11 +35,11 @@ class IdentityFiles:
     """The directory, read anew at each question.
 
     Attributes:
-        domain: certificates must be of it, under any of its names.
+        domain: certificates must be of it, under any of its names; asked anew each time.
     """
 
     directory: Path
-    domain: TrustDomain
+    domain: Callable[[], TrustDomain]
 
     def place(self, name: str, identity: SpiffeId) -> Path | None:
         """Where a workload's files are; None when nobody put any there."""
@@ -84,7 +84,7 @@ class IdentityFiles:
 
     def _check_domain(self, found: Svid) -> None:
         domain = found.uri.removeprefix("spiffe://").partition("/")[0]
-        if domain not in tuple(self.domain):
+        if domain not in tuple(self.domain()):
             raise UnusableIdentity(f"the certificate names {found.uri}, which is of no trust domain of this mesh")
 
 

@@ -19,14 +19,14 @@ from xds_server.identity.identity_files import IdentityFiles, Stamps
 from xds_server.identity.root_rotation import MeshAuthority
 from xds_server.identity.rotation import Random, renewal_time
 from xds_server.identity.svid import Svid
-from xds_server.mesh.identity import Credentials, KeyKind, SpiffeId
+from xds_server.mesh.identity import Credentials, KeyKind, SpiffeId, TrustDomain
 
 log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 """The time, aware."""
 
-_Basis = tuple[MeshAuthority, Stamps]
+_Basis = tuple[MeshAuthority, Stamps, TrustDomain | None]
 
 _RETRY = timedelta(seconds=10)
 """Between two attempts to renew what could not be renewed."""
@@ -42,7 +42,7 @@ class _Held:
     Attributes:
         svid, credentials: None when there was nothing usable yet.
         renew_at: when to look again.
-        basis: the authority and the state of the files that `credentials` were made with.
+        basis: what `credentials` were made with: the authority, the state of the files, whose certificates they may be.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Issuer:
         return held.renew_at <= now or held.basis != self._basis()
 
     def _basis(self) -> _Basis:
-        return self._authority(), self._stamps
+        return self._authority(), self._stamps, self._files.domain() if self._files is not None else None
 
     def _renew(self, node_id: str, held: _Held, now: datetime) -> None:
         """Look again at what `held` should be; when that fails, what there was stays."""

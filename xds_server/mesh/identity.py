@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 SCHEME = "spiffe://"
@@ -74,7 +74,7 @@ class TrustDomain:
 
     Attributes:
         name: what new identities are made in.
-        aliases: MeshConfig.trustDomainAliases.
+        aliases: see `with_aliases`.
     """
 
     name: str = DEFAULT_TRUST_DOMAIN
@@ -95,6 +95,11 @@ class TrustDomain:
 
     def __contains__(self, identity: object) -> bool:
         return isinstance(identity, SpiffeId) and identity.trust_domain in (self.name, *self.aliases)
+
+    def with_aliases(self, more: Iterable[str]) -> TrustDomain:
+        """The same with these names honoured too (MeshConfig.trustDomainAliases); itself when it honours them all."""
+        new = sorted({*more}.difference(self))
+        return TrustDomain(self.name, (*self.aliases, *new)) if new else self
 
     def identity(self, namespace: str, service_account: str = "") -> SpiffeId:
         """The identity of a workload in this trust domain.

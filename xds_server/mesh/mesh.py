@@ -84,6 +84,7 @@ class Mesh:
         peers: what workloads ask of their callers.
         gateways: in order of precedence.
         http_proxy_port: of sidecars without capture that name none; 0 for none.
+        trust_domain_aliases: honoured beside those that the server was started with.
         credentials: the names in the secrets directory; None when there is no such directory.
     """
 
@@ -99,6 +100,7 @@ class Mesh:
     root_namespace: str = "default"
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
     http_proxy_port: int = 0
+    trust_domain_aliases: tuple[str, ...] = ()
 
     @cached_property
     def virtual_addresses(self) -> dict[tuple[str, str], str]:

@@ -13,7 +13,16 @@ from pydantic import Field, JsonValue
 from xds_server.policy.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive, TrafficPolicy
 from xds_server.policy.model import PolicyEnum, PolicyModel
 from xds_server.policy.sidecar import OutboundTrafficPolicyMode
-from xds_server.policy.values import Bool, DnsLabel, Duration, DurationOrZero, ExportTo, PortNumber, ServiceExportTo
+from xds_server.policy.values import (
+    Bool,
+    DnsLabel,
+    Duration,
+    DurationOrZero,
+    ExportTo,
+    PortNumber,
+    ServiceExportTo,
+    TrustDomainName,
+)
 from xds_server.policy.virtual_service import Destination, HTTPRetry
 
 GROUP = "mesh.istio.io"
@@ -82,8 +91,8 @@ class MeshConfigSpec(PolicyModel):
     connect_timeout: Duration | None = None
     protocol_detection_timeout: DurationOrZero | None = None
     hbone_idle_timeout: DurationOrZero | None = None
-    trust_domain: str | None = None
-    trust_domain_aliases: tuple[str, ...] = ()
+    trust_domain: TrustDomainName | None = None
+    trust_domain_aliases: tuple[TrustDomainName, ...] = ()
     root_namespace: DnsLabel | None = None
     enable_auto_mtls: Bool | None = None
     outbound_traffic_policy: MeshOutboundTrafficPolicy | None = None

@@ -50,8 +50,6 @@ _OF_MESH = (
     "proxyListenPort",
     "proxyInboundListenPort",
     "protocolDetectionTimeout",
-    "trustDomain",
-    "trustDomainAliases",
     "inboundTrafficPolicy",
     "zoneAwareLbSetting",
     "dnsRefreshRate",

@@ -232,6 +232,20 @@ def _dns_label(value: str) -> str:
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 
 
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+"""SPIFFE-ID, section 2.1."""
+
+
+def _trust_domain(value: str) -> str:
+    if not _TRUST_DOMAIN.fullmatch(value):
+        fix = "write small letters, digits, '.', '-' and '_', without spiffe:// and paths"
+        raise refusal(Finding(f'"{value}" is no trust domain', fix))
+    return value
+
+
+TrustDomainName = Annotated[str, AfterValidator(_trust_domain)]
+
+
 def _address(value: str) -> str:
     if not is_ip_address(value):
         raise refusal(Finding(f'"{value}" is not an IP address'))
