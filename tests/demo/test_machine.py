@@ -1,0 +1,53 @@
+"""The processes of the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.demo.apps.started import ask
+from tests.envoy.running import until
+from xds_server.demo.layout import Layout, layout, write_policies
+from xds_server.demo.machine import Machine, fetch
+from xds_server.errors import ConfigurationError
+
+
+@pytest.fixture
+def demo() -> Layout:
+    return layout()
+
+
+def test_nothing_outlives_the_machine(demo: Layout, tmp_path: Path, envoy_binary: Path) -> None:
+    """An application and its Envoy, started and ended by their ids."""
+    write_policies(tmp_path / "policies", demo)
+    worker = demo.workers[0]
+    with Machine(tmp_path, demo, envoy_binary) as machine:
+        machine.start_server()
+        machine.start_sidecar(worker)
+        machine.wait_for_sidecar(worker)
+        until(lambda: ask(f"http://127.0.0.1:{worker.app_port}/"), what="the application listens")
+        running = [process.pid for process in machine._running.values()]
+
+    assert len(running) == 3
+    assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_process_that_ends_is_named_with_its_log(demo: Layout, tmp_path: Path) -> None:
+    with Machine(tmp_path, demo, tmp_path / "no-envoy") as machine:
+        machine._start("short", ["true"])
+
+        with pytest.raises(ConfigurationError, match=rf"short ended; its log is {tmp_path}/logs/short\.log"):
+            machine.wait("short", lambda: False)
+
+
+def test_process_that_is_not_ready_in_time_is_named(demo: Layout, tmp_path: Path) -> None:
+    with Machine(tmp_path, demo, tmp_path / "no-envoy") as machine:
+        machine._start("slow", ["sleep", "60"])
+
+        with pytest.raises(ConfigurationError, match=r"slow was not ready in 0 s"):
+            machine.wait("slow", lambda: False, seconds=0.1)
+
+
+def test_what_cannot_be_fetched_is_none() -> None:
+    assert fetch(1, "/") is None, "nobody listens there"
