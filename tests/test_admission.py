@@ -22,6 +22,7 @@ from xds_server.xds.snapshot import Snapshot
 Refuses = Callable[[bytes], bool]
 REVIEWS = documents(entry("reviews"))[0]
 CLUSTER = "outbound|80||reviews"
+THREE = ("node-1", "node-2", "node-3")
 
 
 def rule(more: str = "") -> Document:
@@ -205,12 +206,19 @@ async def test_a_change_that_comes_while_another_is_validated_waits_for_it() -> 
         assert kinds(admitting.generation) == {"ServiceEntry"}
 
 
-async def refusal_of(admitting: Admission, url: str = type_url.CLUSTER, message: str = "no good") -> None:
+async def refusal_of(
+    admitting: Admission,
+    url: str = type_url.CLUSTER,
+    message: str = "no good",
+    *,
+    node_id: str = "node-1",
+    connected: tuple[str, ...] = ("node-1",),
+) -> None:
     """A connected proxy refuses the cluster of reviews."""
     (snapshot,) = await admitting.snapshots_for([workload()])
     assert snapshot is not None
     origins = snapshot.of_type(type_url.CLUSTER)[CLUSTER].origins
-    admitting.refused("node-1", url, (CLUSTER,), origins, message, connected=1)
+    admitting.refused(node_id, url, (CLUSTER,), origins, message, connected=set(connected))
 
 
 async def test_what_a_proxy_refuses_falls_back_to_its_last_good_form() -> None:
@@ -245,11 +253,16 @@ async def changed_together(admitting: Admission) -> PolicySet:
     return state
 
 
-def unnamed(admitting: Admission, node_id: str = "node-1", connected: int = 1, taken_ago: float | None = 1.0) -> None:
+def unnamed(
+    admitting: Admission,
+    node_id: str = "node-1",
+    connected: tuple[str, ...] = ("node-1",),
+    taken_ago: float | None = 1.0,
+) -> None:
     """A connected proxy refuses a response with everything, and says nothing of what in it."""
     assert admitting.generation is not None
     origins = [document.origin for document in admitting.generation.policies.documents]
-    admitting.refused(node_id, type_url.CLUSTER, (), origins, "bad", connected=connected, taken_ago=taken_ago)
+    admitting.refused(node_id, type_url.CLUSTER, (), origins, "bad", connected=set(connected), taken_ago=taken_ago)
 
 
 def held(admitting: Admission) -> set[str]:
@@ -279,13 +292,13 @@ async def test_a_proxy_that_goes_on_refusing_without_a_name_costs_nothing_more()
 async def test_what_one_of_many_proxies_refuses_without_a_name_is_not_blamed_on_what_envoy_takes() -> None:
     async with admission(lambda _: False) as admitting:
         await changed_together(admitting)
-        unnamed(admitting, "node-1", connected=3)
-        unnamed(admitting, "node-1", connected=3)
+        unnamed(admitting, connected=THREE)
+        unnamed(admitting, connected=THREE)
 
         assert (held(admitting), admitting.is_stale) == (set(), False)
 
 
-async def test_what_envoy_could_not_say_of_is_blamed_on_one_proxys_word() -> None:
+async def test_what_envoy_could_not_say_of_is_blamed_on_the_word_of_two_proxies() -> None:
     """The Envoy here crashes on it, so that nothing vouches for it."""
 
     async def ask(_: bytes) -> Verdict:
@@ -294,9 +307,35 @@ async def test_what_envoy_could_not_say_of_is_blamed_on_one_proxys_word() -> Non
     with ThreadPoolExecutor(1) as worker:
         admitting = Admission(Pipeline(), worker, Validator(ask))
         await admitting.admit(policy_set([REVIEWS]))
-        unnamed(admitting, connected=3)
+        unnamed(admitting, connected=THREE)
+        of_one = held(admitting)
+        unnamed(admitting, "node-2", connected=THREE)
 
-    assert held(admitting) == {"ServiceEntry"}
+    assert (of_one, held(admitting)) == (set(), {"ServiceEntry"})
+
+
+async def test_one_proxys_word_takes_no_policy_away_that_envoy_takes() -> None:
+    """A proxy that lies, or is another Envoy, and names what it refuses; the others have it."""
+    new = rule(", trafficPolicy: {connectionPool: {http: {maxRetries: 7}}}")
+    async with admission(lambda _: False) as admitting:
+        await admitting.admit(policy_set([REVIEWS, rule()]))
+        await admitting.admit(policy_set([REVIEWS, new]))
+        await refusal_of(admitting, connected=THREE)
+        await refusal_of(admitting, connected=THREE)
+        of_one = held(admitting)
+        await refusal_of(admitting, node_id="node-2", connected=THREE)
+
+    assert (of_one, held(admitting)) == (set(), {"DestinationRule"})
+
+
+async def test_the_only_proxys_word_takes_no_policy_away_that_envoy_takes() -> None:
+    """It would be kept from those that come after it."""
+    async with admission(lambda _: False) as admitting:
+        await admitting.admit(policy_set([REVIEWS]))
+        await admitting.admit(policy_set([REVIEWS, rule()]))
+        await refusal_of(admitting)
+
+        assert (held(admitting), admitting.is_stale) == (set(), False)
 
 
 @pytest.mark.parametrize("state", [PolicySet(), policy_set([REVIEWS])], ids=["empty", "one service"])

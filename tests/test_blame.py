@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.builders import documents
-from xds_server.blame import MOST_SUSPECTS, RECENT, Complaints, refused_by_proxy, refused_unnamed, suspects, trials
+from xds_server.blame import (
+    MOST_SUSPECTS,
+    RECENT,
+    Complaints,
+    is_of_the_machine,
+    refused_by_proxy,
+    refused_unnamed,
+    suspects,
+    trials,
+)
 from xds_server.policy.document import Document, PolicySet
 from xds_server.quarantine import Quarantine
-from xds_server.xds import type_url
-
-NAMES = ("outbound|80||a",)
 
 
 def parsed(kind: str, name: str, spec: str) -> Document:
@@ -102,43 +108,60 @@ def test_each_suspect_is_tried_alone_and_all_at_last() -> None:
     ["cannot bind '127.0.0.1:80': Address already in use", "cannot bind '0.0.0.0:80': Permission denied"],
 )
 def test_a_port_that_somebody_else_has_is_no_policys_fault(message: str) -> None:
-    assert not Complaints().count("node", type_url.LISTENER, NAMES, message, connected=1)
+    assert is_of_the_machine(message)
+    assert not is_of_the_machine("no good")
 
 
-def test_what_one_of_many_says_of_a_listener_is_no_policys_fault() -> None:
-    complaints = Complaints()
-    first = complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
-    again = complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
-    second = complaints.count("b", type_url.LISTENER, NAMES, "no good", connected=3)
-
-    assert (first, again, second) == (False, False, True)
+def blamed(nodes: str, *, connected: str = "abc", vouched: bool = False) -> list[bool]:
+    """Whether one document is to blame after each refusal of these nodes."""
+    complaints, suspected = Complaints(), [rule()]
+    return [bool(complaints.against(suspected, node, connected=set(connected), vouched=vouched)) for node in nodes]
 
 
-def test_what_the_only_proxy_says_of_a_listener_counts() -> None:
-    assert Complaints().count("a", type_url.LISTENER, NAMES, "no good", connected=1)
+def test_what_one_of_many_proxies_says_is_no_policys_fault() -> None:
+    """It may be broken, or another Envoy, or lie; however often it says it."""
+    assert blamed("aaa") == [False, False, False]
 
 
-def test_what_one_of_many_says_of_a_cluster_counts() -> None:
-    """The others have not answered yet, and need not be sent it."""
-    assert Complaints().count("a", type_url.CLUSTER, NAMES, "no good", connected=3)
+def test_what_two_proxies_say_is_blamed_once() -> None:
+    assert blamed("aabc") == [False, False, True, False]
 
 
-def test_what_a_fleet_says_is_blamed_once() -> None:
-    complaints = Complaints()
+def test_what_the_only_proxy_says_is_blamed_where_nothing_is_validated() -> None:
+    assert blamed("a", connected="a") == [True]
 
-    assert [complaints.count(node, type_url.CLUSTER, NAMES, "no good", connected=3) for node in "abc"] == [
-        True,
-        False,
-        False,
-    ]
+
+def test_what_the_only_proxy_says_is_not_blamed_against_what_envoy_takes() -> None:
+    """It would be taken away from all that come later."""
+    assert blamed("aa", connected="a", vouched=True) == [False, False]
+
+
+def test_what_envoy_takes_is_blamed_once_more_than_half_of_the_proxies_refuse_it() -> None:
+    assert blamed("abacde", connected="abcde", vouched=True) == [False, False, False, True, False, False]
+    assert blamed("ab", connected="abcd", vouched=True) == [False, False]
+
+
+def test_what_proxies_said_that_have_left_does_not_count() -> None:
+    """One that comes under ever new names is one."""
+    complaints, suspected = Complaints(), [rule()]
+    complaints.against(suspected, "a", connected={"a", "x", "y"}, vouched=False)
+
+    assert complaints.against(suspected, "b", connected={"b", "x", "y"}, vouched=False) == ()
+
+
+def test_each_suspect_has_complaints_of_its_own() -> None:
+    complaints, one, other = Complaints(), rule(), route()
+    complaints.against([one], "a", connected={"a", "b"}, vouched=False)
+
+    assert complaints.against([one, other], "b", connected={"a", "b"}, vouched=False) == (one,)
 
 
 def test_what_was_said_of_an_earlier_content_does_not_count() -> None:
-    complaints = Complaints()
-    complaints.count("a", type_url.LISTENER, NAMES, "no good", connected=3)
+    complaints, suspected = Complaints(), [rule()]
+    complaints.against(suspected, "a", connected={"a", "b", "c"}, vouched=False)
     complaints.forget()
 
-    assert not complaints.count("b", type_url.LISTENER, NAMES, "no good", connected=3)
+    assert complaints.against(suspected, "b", connected={"a", "b", "c"}, vouched=False) == ()
 
 
 def test_a_proxys_refusal_is_blamed_on_the_newest_change() -> None:
@@ -160,14 +183,6 @@ def test_a_proxys_refusal_of_everything_is_blamed_on_nothing() -> None:
     state = [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)]
 
     assert refused_by_proxy([each.origin for each in state], state, accepted(*state), now=1.0) == ()
-
-
-def test_what_envoy_has_found_to_be_valid_is_blamed_only_when_all_proxies_refuse_it() -> None:
-    complaints = Complaints()
-
-    said = [complaints.count(node, type_url.CLUSTER, (), "no good", connected=3, vouched=True) for node in "abac"]
-
-    assert said == [False, False, False, True]
 
 
 def test_an_unnamed_refusal_is_blamed_on_the_newest_change_as_a_whole() -> None:

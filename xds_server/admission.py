@@ -10,14 +10,22 @@ knew before is sent nothing that was not validated. Without an Envoy, everything
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from xds_server.blame import RECENT, Complaints, refused_by_proxy, refused_unnamed, suspects, trials
+from xds_server.blame import (
+    RECENT,
+    Complaints,
+    is_of_the_machine,
+    refused_by_proxy,
+    refused_unnamed,
+    suspects,
+    trials,
+)
 from xds_server.errors import InconsistentSnapshot
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration
@@ -134,7 +142,7 @@ class Admission:
         origins: Sequence[Origin],
         reason: str,
         *,
-        connected: int,
+        connected: Set[str],
         taken_ago: float | None = None,
     ) -> None:
         """A connected proxy refuses what it was sent; see `blame.Complaints` and `is_stale`.
@@ -145,25 +153,27 @@ class Admission:
             names: the refused resources; () when it names none of the response.
             origins: of these, or of everything in the response.
             reason: the proxy's, without secrets.
-            connected: how many proxies are.
+            connected: node ids of the proxies that are.
             taken_ago: seconds since it was sent what it has in force of this type; None when what it refuses is not
                 new to it, and then nothing is blamed where it names nothing.
         """
-        now = asyncio.get_running_loop().time()
-        documents, vouched = self._policies.documents, False
-        if names:
-            to_blame = refused_by_proxy(origins, documents, self._quarantine, now)
-        elif taken_ago is not None:
-            to_blame = refused_unnamed(origins, documents, self._quarantine, now - min(taken_ago, RECENT))
-            vouched = self.validator is not None and self.validator.vouches_for(one.origin for one in to_blame)
-        else:
-            return
-        if not self._complaints.count(node_id, url, names, reason, connected=connected, vouched=vouched):
-            return
+        suspected = () if is_of_the_machine(reason) else self._suspected(names, origins, taken_ago)
+        vouched = self.validator is not None and self.validator.vouches_for(one.origin for one in suspected)
         what = f"{url.rpartition('.')[2]} {', '.join(names) or '(it does not say which)'}"
-        for document in to_blame:
+        for document in self._complaints.against(suspected, node_id, connected=connected, vouched=vouched):
             self._quarantine.hold(document, "refused-by-proxy", f"{node_id} refuses {what}: {_line(reason)}")
             self._is_stale = True
+
+    def _suspected(
+        self, names: tuple[str, ...], origins: Sequence[Origin], taken_ago: float | None
+    ) -> tuple[Document, ...]:
+        """Who may be to blame for what a proxy refuses; see `refused`."""
+        now, documents = asyncio.get_running_loop().time(), self._policies.documents
+        if names:
+            return refused_by_proxy(origins, documents, self._quarantine, now)
+        if taken_ago is None:
+            return ()
+        return refused_unnamed(origins, documents, self._quarantine, now - min(taken_ago, RECENT))
 
     async def _admitted(self, policies: PolicySet, workloads: Sequence[Workload]) -> Generation:
         """Holding the lock."""

@@ -316,7 +316,7 @@ class Server:
             refusal.names if refusal.is_named else (),
             refusal.origins,
             refusal.message,
-            connected=len(self._streams_of),
+            connected=self._streams_of.keys(),
             taken_ago=refusal.taken_ago,
         )
         if self._admission.is_stale:

@@ -3,17 +3,19 @@
 In validation each suspect is kept out alone, in turn, and Envoy tells whether it was the one. A connected proxy cannot
 be asked like that: what it refuses is blamed on the newest change behind it, and only where a policy can be the reason.
 When it names nothing, any of a whole response may be meant: only the change that it was sent since it last took one is
-blamed, all of that together and nothing before it, and not against what the Envoy here has found to be valid.
+blamed, all of that together and nothing before it.
+
+And a proxy cannot be believed like that: it may be another version of Envoy, it may be broken, it may lie. Its refusal
+is told in any case, and it keeps what it has; but one alone takes no policy away from the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from xds_server.policy.document import Document
 from xds_server.problem import Origin
 from xds_server.quarantine import Key, Quarantine
-from xds_server.xds import type_url
 
 MOST_SUSPECTS = 8
 """More cannot be told apart in bearable time, and must not be kept out together."""
@@ -50,38 +52,46 @@ def trials(suspected: Sequence[Document]) -> Iterator[tuple[Document, ...]]:
         yield tuple(suspected)
 
 
+def is_of_the_machine(reason: str) -> bool:
+    """Whether a proxy's reason speaks of its machine, so that no policy is to blame."""
+    return any(text in reason.lower() for text in _OF_THE_MACHINE)
+
+
 class Complaints:
-    """What connected proxies refused, as far as it may be due to a policy."""
+    """Which connected proxies refuse what each document means, since the last change."""
 
     def __init__(self) -> None:
-        self._said: dict[tuple[str, tuple[str, ...]], set[str]] = {}
+        self._said_by: dict[Key, Set[str]] = {}
+        self._blamed: set[Key] = set()
 
-    def count(
-        self, node_id: str, url: str, names: tuple[str, ...], message: str, *, connected: int, vouched: bool = False
-    ) -> bool:
-        """Take up one refusal; whether it is to be blamed on a policy now, which it is once.
-
-        What one of many proxies says of a listener is not: on its machine something is different.
+    def against(
+        self, suspected: Iterable[Document], node_id: str, *, connected: Set[str], vouched: bool
+    ) -> tuple[Document, ...]:
+        """Take up one refusal; the documents that are to blame from now on, each once.
 
         Args:
+            suspected: the documents behind what is refused.
             node_id: of the proxy.
-            url: type of what was refused.
-            names: the refused resources; () when the proxy names none.
-            message: the proxy's reason.
-            connected: how many proxies are.
-            vouched: the Envoy here takes it: only when all proxies say otherwise does it not depend on the proxy.
+            connected: node ids of all that are; what others once said does not count.
+            vouched: the Envoy here takes what they mean. Then more than half of the proxies must say otherwise, two at
+                least; else any two, or the only one.
         """
-        if any(text in message.lower() for text in _OF_THE_MACHINE):
-            return False
-        said_by = self._said.setdefault((url, names), set())
-        before = len(said_by)
-        said_by.add(node_id)
-        enough = connected if vouched else min(connected, 2) if url == type_url.LISTENER else 1
-        return before < enough <= len(said_by)
+        enough = max(2, len(connected) // 2 + 1) if vouched else min(2, len(connected))
+        found = [
+            one for one in suspected if one.key not in self._blamed and self._said(one, node_id, connected) >= enough
+        ]
+        self._blamed.update(document.key for document in found)
+        return tuple(found)
 
     def forget(self) -> None:
         """What is sent has changed: what was said of it is past."""
-        self._said.clear()
+        self._said_by.clear()
+        self._blamed.clear()
+
+    def _said(self, document: Document, node_id: str, connected: Set[str]) -> int:
+        said_by = (self._said_by.get(document.key, frozenset()) | {node_id}) & connected
+        self._said_by[document.key] = said_by
+        return len(said_by)
 
 
 def refused_by_proxy(

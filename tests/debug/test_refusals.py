@@ -23,7 +23,7 @@ def test_a_refusal_is_a_problem_of_the_document_behind_it() -> None:
     (problem,) = refusals([proxy("web", RULE)])
 
     assert (problem.file, problem.line, problem.kind, problem.name) == ("shop.yaml", 3, "DestinationRule", "reviews")
-    assert (problem.code, problem.severity) == ("refused-by-proxy", Severity.ERROR)
+    assert (problem.code, problem.severity) == ("refused-by-proxy", Severity.WARNING)
     assert problem.message == "web refused CDS c and kept what was there before: no good"
 
 

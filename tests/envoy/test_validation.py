@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -20,6 +23,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 from tests.builders import documents
 from tests.envoy.running import Backend, Control, Envoy, envoy, until
 from tests.envoy.test_traffic import routes, rule, service
+from tests.server.loopback import DELTA, Client
 from xds_server.admission import Admission
 from xds_server.bootstrap import Api
 from xds_server.pipeline import Generation, Pipeline
@@ -32,6 +36,7 @@ from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
 from xds_server.translate.unit import Unit, UnitKind
 from xds_server.validation.envoy import Outcome, Verdict, validate
 from xds_server.validation.validator import Validator, find_validator
+from xds_server.xds import type_url
 
 BAD_HEADER = "[{route: [{destination: {host: HOST}}], headers: {request: {set: {x-a: '%NO_SUCH_COMMAND%'}}}}]"
 BAD_REGEX = "[{match: [{uri: {regex: '(x{1,50}){1,19}'}}], route: [{destination: {host: HOST}}]}]"
@@ -242,15 +247,102 @@ def test_a_port_in_use_is_told_and_changes_nothing(envoy_binary: Path, tmp_path:
             until(lambda: _problems(control, "refused-by-proxy"), what="the refusal is told")
 
             (problem,) = _problems(control, "refused-by-proxy")
-            validation = control.debug("/debug/validation")
             assert "Address already in use" in problem["message"]
-            assert isinstance(validation, dict)
-            assert validation["quarantined"] == []
+            assert _quarantined(control) == []
             assert caller.wait().call(f"shop:{port}").status == 200
         finally:
             caller.close()
             control.close()
             backend.close()
+
+
+async def test_one_proxy_that_refuses_what_envoy_takes_stands_alone(envoy_binary: Path, tmp_path: Path) -> None:
+    """It is told of, keeps what it has and is not sent that again; others have the new form, and so do newcomers."""
+    control = _serving_shop(tmp_path)
+    try:
+        async with _peers(control, "first", "second", "third") as (first, second, third):
+            for peer in (first, second, third):
+                await peer.take()
+            control.write("shop.yaml", shop("shop", policy="{connectionPool: {tcp: {connectTimeout: 2s}}}"))
+            await first.refuse("outbound|80||shop")
+            taken = [await peer.take() for peer in (second, third)]
+            found = await asyncio.to_thread(until, lambda: _problems(control, "refused-by-proxy"))
+
+            assert {(each["severity"], each["kind"], each["name"]) for each in found} == {
+                ("warning", "DestinationRule", "shop"),
+                ("warning", "ServiceEntry", "shop"),
+            }
+            assert found[0]["message"].startswith("first refused CDS outbound|80||shop")
+            assert _quarantined(control) == []
+
+            control.write("other.yaml", shop("other"))
+            assert set(await first.take()) == {"outbound|80||other"}
+            async with _peers(control, "newcomer") as (newcomer,):
+                assert taken[0] == taken[1] == {"outbound|80||shop": (await newcomer.take())["outbound|80||shop"]}
+    finally:
+        control.close()
+
+
+async def test_most_proxies_outweigh_the_envoy_that_takes_it(envoy_binary: Path, tmp_path: Path) -> None:
+    control = _serving_shop(tmp_path)
+    try:
+        async with _peers(control, "first", "second", "third") as peers:
+            before = [await peer.take() for peer in peers]
+            control.write("shop.yaml", shop("shop", policy="{connectionPool: {tcp: {connectTimeout: 2s}}}"))
+            await peers[0].refuse("outbound|80||shop")
+            await peers[1].refuse("outbound|80||shop")
+            await peers[2].take()
+            after = await peers[2].take()
+
+            assert after == {"outbound|80||shop": before[2]["outbound|80||shop"]}
+            assert [problem["kind"] for problem in _quarantined(control)] == ["DestinationRule"]
+    finally:
+        control.close()
+
+
+def _serving_shop(directory: Path) -> Control:
+    (directory / "policies").mkdir()
+    (directory / "policies" / "shop.yaml").write_text(shop("shop"))
+    return Control(directory)
+
+
+class _Peer:
+    """One delta stream that follows clusters and answers as it is told."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def take(self) -> dict[str, str]:
+        """Accept the next response: versions by name."""
+        response = await self._client.response()
+        await self._client.ack(response)
+        return {resource.name: resource.version for resource in response.resources}
+
+    async def refuse(self, name: str) -> None:
+        """Refuse the next response because of one cluster, in Envoy's words."""
+        response = await self._client.response()
+        text = f"Error adding/updating cluster(s) {name}: not understood here"
+        await self._client.ask(response.type_url, nonce=response.nonce, error=text)
+
+
+@asynccontextmanager
+async def _peers(control: Control, *nodes: str) -> AsyncIterator[list[_Peer]]:
+    """A connection for each node, which has asked for all clusters."""
+    async with AsyncExitStack() as connections:
+        clients = []
+        for node in nodes:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{control.xds_port}", options=options)
+            clients.append(Client(await connections.enter_async_context(channel), DELTA, node=node))
+            await clients[-1].ask(type_url.CLUSTER)
+        yield [_Peer(client) for client in clients]
+
+
+def _quarantined(control: Control) -> list[dict[str, str]]:
+    validation = control.debug("/debug/validation")
+    assert isinstance(validation, dict)
+    found: list[dict[str, str]] = validation["quarantined"]
+    return found
 
 
 def _problems(control: Control, code: str) -> list[dict[str, str]]:

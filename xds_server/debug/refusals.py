@@ -1,4 +1,7 @@
-"""What connected proxies refuse, as problems of the policies behind it: for /debug/problems, while it lasts."""
+"""What connected proxies refuse, as problems of the policies behind it: for /debug/problems, while it lasts.
+
+Warnings, for the policy is in force elsewhere; what is kept out because of it is an error of its own (`quarantine.py`).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def _problem(origin: Origin, refusal: _Refusal, said_by: list[str]) -> Problem:
     who, names = _some(sorted(said_by)), _some(refusal.names)
     message = f"{who} refused {refusal.type} {names} and kept what was there before: {refusal.reason}"
     place = origin.file, origin.line, 0, origin.kind, origin.namespace, origin.name, ""
-    return Problem(*place, Severity.ERROR, "refused-by-proxy", message)
+    return Problem(*place, Severity.WARNING, "refused-by-proxy", message)
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
