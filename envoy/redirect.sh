@@ -19,49 +19,68 @@ EXCLUDE_INBOUND_PORTS=${EXCLUDE_INBOUND_PORTS:-}      # more ports, with commas 
 EXCLUDE_OUTBOUND_PORTS=${EXCLUDE_OUTBOUND_PORTS:-}    # ports, with commas between, at most 15
 EXCLUDE_OUTBOUND_CIDRS=${EXCLUDE_OUTBOUND_CIDRS:-}    # networks, with commas between
 
-nat() { iptables -w 10 -t nat "$@"; }
+rules_now() { iptables -w 10 -t nat -S; }
 
-remove() {
-    for chain in PREROUTING:XDS_INBOUND OUTPUT:XDS_OUTBOUND; do
-        while nat -D "${chain%:*}" -p tcp -j "${chain#*:}" 2>/dev/null; do :; done
-        nat -F "${chain#*:}" 2>/dev/null || continue
-        nat -X "${chain#*:}"
-    done
-    while nat -D OUTPUT -p udp --dport 53 -j XDS_DNS 2>/dev/null; do :; done
-    nat -F XDS_DNS 2>/dev/null && nat -X XDS_DNS || :
+chains() {
+    echo XDS_OUTBOUND
+    echo XDS_INBOUND
+    if [ "$DNS_CAPTURE" = true ]; then echo XDS_DNS; fi
 }
 
-redirect_outbound() {
-    nat -N XDS_OUTBOUND
-    nat -A XDS_OUTBOUND -m owner --uid-owner "$PROXY_UID" -j RETURN
-    nat -A XDS_OUTBOUND -o lo -j RETURN
-    nat -A XDS_OUTBOUND -d 127.0.0.0/8 -j RETURN
-    if [ -n "$EXCLUDE_OUTBOUND_CIDRS" ]; then nat -A XDS_OUTBOUND -d "$EXCLUDE_OUTBOUND_CIDRS" -j RETURN; fi
+outbound() {
+    echo "-A XDS_OUTBOUND -m owner --uid-owner $PROXY_UID -j RETURN"
+    echo "-A XDS_OUTBOUND -o lo -j RETURN"
+    echo "-A XDS_OUTBOUND -d 127.0.0.0/8 -j RETURN"
+    if [ -n "$EXCLUDE_OUTBOUND_CIDRS" ]; then echo "-A XDS_OUTBOUND -d $EXCLUDE_OUTBOUND_CIDRS -j RETURN"; fi
     if [ -n "$EXCLUDE_OUTBOUND_PORTS" ]; then
-        nat -A XDS_OUTBOUND -p tcp -m multiport --dports "$EXCLUDE_OUTBOUND_PORTS" -j RETURN
+        echo "-A XDS_OUTBOUND -p tcp -m multiport --dports $EXCLUDE_OUTBOUND_PORTS -j RETURN"
     fi
-    nat -A XDS_OUTBOUND -p tcp -j REDIRECT --to-ports "$OUTBOUND_PORT"
-    nat -A OUTPUT -p tcp -j XDS_OUTBOUND
+    echo "-A XDS_OUTBOUND -p tcp -j REDIRECT --to-ports $OUTBOUND_PORT"
+    echo "-A OUTPUT -p tcp -j XDS_OUTBOUND"
 }
 
-redirect_inbound() {
-    nat -N XDS_INBOUND
-    nat -A XDS_INBOUND -p tcp -m multiport --dports "$PROXY_PORTS${EXCLUDE_INBOUND_PORTS:+,$EXCLUDE_INBOUND_PORTS}" -j RETURN
-    nat -A XDS_INBOUND -p tcp -j REDIRECT --to-ports "$INBOUND_PORT"
-    nat -A PREROUTING -p tcp -j XDS_INBOUND
+inbound() {
+    echo "-A XDS_INBOUND -p tcp -m multiport --dports $PROXY_PORTS${EXCLUDE_INBOUND_PORTS:+,$EXCLUDE_INBOUND_PORTS} -j RETURN"
+    echo "-A XDS_INBOUND -p tcp -j REDIRECT --to-ports $INBOUND_PORT"
+    echo "-A PREROUTING -p tcp -j XDS_INBOUND"
 }
 
-redirect_dns() {
-    nat -N XDS_DNS
-    nat -A XDS_DNS -m owner --uid-owner "$PROXY_UID" -j RETURN
-    nat -A XDS_DNS -p udp -j REDIRECT --to-ports "$DNS_PORT"
-    nat -I OUTPUT 1 -p udp --dport 53 -j XDS_DNS    # before Docker's rules, which take what is sent to 127.0.0.11
+dns() {
+    echo "-A XDS_DNS -m owner --uid-owner $PROXY_UID -j RETURN"
+    echo "-A XDS_DNS -p udp -j REDIRECT --to-ports $DNS_PORT"
+    echo "-I OUTPUT 1 -p udp --dport 53 -j XDS_DNS"    # before Docker's rules, which take what is sent to 127.0.0.11
 }
 
-remove
-if [ "${1:-set}" != remove ]; then
-    redirect_outbound
-    redirect_inbound
-    if [ "$DNS_CAPTURE" = true ]; then redirect_dns; fi
-    nat -S | grep XDS_
+old_jumps() { rules_now | sed -n '/-j XDS_/s/^-A/-D/p'; }
+
+old_chains() {
+    rules_now | sed -n 's/^-N \(XDS_.*\)/\1/p' | while read -r chain; do
+        case " $* " in *" $chain "*) ;; *) printf -- '-F %s\n-X %s\n' "$chain" "$chain" ;; esac
+    done
+}
+
+change() {
+    echo "*nat"
+    for chain in "$@"; do echo ":$chain - [0:0]"; done    # made, or emptied where it is there
+    old_jumps
+    old_chains "$@"
+    for chain in "$@"; do
+        case $chain in XDS_OUTBOUND) outbound ;; XDS_INBOUND) inbound ;; XDS_DNS) dns ;; esac
+    done
+    echo COMMIT
+}
+
+# One transaction: at no moment is a connection let through that the rules before or after it would take.
+# The text is made first, for it asks for the rules there are, and iptables-restore holds their lock.
+replace_by() {
+    text=$(change "$@")
+    echo "$text" | iptables-restore -w 10 --noflush
+}
+
+if [ "${1:-set}" = remove ]; then
+    replace_by
+else
+    # shellcheck disable=SC2046  # a list of words
+    replace_by $(chains)
+    rules_now | grep XDS_
 fi

@@ -36,6 +36,22 @@ else:
     print("answered by port", select.select(listeners, [], [], 5)[0][0].getsockname()[1])
 """
 
+STEADY = """
+import signal, socket, sys
+listener = socket.create_server(("127.0.0.1", 15001), backlog=1024)
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+while not ended:
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        try:
+            client.connect(("192.0.2.1", 80))
+        except OSError:
+            sys.exit("a connection was not captured")
+        listener.accept()[0].close()
+print("all captured")
+"""
+
 
 def in_namespace(commands: str, **environment: str) -> str:
     """Standard output of shell commands in a fresh network namespace."""
@@ -91,6 +107,24 @@ def test_running_it_again_replaces_its_rules() -> None:
     once = in_namespace('sh "$SCRIPT"')
 
     assert in_namespace('sh "$SCRIPT" > /dev/null; sh "$SCRIPT"') == once
+
+
+def test_no_connection_slips_through_while_it_runs_again() -> None:
+    """An application that calls out while the one-shot container is started again is not let out in plaintext."""
+    commands = f"""{NETWORK}
+        sh "$SCRIPT" > /dev/null
+        "$PYTHON" -c "$STEADY" &
+        for _ in 1 2 3 4 5 6 7 8 9 10; do sh "$SCRIPT" > /dev/null; done
+        kill $!; wait $! || true"""
+
+    assert in_namespace(commands, STEADY=STEADY).split() == ["all", "captured"]
+
+
+def test_lists_of_networks_are_taken_apart() -> None:
+    rules = in_namespace('sh "$SCRIPT"', EXCLUDE_OUTBOUND_CIDRS="192.0.2.0/24,198.51.100.0/24")
+
+    assert "-A XDS_OUTBOUND -d 192.0.2.0/24 -j RETURN" in rules
+    assert "-A XDS_OUTBOUND -d 198.51.100.0/24 -j RETURN" in rules
 
 
 def test_its_rules_can_be_removed() -> None:
