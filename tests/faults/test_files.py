@@ -160,6 +160,8 @@ def bad(name: str) -> dict[str, bytes]:
         "twice.yaml": f"{head}}}\nkind: VirtualService\n".encode(),
         "binary.yaml": bytes(range(256)) * 40,
         "latin.yaml": f"{head}, labels: {{a: caf\xe9}}}}\n".encode("latin-1"),
+        "flat.yaml": b"a: [" + b"1," * 1_000_000,
+        "many.yaml": b"---\nkind: x\n" * 100_000,
         "huge.yaml": b"a: " + b"x" * (5 << 20),
         "keys.yaml": f"{head}}}\nspec:\n{''.join(f'  key{n}: 1{chr(10)}' for n in range(100_000))}".encode(),
         "tag.yaml": b"!!python/object/apply:os.system ['true']\n",

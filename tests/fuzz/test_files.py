@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +39,12 @@ def test_any_file_gives_policies_and_problems(content: bytes) -> None:
     generation = Pipeline().compile(reading.policies)
 
     assert any(document.name == "good" for document in generation.policies.documents)
+
+
+@pytest.mark.parametrize("unit", [*TOKENS, b"%a\n", b"...\n", b"kind: x, ", b"a: b,", b"\xff\n---\n"])
+@pytest.mark.parametrize("head", [b"", b"a: [", GOOD], ids=["alone", "open", "good"])
+def test_any_token_a_million_times_over_is_told_in_few_words(head: bytes, unit: bytes, tmp_path: Path) -> None:
+    """Each is there to end at all: searching from every place to the end would take hours."""
+    (tmp_path / "fuzz.yaml").write_bytes((head + unit * 1_000_000)[: 3 << 20])
+
+    assert len(read_policies(tmp_path).policies.problems) <= 3

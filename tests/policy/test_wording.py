@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.virtual_service import VirtualServiceSpec
-from xds_server.policy.wording import findings, istio_path
+from xds_server.policy.wording import MOST_TOLD, findings, istio_path
 
 BOOLEANS = "quote it: unquoted y, yes, on and true all mean true, and n, no, off and false mean false"
 
@@ -77,3 +77,12 @@ def test_a_place_is_in_istios_spelling_however_it_was_written() -> None:
 
 def test_keys_of_the_authors_own_are_left_as_they_are() -> None:
     assert istio_path(VirtualServiceSpec, ("http", 0, "match", 0, "headers", "x_y", "exact"))[-2:] == ("x_y", "exact")
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_the_others_counted() -> None:
+    with pytest.raises(ValidationError) as caught:
+        VirtualServiceSpec.model_validate({"hosts": ["a"], "http": [{"nme": 1}] * (MOST_TOLD + 7)})
+    found = list(findings(caught.value, VirtualServiceSpec))
+
+    assert len(found) == MOST_TOLD + 1
+    assert found[-1].message == "7 more mistakes in it are not listed"

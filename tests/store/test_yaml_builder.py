@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xds_server.store.yaml_builder import MAX_DEPTH, MAX_KEYS, MAX_REPEATED, MAX_VALUES, Refused, build
+from xds_server.store.yaml_builder import MAX_DEPTH, MAX_ITEMS, MAX_KEYS, MAX_REPEATED, Refused, build
 
 
 def value(text: str) -> object:
@@ -163,8 +163,10 @@ def test_a_mapping_with_too_many_keys_is_refused() -> None:
     assert (refused.code, refused.line) == ("yaml-too-large", MAX_KEYS + 1)
 
 
-def test_a_document_with_too_many_values_is_refused() -> None:
-    assert refusal("[" + "1," * MAX_VALUES + "]").code == "yaml-too-large"
+def test_a_list_with_too_many_items_is_refused_at_the_first_of_them() -> None:
+    refused = refusal("- 1\n" * (2 * MAX_ITEMS))
+
+    assert (refused.code, refused.line) == ("yaml-too-large", MAX_ITEMS + 1)
 
 
 def test_a_second_document_is_refused() -> None:

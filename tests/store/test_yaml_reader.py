@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xds_server.problem import Problem, Severity
-from xds_server.store.yaml_reader import MAX_FILE_BYTES, read_documents, split_documents
+from xds_server.store.file_limits import MAX_DOCUMENTS, MAX_FILE_BYTES
+from xds_server.store.yaml_reader import read_documents, split_documents
 
 
 def values(text: str | bytes) -> list[object]:
@@ -86,6 +87,9 @@ def test_line_ends_and_byte_order_marks_of_other_systems_are_read(text: str) -> 
         ("a: 1\n" * 2, "duplicate-key", 2, 1),
         ("[" * 20_000 + "]" * 20_000, "yaml-syntax", 1, 1001),
         ("a: " + "x" * MAX_FILE_BYTES, "file-too-large", 0, 0),
+        ("a: [" + "1," * 1_000_000, "file-too-large", 0, 0),
+        ("a: [" + "1," * 50_000, "yaml-too-large", 1, 20_005),
+        ("%a\n" * 100_000 + "b: 1\n", "yaml-syntax", 1, 3),
     ],
     ids=lambda value: repr(value)[:24],
 )
@@ -97,6 +101,10 @@ def test_what_cannot_be_read_is_one_problem_with_its_place(
     assert (found.code, found.line, found.column) == (code, line, column)
     assert found.fix
     assert "\n" not in found.message
+
+
+def test_what_is_too_much_to_read_is_still_cut_into_as_many_documents_as_are_allowed() -> None:
+    assert len(split_documents("---\na: 1\n" * 3 * MAX_DOCUMENTS)) == MAX_DOCUMENTS
 
 
 def test_a_tab_is_called_a_tab() -> None:

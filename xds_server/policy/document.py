@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import compress
+from itertools import compress, islice
 from typing import TypeGuard
 
 from pydantic import BaseModel, ValidationError
@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+_KINDS_LOOKED_AT = 100
+"""In text that is no YAML: finding out which kind a word comes closest to takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,8 @@ def as_broken(document: Document) -> BrokenDocument:
 
 def broken_text(text: str, file: str, line: int) -> BrokenDocument | None:
     """The same of text that is no YAML, as far as its lines still tell; `line` is where it starts in `file`."""
-    kind = next((kind for said in _said("kind", text) if (kind := nearest_kind(said))), None)
+    said = islice(_said("kind", text), _KINDS_LOOKED_AT)
+    kind = next((kind for name in said if (kind := nearest_kind(name))), None)
     if kind is None:
         return None
     namespace, name = (next(_said(key, text), "") for key in ("namespace", "name"))
@@ -218,8 +221,13 @@ def broken_text(text: str, file: str, line: int) -> BrokenDocument | None:
 
 
 def _said(key: str, text: str) -> Iterator[str]:
-    """What stands behind a key, wherever it is written."""
-    pattern = rf"""(?:^|[{{,-])\s*["']?{key}["']?\s*:\s*["']?([\w.-]+)"""
+    """What stands behind a key, wherever it is written.
+
+    White space before it is looked for on its own line only: text may be nothing but line ends.
+    """
+    if key not in text:
+        return iter(())
+    pattern = rf"""(?:^|[{{,-])[^\S\n]*["']?{key}["']?\s*:\s*["']?([\w.-]+)"""
     return (found[1] for found in re.finditer(pattern, text, re.MULTILINE))
 
 

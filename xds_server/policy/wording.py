@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel, quote
 
+MOST_TOLD = 100
+"""Mistakes of one document: whoever makes more of them is helped by the first ones, and the rest takes long to word."""
 _KEY = "[key]"  # pydantic's last part of a place that is a mapping's key, not its value
 _SHAPES = {
     "StringMatch": "write {exact: ...}, {prefix: ...} or {regex: ...}",
@@ -25,10 +27,13 @@ _SHAPES = {
 
 
 def findings(error: ValidationError, model: type[PolicyModel]) -> Iterator[Finding]:
-    """Every mistake in the document, each with its place in Istio's spelling, below the value that was validated."""
-    for details in error.errors(include_url=False):
+    """The mistakes in the document, each with its place in Istio's spelling, below the value that was validated."""
+    every = error.errors(include_url=False)
+    for details in every[:MOST_TOLD]:
         path = istio_path(model, details["loc"])
         yield from (finding.below(path) for finding in _said(details, model))
+    if more := len(every[MOST_TOLD:]):
+        yield Finding(f"{more} more mistakes in it are not listed", "correct the others first", code="more-mistakes")
 
 
 def istio_path(model: type[PolicyModel], path: Path) -> Path:

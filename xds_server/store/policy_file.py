@@ -24,8 +24,9 @@ from xds_server.policy.document import (
     unfolded,
 )
 from xds_server.problem import Problem, Severity
+from xds_server.store.file_limits import MAX_FILE_BYTES
 from xds_server.store.tree import Found
-from xds_server.store.yaml_reader import MAX_FILE_BYTES, Source, decode, read_document, split_documents
+from xds_server.store.yaml_reader import Source, decode, read_document, split_documents
 
 Key = tuple[str, str, str]
 """(kind, namespace, name) of a document."""

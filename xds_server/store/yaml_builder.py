@@ -1,7 +1,8 @@
 """The events of one YAML document -> its value, with the line and column of every key and value.
 
 Refuses while it reads, before anything is built: duplicate keys, unknown tags, keys that are no text, and whatever
-passes a limit. Anchors, aliases and `<<` merges work; what an alias stands for is shared, never copied, and counted.
+passes a limit (of all values together there are no more than `file_limits.py` lets pass). Anchors, aliases and `<<`
+merges work; what an alias stands for is shared, never copied, and counted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from xds_server.store.yaml_scalar import plain_scalar
 MAX_DEPTH = 64
 MAX_KEYS = 5_000
 """In one mapping."""
-MAX_VALUES = 100_000
-"""In one document."""
+MAX_ITEMS = 10_000
+"""In one list."""
 MAX_REPEATED = 20_000
 """Values that the aliases of one document stand for, all together."""
 
@@ -126,9 +127,6 @@ class _Builder:
         if kind is AliasEvent:
             return self._alias(event, at)
         self._values += 1
-        if self._values > MAX_VALUES:
-            message = f"the document holds more than {MAX_VALUES} values"
-            raise self._refusal(event, "yaml-too-large", message, "split it")
         if event.anchor is not None:
             return self._anchored(event, depth, at)
         return self._scalar(event, at) if kind is ScalarEvent else self._collection(event, depth, at)
@@ -186,6 +184,8 @@ class _Builder:
         values: list[object] = []
         children: _Children = {}
         while type(item := self._next()) is not SequenceEndEvent:
+            if len(values) >= MAX_ITEMS:
+                raise self._refusal(item, "yaml-too-large", f"a list holds more than {MAX_ITEMS} items", "split it")
             value, children[len(values)] = self._node(item, depth + 1, item)
             values.append(value)
         return values, children

@@ -16,11 +16,11 @@ from yaml.reader import ReaderError
 
 from xds_server.policy.document import RawDocument
 from xds_server.problem import Problem, Severity
+from xds_server.store.file_limits import MAX_DOCUMENTS, excess
 from xds_server.store.yaml_builder import Refused, build
 
-MAX_FILE_BYTES = 4 << 20
-
-_BOUNDARY = re.compile(r"^(?:%[^\n]*\n)*(?:---|\.\.\.)(?=[ \t\n]|\Z)", re.MULTILINE)
+_BOUNDARY = re.compile(r"^(?:%[^\n]*\n){0,3}(?:---|\.\.\.)(?=[ \t\n]|\Z)", re.MULTILINE)
+"""With its directives, of which YAML knows two; of any number, each would be searched again from the next."""
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BYTE_ORDER_MARK = "\ufeff"
 _HINTS = (
@@ -62,8 +62,7 @@ def read_documents(text: str | bytes, file: str) -> tuple[list[RawDocument], tup
 def decode(content: str | bytes, file: str) -> str | Problem:
     r"""The text of a file with `\n` line ends and without a byte order mark."""
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
-    if len(data) > MAX_FILE_BYTES:
-        message = f"the file holds {len(data)} bytes, more than the {MAX_FILE_BYTES} allowed"
+    if message := excess(data):
         return _problem(file, (0, 0), "file-too-large", message=message, fix="split it")
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return _problem(file, (1, 1), "yaml-encoding", message="the file is UTF-16", fix="save it as UTF-8")
@@ -78,8 +77,12 @@ def decode(content: str | bytes, file: str) -> str | Problem:
 
 
 def split_documents(text: str) -> list[Source]:
-    """The documents of one decoded file, cut at its `---` and `...` lines; some may turn out to be empty."""
-    starts = [0, *(found.start() for found in _BOUNDARY.finditer(text) if found.start()), len(text)]
+    """The documents of one file, cut at its `---` and `...` lines; some may turn out to be empty.
+
+    Text that is too much for `decode` is cut into as many as are allowed.
+    """
+    boundaries = itertools.islice(_BOUNDARY.finditer(text), MAX_DOCUMENTS)
+    starts = [0, *(found.start() for found in boundaries if found.start()), len(text)]
     sources = []
     line = 1
     for start, end in itertools.pairwise(starts):
