@@ -11,6 +11,7 @@ PACKAGE = TESTS.parent / "xds_server"
 
 TESTED_THROUGH = {
     "__main__.py": "test_cli.py",
+    "compiler/premises.py": "compiler/test_compile.py",
     "debug/config_dump.py": "debug/test_app.py",
     "debug/configz.py": "debug/test_app.py",
     "debug/pages.py": "debug/test_app.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.builders import entry, istio, policy_set, workload
+from xds_server.compiler.premises import Premises
 from xds_server.mesh.identity import TrustDomain
 from xds_server.pipeline import Pipeline
 from xds_server.policy.document import PolicySet
@@ -77,7 +78,7 @@ def test_generations_count_up_and_tell_problems_once() -> None:
 
 def test_workload_that_can_have_no_identity_is_told_of_no_mesh_tls() -> None:
     """It would wait for secrets that cannot come; what its policies close stays closed."""
-    pipeline = Pipeline(trust_domain=TrustDomain())
+    pipeline = Pipeline(Premises(trust_domain=TrustDomain()))
     proven = entry("a", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1, serviceAccount: a}]")
     generation = pipeline.compile(policy_set(proven))
 
@@ -92,7 +93,7 @@ def test_workload_that_can_have_no_identity_is_told_of_no_mesh_tls() -> None:
 
 def test_aliases_of_the_mesh_join_those_of_the_server_at_both_ends() -> None:
     """Live: the next generation has them, and the one after has them no more."""
-    pipeline = Pipeline(trust_domain=TrustDomain("cluster.local", ("flag.example",)))
+    pipeline = Pipeline(Premises(trust_domain=TrustDomain("cluster.local", ("flag.example",))))
     proven = entry(
         "a", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1, labels: {app: a}, serviceAccount: a}]"
     )

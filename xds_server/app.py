@@ -20,6 +20,7 @@ import structlog
 from xds_server import __version__
 from xds_server.admission import MOST_LOOKED_AT, Admission
 from xds_server.collector import collector_paused, set_aside
+from xds_server.compiler.premises import Premises
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.refusals import refusals
@@ -83,7 +84,7 @@ class Server:
         self._keepsakes = Keepsakes(settings.state_dir, settings.policies, settings.default_namespace)
         self._to_keep: tuple[Reading, StandIns] | None = None
         self._came_into_force = asyncio.Event()
-        pipeline = Pipeline(settings.root_namespace, settings.trust)
+        pipeline = Pipeline(Premises(settings.root_namespace, settings.default_namespace, settings.trust))
         self._admission = Admission(pipeline, self._worker, earlier=self._keepsakes.earlier)
         self._not_validated = ""
         self._notice: Callable[[Changed], None] = lambda _: None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.admission import Admission
+from xds_server.compiler.premises import Premises
 from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.identity import TrustDomain
@@ -36,7 +37,7 @@ class Offline:
         secrets: Path | None = None,
         trust_domain: TrustDomain = TrustDomain(),
     ) -> None:
-        self._pipeline = Pipeline(root_namespace, trust_domain)
+        self._pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain))
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
         credentials = read_credentials(secrets) if secrets else None
         self.generation: Generation = self._pipeline.compile(reading.policies, credentials=credentials)
@@ -82,7 +83,7 @@ def checked(
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
     credentials = read_credentials(secrets) if secrets else None
-    pipeline = Pipeline(root_namespace, trust_domain)
+    pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain))
     return asyncio.run(_admitted(pipeline, reading.policies, credentials, validation=validation, envoy=envoy))
 
 

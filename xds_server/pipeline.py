@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from xds_server.compiler.compile import compile_mesh
+from xds_server.compiler.premises import Premises
 from xds_server.compiler.workload_group import GROUP_KIND, with_registered
 from xds_server.memo import Memo
 from xds_server.mesh.credential import CredentialSet
@@ -64,14 +65,11 @@ class Pipeline:
     """The remembering between generations: compile, then a snapshot for whoever asks.
 
     Args:
-        root_namespace: whose policies hold for the whole mesh.
-        trust_domain: where workloads have identities, whose secrets join their snapshots last
-            (`Snapshot.with_secrets`); None when nobody has one.
+        premises: see `Premises`. The secrets of identities join snapshots last (`Snapshot.with_secrets`).
     """
 
-    def __init__(self, root_namespace: str = Mesh.root_namespace, trust_domain: TrustDomain | None = None) -> None:
-        self._root = root_namespace
-        self._trust_domain = trust_domain
+    def __init__(self, premises: Premises = Premises()) -> None:
+        self._premises = premises
         self._number = 0
         self._memo = Memo()
         self._translator = Translator()
@@ -94,8 +92,7 @@ class Pipeline:
         entries = with_registered(policies, registrations, self._memo)
         together = replace(policies, documents=(*policies.documents, *entries.value)) if entries.value else policies
         names = credentials.names if credentials else None
-        own = (self._trust_domain or TrustDomain()).name
-        mesh, problems = compile_mesh(together, self._memo, self._root, names, own)
+        mesh, problems = compile_mesh(together, self._memo, self._premises, names)
         self._number += 1
         self._former, self._snapshots = self._snapshots, {}
         of_credentials = credentials.problems if credentials else ()
@@ -120,13 +117,13 @@ class Pipeline:
 
     def _trust_domain_of(self, workload: Workload, mesh: Mesh) -> TrustDomain | None:
         """None for a workload that can have no identity: it is told of no mesh TLS, and what asks for it stays shut."""
-        if self._trust_domain is None:
+        if (trust_domain := self._premises.trust_domain) is None:
             return None
         try:
-            self._trust_domain.identity(workload.namespace, workload.service_account)
+            trust_domain.identity(workload.namespace, workload.service_account)
         except ValueError:
             return None
-        return self._trust_domain.with_aliases(mesh.trust_domain_aliases)
+        return trust_domain.with_aliases(mesh.trust_domain_aliases)
 
     def _snapshot(self, view: View, credentials: CredentialSet | None) -> Snapshot:
         """What `view` is sent, with the credentials that it names: shared by all who have it, unlike identities."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tests.builders import codes, compiled, documents, entry, istio, policy_set, workload
 from tests.examples import OWNERS_DOCUMENTS
 from xds_server.compiler.compile import compile_mesh
+from xds_server.compiler.premises import Premises
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.traffic import LoadBalancing, OutlierDetection
@@ -117,7 +118,7 @@ def test_rule_of_the_root_namespace_holds_for_all_others() -> None:
     policies = policy_set(entry("reviews.shop", namespace="shop"), rule)
 
     ordinary, _ = compile_mesh(policies, Memo())
-    mesh, _ = compile_mesh(policies, Memo(), "istio-system")
+    mesh, _ = compile_mesh(policies, Memo(), Premises("istio-system"))
 
     assert ordinary.scope("web").backends["reviews.shop"].traffic.subset("v1") is None
     assert mesh.scope("web").backends["reviews.shop"].traffic.subset("v1") is not None
@@ -128,6 +129,6 @@ def test_sidecar_of_the_root_namespace_is_everybodys_default() -> None:
     sidecar = istio("Sidecar", "egress: [{hosts: ['./*']}]", namespace="istio-system")
     policies = policy_set(entry("a", namespace="shop"), entry("b", namespace="other"), sidecar)
 
-    mesh, _ = compile_mesh(policies, Memo(), "istio-system")
+    mesh, _ = compile_mesh(policies, Memo(), Premises("istio-system"))
 
     assert [found.service.host for found in view_for(mesh, workload(namespace="shop")).backends] == ["a"]

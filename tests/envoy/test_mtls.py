@@ -400,6 +400,35 @@ def test_owners_document_closes_the_mesh_and_its_removal_opens_it(mesh: Mesh, en
         server.close()
 
 
+def test_policies_without_namespaces_open_one_port_of_the_workloads_that_they_select(
+    mesh: Mesh, envoy_binary: Path
+) -> None:
+    """Plain on one port, strict on the other; a workload of another namespace stays strict, whatever its labels are."""
+    plain, strict = (Served(host, "http", "", mesh.web.port, "127.0.4.4") for host in ("bare-plain", "bare-strict"))
+    elsewhere = mesh.served["http", "STRICT"]
+    services = "".join(one.policies() for one in (plain, strict)).replace("namespace: shop", "namespace: default")
+    ports = "".join(f"    {port}: {{mode: DISABLE}}\n" for port in (plain.port, elsewhere.port))
+    by_port = f"{OWNERS_DOCUMENT.replace('name: default', 'name: server')}  portLevelMtls:\n{ports}".replace(
+        "  mtls: {mode: STRICT}", "  selector: {matchLabels: {app: server}}"
+    )
+    written = mesh.control.write(
+        "bare.yaml", f"{services}{sidecar('server', 'default', plain, strict)}{OWNERS_DOCUMENT}---\n{by_port}"
+    )
+    server = envoy(mesh.control, envoy_binary, mesh.directory, "bare", account="server", labels={"app": "server"})
+    try:
+        until(lambda: plain_say("http", plain.port) == "web", what="a plain caller is served on one port")
+        until(lambda: mesh.caller.call(strict.host).status == 200, what="a sidecar is served on the other")
+
+        assert plain_say("http", strict.port) == ""
+        assert plain_say("http", elsewhere.port) == ""
+        assert mesh.caller.calls(5, plain.host) == {"web": 5}
+        spoken = server.stats(rf"^listener\.{SERVER}_({plain.port}|{strict.port})\.ssl\.handshake$")
+        assert list(spoken) == [f"listener.{SERVER}_{strict.port}.ssl.handshake"]
+    finally:
+        server.close()
+        written.unlink()
+
+
 class Bank:
     """An HTTPS server outside the mesh, called "bank" by an authority of its own; it may ask for a certificate.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from xds_server.compiler.delegate import Delegation
 from xds_server.compiler.destination_rule import is_selective, selective_rule
@@ -20,6 +21,7 @@ from xds_server.compiler.finding import Outcome
 from xds_server.compiler.gateways import Gateways
 from xds_server.compiler.mesh_config import MeshDefaults, mesh_defaults, with_default_export
 from xds_server.compiler.peer_authentication import PeerAuthentications
+from xds_server.compiler.premises import Premises
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
 from xds_server.compiler.sidecar import lost_egress_proxy, sidecar
@@ -27,7 +29,7 @@ from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
-from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.sidecar import Sidecar
@@ -38,21 +40,20 @@ from xds_server.problem import Problem
 def compile_mesh(
     policies: PolicySet,
     memo: Memo,
-    root_namespace: str = Mesh.root_namespace,
+    premises: Premises = Premises(),
     credentials: frozenset[str] | None = None,
-    trust_domain: str = DEFAULT_TRUST_DOMAIN,
 ) -> tuple[Mesh, tuple[Problem, ...]]:
     """The mesh that `policies` mean, and what their authors should know about it; `policies.problems` not repeated.
 
-    The result depends on `policies`, `root_namespace` (whose policies hold for the whole mesh), `credentials` (the
-    names in the secrets directory, None when there is no such directory) and the server's `trust_domain` alone. What
-    `memo` adds: calls that share one make again only what depends on documents that changed in between; everything else
-    is the same object as before.
+    The result depends on `policies`, `premises` and `credentials` (the names in the secrets directory, None when there
+    is no such directory) alone. What `memo` adds: calls that share one make again only what depends on documents that
+    changed in between; everything else is the same object as before.
     """
-    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents), trust_domain)
-    root = defaults.value.root_namespace or root_namespace
+    trust_domain = premises.trust_domain or TrustDomain()
+    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents), trust_domain.name)
+    premises = replace(premises, root_namespace=defaults.value.root_namespace or premises.root_namespace)
     try:
-        mesh, problems = memo.kept(_Current).compiler(root, defaults.value).compile(policies, credentials)
+        mesh, problems = memo.kept(_Current).compiler(premises, defaults.value).compile(policies, credentials)
     except BaseException:
         memo.forget(_Current)  # it is half up to date, and must not be believed again
         raise
@@ -78,27 +79,27 @@ class _Current:
 
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
-        self._made: tuple[str, MeshDefaults, Compiler] | None = None
+        self._made: tuple[Premises, MeshDefaults, Compiler] | None = None
 
-    def compiler(self, root_namespace: str, defaults: MeshDefaults) -> Compiler:
+    def compiler(self, premises: Premises, defaults: MeshDefaults) -> Compiler:
         """The one that has compiled with the same defaults before, else a new one."""
-        if self._made is None or self._made[:2] != (root_namespace, defaults):
-            self._made = root_namespace, defaults, Compiler(self._memo, root_namespace, defaults)
+        if self._made is None or self._made[:2] != (premises, defaults):
+            self._made = premises, defaults, Compiler(self._memo, premises, defaults)
         return self._made[2]
 
 
 class Compiler:
     """The last policies, and all that was made from them."""
 
-    def __init__(self, memo: Memo, root_namespace: str, defaults: MeshDefaults) -> None:
+    def __init__(self, memo: Memo, premises: Premises, defaults: MeshDefaults) -> None:
         self._defaults = defaults
         self._memo = memo
-        self._root = root_namespace
+        self._root = premises.root_namespace
         self._documents: Sequence[Document] = ()
         self._namespaces: Counter[str] = Counter()
-        self._peers = PeerAuthentications(root_namespace, memo)
+        self._peers = PeerAuthentications(premises, memo)
         self._services = Services(memo)
-        self._scopes = Scopes(root_namespace, self._services, memo, defaults)
+        self._scopes = Scopes(self._root, self._services, memo, defaults)
         self._delegation = Delegation(memo)
         self._gateways = Gateways(memo)
         self._sidecars: Table[Document, Sidecar] = Table()

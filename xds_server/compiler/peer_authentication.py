@@ -2,6 +2,10 @@
 
 A mistake here must not open a door. Two policies for one scope are an error, and the stricter of them holds; a policy
 that cannot be read, and never could, is taken as STRICT for whatever it seems to be for.
+
+A policy without a selector in the root namespace is for the mesh. One that selects is for workloads of its own
+namespace, and so it is in the root namespace where that is also the default one: there the documents stand that name no
+namespace. In a root namespace that holds policies alone it can only be meant for the workloads of others.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from itertools import chain
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.premises import Premises
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.memo import Memo
@@ -26,8 +31,8 @@ KIND = "PeerAuthentication"
 class PeerAuthentications:
     """Every PeerAuthentication, kept up to date."""
 
-    def __init__(self, root_namespace: str, memo: Memo) -> None:
-        self._root = root_namespace
+    def __init__(self, premises: Premises, memo: Memo) -> None:
+        self._premises = premises
         self._memo = memo
         self._policies: Table[Document, PeerPolicy] = Table()
         self._broken: Table[BrokenDocument, PeerPolicy] = Table()
@@ -37,10 +42,10 @@ class PeerAuthentications:
     def update(self, documents: Diff, broken: Iterable[BrokenDocument]) -> None:
         """Take in what changed; `broken` are all that cannot be read now, of any kind."""
         self._policies.remake(documents.removed, lambda _: None)
-        changed = self._policies.remake(documents.added, lambda d: self._memo(peer_policy, d, self._root))
+        changed = self._policies.remake(documents.added, lambda d: self._memo(peer_policy, d, self._premises))
         now = {one for one in broken if one.kind == KIND}
         changed_too = self._broken.remake(set(self._broken.rows) - now, lambda _: None)
-        changed_too |= self._broken.remake(now, lambda one: self._memo(unread_policy, one, self._root))
+        changed_too |= self._broken.remake(now, lambda one: self._memo(unread_policy, one, self._premises))
         if changed or changed_too or documents.removed:
             self._decide()
 
@@ -59,15 +64,15 @@ class PeerAuthentications:
         self._clashes = tuple(_clashes(found))
 
 
-def peer_policy(document: Document, root_namespace: str) -> Outcome[PeerPolicy]:
+def peer_policy(document: Document, premises: Premises) -> Outcome[PeerPolicy]:
     """What one document asks of callers."""
     spec = cast("PeerAuthenticationSpec", document.spec)
     selector = sorted_labels(spec.selector.match_labels) if spec.selector else ()
-    in_root = document.namespace == root_namespace
-    if in_root and selector:
-        return _selects_in_root(document, selector)
+    namespace = _whose(document.namespace, selector, premises)
+    if selector and not namespace:
+        return _selects_for_others(document, selector)
     policy = PeerPolicy(
-        namespace="" if in_root else document.namespace,
+        namespace=namespace,
         selector=selector,
         mode=_mode(spec.mtls),
         ports=tuple(sorted((int(port), _mode(mtls)) for port, mtls in spec.port_level_mtls.items())),
@@ -75,10 +80,10 @@ def peer_policy(document: Document, root_namespace: str) -> Outcome[PeerPolicy]:
     return Outcome(policy, _empty_selector(document, spec, policy))
 
 
-def unread_policy(broken: BrokenDocument, root_namespace: str) -> Outcome[PeerPolicy]:
+def unread_policy(broken: BrokenDocument, premises: Premises) -> Outcome[PeerPolicy]:
     """STRICT for what a document that cannot be read is for; where that is not plain, for all that it may be for."""
-    namespace = "" if broken.namespace == root_namespace else broken.namespace
-    policy = PeerPolicy(namespace, _selector(broken.spec), MutualTls.STRICT)
+    selector = _selector(broken.spec)
+    policy = PeerPolicy(_whose(broken.namespace, selector, premises), selector, MutualTls.STRICT)
     problem = Problem(
         file=broken.origin.file,
         line=broken.origin.line,
@@ -100,14 +105,21 @@ def _mode(mtls: MutualTLS | None) -> MutualTls | None:
     return None if mtls is None or mtls.mode is MutualTLSMode.UNSET else MutualTls[mtls.mode]
 
 
-def _selects_in_root(document: Document, selector: Labels) -> Outcome[PeerPolicy]:
+def _whose(namespace: str, selector: Labels, premises: Premises) -> str:
+    """The namespace whose workloads a policy written in `namespace` is for; "" is every one."""
+    if namespace != premises.root_namespace:
+        return namespace
+    return namespace if selector and namespace == premises.default_namespace else ""
+
+
+def _selects_for_others(document: Document, selector: Labels) -> Outcome[PeerPolicy]:
     """Istio documents that such a policy selects in every namespace, and ignores it."""
     policy = PeerPolicy("", selector, MutualTls.STRICT)
     message = (
         f"a PeerAuthentication in the root namespace {document.namespace} is for the whole mesh and cannot select "
         f"workloads: until it is mended, {_scope(policy)} takes mesh TLS only (STRICT)"
     )
-    fix = "give its workloads a namespace of their own and write it there, or remove the selector"
+    fix = "write it in the namespace of its workloads, or remove the selector"
     return Outcome(policy, (Place(document).at("selector").error("fails-closed", message, fix),))
 
 

@@ -43,7 +43,8 @@ class PeerAuthenticationSpec(PolicyModel):
     """What callers of the workloads that it selects must bring.
 
     Attributes:
-        selector: without labels it is for the whole namespace; in the root namespace, for the mesh.
+        selector: without labels it is for the whole namespace; in the root namespace, for the mesh. With labels it is
+            for workloads of its own namespace.
         target_refs: always empty; Istio takes them for its ambient mesh, which we do not serve.
         port_level_mtls: by the number of the workload's port, as text.
     """
