@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from tests.builders import codes, compiled, document, entry, istio, workload
 from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_export
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, PathNormalization, ProxySettings, TlsLimits
 from xds_server.mesh.route import Retry, VirtualHost
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import H2Upgrade, TlsMode, TrafficPolicy
@@ -164,3 +166,57 @@ def test_edit_takes_effect_and_is_taken_back() -> None:
     ]
     assert timeouts == [10 * SECOND, 3 * SECOND, 10 * SECOND]
     assert not codes(compiled(plain, memo=memo)[1])
+
+
+def settings(spec: str) -> ProxySettings:
+    return mesh(spec).settings
+
+
+def test_settings_of_proxies_are_istios_where_nothing_is_written() -> None:
+    assert settings("connectTimeout: 3s, pathNormalization: {}, meshMTLS: {}") == ISTIO_SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("pathNormalization: {normalization: DEFAULT}", ISTIO_SETTINGS),
+        (
+            "pathNormalization: {normalization: MERGE_SLASHES}",
+            ProxySettings(path_normalization=PathNormalization.MERGE_SLASHES),
+        ),
+        ("proxyListenPort: 1, proxyInboundListenPort: 2", ProxySettings(outbound_port=1, inbound_port=2)),
+        ("inboundTrafficPolicy: {mode: LOCALHOST}", ProxySettings(to_loopback=True)),
+        ("defaultInboundHttpRetryPolicy: {attempts: 0}", ProxySettings(inbound_retry=None)),
+        ("dnsRefreshRate: 9s", ProxySettings(dns_refresh=9 * SECOND)),
+        (
+            "meshMTLS: {minProtocolVersion: TLSV1_3}, tlsDefaults: {ecdhCurves: [P-256]}",
+            ProxySettings(mesh_tls=TlsLimits("TLSV1_3"), other_tls=TlsLimits(curves=("P-256",))),
+        ),
+        (
+            'inboundClusterStatName: "%SERVICE%", outboundClusterStatName: "%SERVICE_FQDN%"',
+            ProxySettings(inbound_stat_name="%SERVICE%", outbound_stat_name="%SERVICE_FQDN%"),
+        ),
+    ],
+)
+def test_settings_of_proxies_are_the_meshs(spec: str, expected: ProxySettings) -> None:
+    assert settings(spec) == expected
+
+
+def test_application_is_found_on_loopback_where_the_mesh_says_so() -> None:
+    ports = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
+    service = entry(spec=f"{ports}, endpoints: [{{address: 10.0.0.1}}]")
+    found, _ = compiled(config("inboundTrafficPolicy: {mode: LOCALHOST}") + service)
+
+    (port,) = view_for(found, replace(workload(), addresses=("10.0.0.1",))).inbound
+    assert (port.number, port.default_endpoint) == (8080, "127.0.0.1:8080")
+
+
+def test_a_limit_of_detection_is_told_to_let_callers_past() -> None:
+    _, problems = compiled(config("protocolDetectionTimeout: 5s") + entry())
+
+    assert codes(problems) == ["unsafe-timeout"]
+    assert settings("protocolDetectionTimeout: 5s").detection_timeout == 5 * SECOND
+
+
+def test_curves_of_mesh_tls_are_told_to_be_without_effect() -> None:
+    assert codes(compiled(config("meshMTLS: {ecdhCurves: [P-256]}") + entry())[1]) == ["no-effect"]

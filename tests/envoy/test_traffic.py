@@ -276,3 +276,21 @@ def test_wildcard_host_is_looked_up_by_its_own_name(mesh: Running) -> None:
         return backend.behaviour.requests[-1][2].get("x-by", "")
 
     assert until(asked, what="a name is looked up for the service, not for an unknown host") == "policy"
+
+
+def test_paths_are_normalized_as_the_mesh_says(mesh: Running) -> None:
+    """Two slashes stay two unless MeshConfig merges them."""
+    backend = mesh.backend("paths")
+    mesh.apply("paths", service("paths", [backend]), host="paths")
+
+    def asked() -> str:
+        mesh.caller.call("paths", "/a//b")
+        return backend.behaviour.requests[-1][1]
+
+    assert asked() == "/a//b"
+    config = mesh.control.write("mesh.yaml", "pathNormalization: {normalization: MERGE_SLASHES}\n")
+    try:
+        until(lambda: asked() == "/a/b", what="slashes are merged")
+    finally:
+        config.unlink()
+    until(lambda: asked() == "/a//b", what="slashes are left alone again")

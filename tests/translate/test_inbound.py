@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from tests.translate.chains import HTTP, chains, inspectors
 from tests.translate.shown import shown
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import InboundPort
@@ -101,7 +102,9 @@ def test_listener_needs_the_clusters_it_sends_to() -> None:
 
 
 def test_inbound_route_has_istios_names_and_no_limit_of_time() -> None:
-    (host,) = shown(inbound_routes("inbound|8080||", "inbound|http|80", "web:80/*", retries=True))["virtual_hosts"]
+    (host,) = shown(inbound_routes("inbound|8080||", "inbound|http|80", "web:80/*", ISTIO_SETTINGS.inbound_retry))[
+        "virtual_hosts"
+    ]
 
     (route,) = host["routes"]
     assert host["name"] == "inbound|http|80"

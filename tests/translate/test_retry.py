@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.translate.shown import shown
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS
 from xds_server.mesh.route import Retry
-from xds_server.translate.retry import INBOUND_DEFAULT, retry_policy
+from xds_server.translate.retry import retry_policy
 
 
 def test_default_retry_is_istios() -> None:
@@ -59,4 +60,4 @@ def test_retries_in_other_localities_move_on_every_second_try() -> None:
 
 
 def test_towards_the_application_only_what_it_cannot_have_seen_is_tried_again() -> None:
-    assert shown(INBOUND_DEFAULT) == {"retry_on": "reset-before-request", "num_retries": 2}
+    assert shown(retry_policy(ISTIO_SETTINGS.inbound_retry)) == {"retry_on": "reset-before-request", "num_retries": 2}

@@ -145,6 +145,7 @@ class Compiler:
             outbound_policy=self._defaults.outbound_policy,
             http_proxy_port=self._defaults.http_proxy_port,
             trust_domain_aliases=self._defaults.trust_domain_aliases,
+            settings=self._defaults.settings,
         )
         return mesh, tuple(sorted(set(self._problems(mesh))))
 

@@ -9,10 +9,17 @@ from typing import cast
 from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.retry import mesh_retry
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, PathNormalization, ProxySettings, TlsLimits
 from xds_server.mesh.route import Retry
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.policy.document import Document
-from xds_server.policy.mesh_config import MeshConfigSpec
+from xds_server.policy.mesh_config import (
+    InboundTrafficPolicyMode,
+    MeshConfigSpec,
+    Normalization,
+    TLSConfig,
+    TLSProtocol,
+)
 from xds_server.policy.model import PolicyModel
 from xds_server.problem import Problem
 
@@ -27,6 +34,7 @@ class MeshDefaults:
         retry: for rules that say nothing of retries; None is never.
         trust_domain_aliases: see `Mesh`.
         exports: (kind, namespaces) for documents without exportTo.
+        settings: for every proxy alike.
     """
 
     root_namespace: str = ""
@@ -36,6 +44,7 @@ class MeshDefaults:
     traffic: TrafficDefaults = ISTIO_TRAFFIC
     trust_domain_aliases: tuple[str, ...] = ()
     exports: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 ISTIO = MeshDefaults()
@@ -57,7 +66,12 @@ def mesh_defaults(documents: tuple[Document, ...], trust_domain: str) -> Outcome
         )
         for each in others
     )
-    return Outcome(_defaults(spec), (*_another_trust_domain(first, spec.trust_domain, trust_domain), *duplicates))
+    problems = (
+        *_another_trust_domain(first, spec.trust_domain, trust_domain),
+        *duplicates,
+        *_traps(spec, Place(first)),
+    )
+    return Outcome(_defaults(spec), problems)
 
 
 def _another_trust_domain(document: Document, written: str | None, ours: str) -> Iterator[Problem]:
@@ -82,7 +96,48 @@ def _defaults(spec: MeshConfigSpec) -> MeshDefaults:
         traffic=traffic_defaults(spec),
         trust_domain_aliases=spec.trust_domain_aliases,
         exports=tuple((kind, names) for kind, names in exports.items() if names),
+        settings=_settings(spec),
     )
+
+
+def _settings(spec: MeshConfigSpec) -> ProxySettings:
+    inbound, retries = spec.inbound_traffic_policy, spec.default_inbound_http_retry_policy
+    istio = ISTIO_SETTINGS
+    return ProxySettings(
+        path_normalization=_normalization(spec),
+        detection_timeout=spec.protocol_detection_timeout or istio.detection_timeout,
+        outbound_port=spec.proxy_listen_port or istio.outbound_port,
+        inbound_port=spec.proxy_inbound_listen_port or istio.inbound_port,
+        to_loopback=inbound is not None and inbound.mode is InboundTrafficPolicyMode.LOCALHOST,
+        inbound_retry=istio.inbound_retry if retries is None else mesh_retry(retries),
+        inbound_stat_name=spec.inbound_cluster_stat_name or "",
+        outbound_stat_name=spec.outbound_cluster_stat_name or "",
+        dns_refresh=spec.dns_refresh_rate,
+        mesh_tls=_limits(spec.mesh_mtls),
+        other_tls=_limits(spec.tls_defaults),
+    )
+
+
+def _normalization(spec: MeshConfigSpec) -> PathNormalization:
+    written = spec.path_normalization.normalization if spec.path_normalization else Normalization.DEFAULT
+    return PathNormalization.BASE if written is Normalization.DEFAULT else PathNormalization(written)
+
+
+def _limits(written: TLSConfig | None) -> TlsLimits:
+    if written is None:
+        return TlsLimits()
+    version = "" if written.min_protocol_version is TLSProtocol.TLS_AUTO else str(written.min_protocol_version)
+    return TlsLimits(version, written.cipher_suites, written.ecdh_curves)
+
+
+def _traps(spec: MeshConfigSpec, place: Place) -> Iterator[Problem]:
+    """What an author may not expect of these settings."""
+    if spec.protocol_detection_timeout:
+        message = "a caller that says nothing for so long passes every HTTP filter, and mesh TLS is not looked for then"
+        yield place.at("protocolDetectionTimeout").warning("unsafe-timeout", message, "leave it out, and declare ports")
+    if spec.mesh_mtls and spec.mesh_mtls.ecdh_curves:
+        message = "has no effect: Istio's mesh TLS does not heed curves"
+        yield place.at("meshMTLS", "ecdhCurves").warning("no-effect", message, "remove it, or write it in tlsDefaults")
 
 
 def with_default_export(document: Document, names: tuple[str, ...]) -> Document:

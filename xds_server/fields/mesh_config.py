@@ -9,11 +9,11 @@ _KUBERNETES = "there is no Kubernetes to read from"
 
 MESH_CONFIG: Rows = {
     m.MeshConfigSpec: {
-        "proxyListenPort": NOT_YET,
-        "proxyInboundListenPort": NOT_YET,
+        "proxyListenPort": becomes("Listener.address", words="of `virtualOutbound`", default="15001"),
+        "proxyInboundListenPort": becomes("Listener.address", words="of `virtualInbound`", default="15006"),
         "proxyHttpPort": becomes("Listener.address", words="of the HTTP proxy", default="none"),
         "connectTimeout": becomes("Cluster.connect_timeout", default="10 s"),
-        "protocolDetectionTimeout": NOT_YET,
+        "protocolDetectionTimeout": becomes("Listener.listener_filters_timeout", default="0 s: for ever"),
         "hboneIdleTimeout": without_effect("nothing speaks HBONE"),
         "trustDomain": decides("nothing: another than the server's is an error", "`--trust-domain`"),
         "trustDomainAliases": becomes(
@@ -22,23 +22,27 @@ MESH_CONFIG: Rows = {
         "rootNamespace": decides("whose policies hold for the whole mesh", "`--root-namespace`"),
         "enableAutoMtls": becomes("Cluster.transport_socket_matches", default="true"),
         "outboundTrafficPolicy": BLOCK,
-        "inboundTrafficPolicy": NOT_YET,
+        "inboundTrafficPolicy": BLOCK,
         "localityLbSetting": becomes("LocalityLbEndpoints.priority", default="enabled"),
         "zoneAwareLbSetting": NOT_YET,
         "defaultServiceExportTo": decides("exportTo where a ServiceEntry has none", "*"),
         "defaultVirtualServiceExportTo": decides("exportTo where a VirtualService has none", "*"),
         "defaultDestinationRuleExportTo": decides("exportTo where a DestinationRule has none", "*"),
-        "dnsRefreshRate": NOT_YET,
+        "dnsRefreshRate": becomes("DnsCluster.dns_refresh_rate", default="5 s"),
         "h2UpgradePolicy": becomes(
             "HttpProtocolOptions.ExplicitHttpConfig.http2_protocol_options", default="DO_NOT_UPGRADE"
         ),
         "tcpKeepalive": becomes("UpstreamConnectionOptions.tcp_keepalive", default="off"),
         "defaultHttpRetryPolicy": becomes("RouteAction.retry_policy", default="2 where it is safe"),
-        "defaultInboundHttpRetryPolicy": NOT_YET,
+        "defaultInboundHttpRetryPolicy": becomes("RouteAction.retry_policy", default="2, reset-before-request"),
         "defaultTrafficPolicy": decides("the sections that a DestinationRule leaves out"),
-        "pathNormalization": NOT_YET,
-        "inboundClusterStatName": NOT_YET,
-        "outboundClusterStatName": NOT_YET,
+        "pathNormalization": BLOCK,
+        "inboundClusterStatName": becomes(
+            "Cluster.alt_stat_name", "TcpProxy.stat_prefix", default="the cluster's name"
+        ),
+        "outboundClusterStatName": becomes(
+            "Cluster.alt_stat_name", "TcpProxy.stat_prefix", default="the cluster's name"
+        ),
         "accessLogFile": NOT_YET,
         "accessLogFormat": NOT_YET,
         "accessLogEncoding": NOT_YET,
@@ -49,13 +53,13 @@ MESH_CONFIG: Rows = {
         "defaultProviders": NOT_YET,
         "extensionProviders": NOT_YET,
         "defaultConfig": NOT_YET,
-        "meshMTLS": NOT_YET,
-        "tlsDefaults": NOT_YET,
+        "meshMTLS": becomes("CommonTlsContext.tls_params", words="of mesh TLS"),
+        "tlsDefaults": becomes("CommonTlsContext.tls_params", words="of any other TLS"),
         "ca": without_effect("the server is its own authority"),
-        "caCertificates": NOT_YET,
+        "caCertificates": without_effect("whom the mesh believes never comes from a policy file"),
         "configSources": without_effect("policies come from the paths that the server is given"),
         "discoverySelectors": without_effect(_KUBERNETES),
-        "serviceEntryVisibility": NOT_YET,
+        "serviceEntryVisibility": without_effect("it is for the ambient mesh: exportTo decides"),
         "serviceSettings": without_effect("there is one cluster"),
         "serviceScopeConfigs": without_effect("there is no ambient mesh"),
         "ingressClass": without_effect(_KUBERNETES),
@@ -67,9 +71,26 @@ MESH_CONFIG: Rows = {
     },
     m.MeshOutboundTrafficPolicy: {
         "mode": becomes("Listener.default_filter_chain", "VirtualHost.name", default="ALLOW_ANY"),
-        "egressProxy": NOT_YET,
         "tls": NOT_YET,
     },
-    m.InboundTrafficPolicy: {"mode": NOT_YET},
-    m.PathNormalization: {"normalization": NOT_YET},
+    m.InboundTrafficPolicy: {
+        "mode": becomes("Cluster.type", "Cluster.load_assignment", words="of `inbound|port||`"),
+    },
+    m.PathNormalization: {
+        "normalization": becomes(
+            "HttpConnectionManager.normalize_path",
+            "HttpConnectionManager.merge_slashes",
+            "HttpConnectionManager.path_with_escaped_slashes_action",
+            default="BASE",
+        ),
+    },
+    m.TLSConfig: {
+        "minProtocolVersion": becomes("TlsParameters.tls_minimum_protocol_version", default="TLSV1_2"),
+        "ecdhCurves": becomes("TlsParameters.ecdh_curves", words="in `tlsDefaults`", default="Envoy's"),
+        "cipherSuites": becomes("TlsParameters.cipher_suites", default="six of Istio's for mesh TLS, else Envoy's"),
+    },
+    m.DefaultTrafficPolicy: {
+        "connectionPool": decides("connectionPool where a DestinationRule has none"),
+        "outlierDetection": decides("outlierDetection where a DestinationRule has none"),
+    },
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from xds_server.mesh.gateway import Gateway, GatewayRoutes
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backends, with_backends
@@ -86,6 +87,7 @@ class Mesh:
         http_proxy_port: of sidecars without capture that name none; 0 for none.
         trust_domain_aliases: honoured beside those that the server was started with.
         credentials: the names in the secrets directory; None when there is no such directory.
+        settings: for every proxy alike.
     """
 
     services: tuple[Service, ...] = ()
@@ -101,6 +103,7 @@ class Mesh:
     outbound_policy: OutboundPolicy = OutboundPolicy.ALLOW_ANY
     http_proxy_port: int = 0
     trust_domain_aliases: tuple[str, ...] = ()
+    settings: ProxySettings = ISTIO_SETTINGS
 
     @cached_property
     def virtual_addresses(self) -> dict[tuple[str, str], str]:

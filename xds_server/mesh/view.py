@@ -13,6 +13,7 @@ from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, resolved
 from xds_server.mesh.gateway import Router
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
@@ -28,7 +29,7 @@ class InboundPort:
 
     Attributes:
         number: the workload's port: what inbound names carry.
-        service_host, service_port: the service it belongs to, "" and `number` for one that no service has.
+        service_host, service_port, port_name: the service it belongs to, "" and `number` for one that no service has.
         bind: address to bind in NONE mode.
         default_endpoint: where the application listens; "" is where the traffic was addressed (REDIRECT mode only).
         mutual_tls: what callers are asked for.
@@ -45,6 +46,7 @@ class InboundPort:
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     bound: bool = False
     pool: ConnectionPool = ConnectionPool()
+    port_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class View:
             refused rather than served without.
         router: for a proxy that stands alone: what it opens. It then has no virtual hosts, and of services only those
             that something is sent to.
+        settings: those of every proxy of the mesh.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -87,6 +90,7 @@ class View:
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
     router: Router | None = None
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
@@ -117,6 +121,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         names=_names(mesh, workload, backends),
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
+        settings=mesh.settings,
     )
 
 
@@ -139,6 +144,7 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
         outbound_policy=OutboundPolicy.REGISTRY_ONLY,
         trust_domain=trust_domain,
         router=router,
+        settings=mesh.settings,
     )
 
 
@@ -245,7 +251,7 @@ def _inbound(mesh: Mesh, scope: Scope, workload: Workload, sidecar: Sidecar | No
                 protocol=listener.port.protocol,
                 service_port=listener.port.number,
                 bind=listener.bind,
-                default_endpoint=listener.default_endpoint,
+                default_endpoint=listener.default_endpoint or _addressed(mesh, workload, listener.port.number),
                 bound=listener.bound and workload.interception is Interception.REDIRECT,
                 pool=listener.pool or sidecar.inbound_pool or ConnectionPool(),
             )
@@ -256,9 +262,23 @@ def _inbound(mesh: Mesh, scope: Scope, workload: Workload, sidecar: Sidecar | No
     found: dict[int, InboundPort] = {}
     for service in _candidates(mesh, workload):
         for port, number in zip(service.ports, serves(service, workload), strict=False):
-            pool = (sidecar and sidecar.inbound_pool) or _rule_pool(scope, service, port.number)
-            found.setdefault(number, InboundPort(number, port.protocol, service.host, port.number, pool=pool))
+            inbound = InboundPort(
+                number,
+                port.protocol,
+                service.host,
+                port.number,
+                default_endpoint=_addressed(mesh, workload, number),
+                pool=(sidecar and sidecar.inbound_pool) or _rule_pool(scope, service, port.number),
+                port_name=port.name,
+            )
+            found.setdefault(number, inbound)
     return tuple(sorted(found.values()))
+
+
+def _addressed(mesh: Mesh, workload: Workload, number: int) -> str:
+    """Where the application listens that no policy says it of: "" is where the traffic was addressed."""
+    captured = workload.interception is Interception.REDIRECT
+    return f"127.0.0.1:{number}" if mesh.settings.to_loopback and captured else ""
 
 
 def _rule_pool(scope: Scope, service: Service, port: int) -> ConnectionPool:

@@ -10,7 +10,12 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from xds_server.policy.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive, TrafficPolicy
+from xds_server.policy.destination_rule import (
+    ConnectionPoolSettings,
+    LocalityLoadBalancerSetting,
+    OutlierDetection,
+    TcpKeepalive,
+)
 from xds_server.policy.model import PolicyEnum, PolicyModel
 from xds_server.policy.sidecar import OutboundTrafficPolicyMode
 from xds_server.policy.values import (
@@ -23,7 +28,7 @@ from xds_server.policy.values import (
     ServiceExportTo,
     TrustDomainName,
 )
-from xds_server.policy.virtual_service import Destination, HTTPRetry
+from xds_server.policy.virtual_service import HTTPRetry
 
 GROUP = "mesh.istio.io"
 NAME = "mesh"
@@ -78,8 +83,30 @@ class MeshOutboundTrafficPolicy(PolicyModel):
     """Traffic for unknown destinations. A block without `mode` is REGISTRY_ONLY, as in proto."""
 
     mode: OutboundTrafficPolicyMode = OutboundTrafficPolicyMode.REGISTRY_ONLY
-    egress_proxy: Destination | None = None
     tls: Anything | None = None
+
+
+class TLSProtocol(PolicyEnum):
+    """The least TLS version; TLS_AUTO is 1.2."""
+
+    TLS_AUTO = "TLS_AUTO"
+    TLSV1_2 = "TLSV1_2"
+    TLSV1_3 = "TLSV1_3"
+
+
+class TLSConfig(PolicyModel):
+    """Limits of TLS, wherever nothing nearer sets them."""
+
+    min_protocol_version: TLSProtocol = TLSProtocol.TLS_AUTO
+    ecdh_curves: tuple[str, ...] = ()
+    cipher_suites: tuple[str, ...] = ()
+
+
+class DefaultTrafficPolicy(PolicyModel):
+    """The sections that a DestinationRule may leave to the mesh."""
+
+    connection_pool: ConnectionPoolSettings | None = None
+    outlier_detection: OutlierDetection | None = None
 
 
 class MeshConfigSpec(PolicyModel):
@@ -107,7 +134,7 @@ class MeshConfigSpec(PolicyModel):
     tcp_keepalive: TcpKeepalive | None = None
     default_http_retry_policy: HTTPRetry | None = None
     default_inbound_http_retry_policy: HTTPRetry | None = None
-    default_traffic_policy: TrafficPolicy | None = None
+    default_traffic_policy: DefaultTrafficPolicy | None = None
     path_normalization: PathNormalization | None = None
     inbound_cluster_stat_name: str | None = None
     outbound_cluster_stat_name: str | None = None
@@ -121,8 +148,8 @@ class MeshConfigSpec(PolicyModel):
     default_providers: Anything | None = None
     extension_providers: tuple[Anything, ...] = ()
     default_config: Anything | None = None
-    mesh_mtls: Anything | None = Field(default=None, alias="meshMTLS")
-    tls_defaults: Anything | None = None
+    mesh_mtls: TLSConfig | None = Field(default=None, alias="meshMTLS")
+    tls_defaults: TLSConfig | None = None
     ca: Anything | None = None
     ca_certificates: tuple[Anything, ...] = ()
     config_sources: tuple[Anything, ...] = ()

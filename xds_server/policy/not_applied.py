@@ -47,16 +47,7 @@ def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 
 _OF_MESH = (
-    "proxyListenPort",
-    "proxyInboundListenPort",
-    "protocolDetectionTimeout",
-    "inboundTrafficPolicy",
     "zoneAwareLbSetting",
-    "dnsRefreshRate",
-    "defaultInboundHttpRetryPolicy",
-    "pathNormalization",
-    "inboundClusterStatName",
-    "outboundClusterStatName",
     "accessLogFile",
     "accessLogFormat",
     "accessLogEncoding",
@@ -66,14 +57,8 @@ _OF_MESH = (
     "defaultProviders",
     "extensionProviders",
     "defaultConfig",
-    "meshMTLS",
-    "tlsDefaults",
-    "caCertificates",
-    "serviceEntryVisibility",
-    "outboundTrafficPolicy.egressProxy",
     "outboundTrafficPolicy.tls",
 )
-_OF_MESH_POLICY = ("defaultTrafficPolicy", "defaultTrafficPolicy.portLevelSettings[]")
 _OF_KUBERNETES = (
     "discoverySelectors",
     "ingressClass",
@@ -89,7 +74,6 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("Gateway", ("servers[].defaultEndpoint",)),
     NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
     NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
-    NotApplied("MeshConfig", _in_each(_OF_MESH_POLICY, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("Sidecar", ("ingress[].tls",)),
     NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
     NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),
@@ -99,6 +83,8 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("enablePrometheusMerge",), because="there is no agent to merge metrics"),
     NotApplied("MeshConfig", ("ca",), because="the server is its own authority"),
     NotApplied("MeshConfig", ("configSources",), because="policies come from the paths that the server is given"),
+    NotApplied("MeshConfig", ("caCertificates",), because="whom the mesh believes never comes from a policy file"),
+    NotApplied("MeshConfig", ("serviceEntryVisibility",), because="it is for the ambient mesh: exportTo decides"),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
 )
 

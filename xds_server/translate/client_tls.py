@@ -18,6 +18,7 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
 from xds_server.mesh.credential import roots_name
 from xds_server.mesh.identity import SCHEME, TrustDomain, is_segment
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings, TlsLimits
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import ClientTls, LoadBalancing, TlsMode
@@ -28,6 +29,7 @@ from xds_server.translate.file_secret import file_certificate, file_roots
 from xds_server.translate.metadata import struct
 from xds_server.translate.proxy_protocol import with_proxy_protocol
 from xds_server.translate.raw_buffer import RAW_BUFFER
+from xds_server.translate.tls_parameters import tls_parameters
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -62,6 +64,8 @@ def client_security(
     subset: str,
     trust_domain: TrustDomain | None,
     credentials: frozenset[str] = frozenset(),
+    *,
+    settings: ProxySettings = ISTIO_SETTINGS,
 ) -> ClientSecurity:
     """The security of one cluster.
 
@@ -72,7 +76,7 @@ def client_security(
     if tls is not None and not tls.credentials <= credentials:
         return ClientSecurity(refused=True)
     version = backend.traffic.policy_for(port.number, subset).proxy_protocol
-    found = _unwrapped(backend, port, subset, trust_domain)
+    found = _unwrapped(backend, port, subset, trust_domain, settings)
     return replace(
         found,
         socket=with_proxy_protocol(found.socket, version),
@@ -122,13 +126,15 @@ def _automatic(backend: Backend, port: Port, subset: str, trust_domain: TrustDom
     return _Way.MESH_WHERE_TAKEN
 
 
-def _unwrapped(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | None) -> ClientSecurity:
+def _unwrapped(
+    backend: Backend, port: Port, subset: str, trust_domain: TrustDomain | None, settings: ProxySettings
+) -> ClientSecurity:
     way = _way(backend, port, subset, trust_domain)
     tls = backend.traffic.policy_for(port.number, subset).tls
     if way is _Way.BY_RULE and tls is not None:
-        return _by_rule(tls, backend.service, port)
+        return _by_rule(tls, backend.service, port, settings.other_tls)
     if way in {_Way.MESH, _Way.MESH_WHERE_TAKEN} and trust_domain is not None:
-        socket = _mesh_socket(backend, port, subset, trust_domain)
+        socket = _mesh_socket(backend, port, subset, trust_domain, settings.mesh_tls)
         if way is _Way.MESH:
             return ClientSecurity(socket, refs=mesh_tls.REFS)
         return ClientSecurity(matches=(_match("istio", socket), _match("disabled", RAW_BUFFER)), refs=mesh_tls.REFS)
@@ -148,7 +154,9 @@ def _match(mode: str, socket: core_v3.TransportSocket | None) -> cluster_v3.Clus
     )
 
 
-def _mesh_socket(backend: Backend, port: Port, subset: str, trust_domain: TrustDomain) -> core_v3.TransportSocket:
+def _mesh_socket(
+    backend: Backend, port: Port, subset: str, trust_domain: TrustDomain, limits: TlsLimits
+) -> core_v3.TransportSocket:
     """What a DestinationRule says of names wins over what is known of the service."""
     policy, service = backend.traffic.policy_for(port.number, subset), backend.service
     asked = policy.tls.subject_alt_names if policy.tls else ()
@@ -156,6 +164,7 @@ def _mesh_socket(backend: Backend, port: Port, subset: str, trust_domain: TrustD
         [_exactly(name) for name in asked] or _server_names(service, trust_domain),
         (policy.tls and policy.tls.sni) or names.outbound_sni(port.number, subset, service.host),
         mesh_tls.mesh_alpn(port.protocol, http2=speaks_http2(policy.connection_pool, port.protocol)),
+        limits,
     )
 
 
@@ -177,7 +186,7 @@ def _server_names(service: Service, trust_domain: TrustDomain) -> list[_Matcher]
     return [mesh_tls.uri_matcher(matcher_v3.StringMatcher(prefix=prefix)) for prefix in prefixes]
 
 
-def _by_rule(tls: ClientTls, service: Service, port: Port) -> ClientSecurity:
+def _by_rule(tls: ClientTls, service: Service, port: Port, limits: TlsLimits) -> ClientSecurity:
     """SIMPLE and MUTUAL. The names that the ServiceEntry expects do for a rule that names none (Istio).
 
     Without a server name, that of each request is asked for and, where no other is expected, checked.
@@ -188,6 +197,7 @@ def _by_rule(tls: ClientTls, service: Service, port: Port) -> ClientSecurity:
     context = tls_v3.UpstreamTlsContext(
         sni=tls.sni,
         common_tls_context=tls_v3.CommonTlsContext(
+            tls_params=None if limits == TlsLimits() else tls_parameters(limits),
             tls_certificate_sds_secret_configs=[mesh_tls.secret_over_this_stream(identity)] if identity else [],
             combined_validation_context=_validation(roots, expected) if roots else None,
         ),

@@ -6,6 +6,8 @@ defaults these are.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
@@ -28,6 +30,7 @@ from xds_server.translate.connection_pool import (
     speaks_http2,
     upstream_connection_options,
 )
+from xds_server.translate.dns_cluster import dns_cluster_type
 from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
 from xds_server.translate.encode import any_of
 from xds_server.translate.endpoint import address, is_looked_up, load_assignment, port_subsets
@@ -43,6 +46,7 @@ from xds_server.translate.load_balancer import (
 from xds_server.translate.locality import Caller
 from xds_server.translate.metadata import Plain, struct
 from xds_server.translate.outlier_detection import error_matcher, outlier_detection
+from xds_server.translate.stat_name import inbound_stat_name, outbound_stat_name
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -68,13 +72,13 @@ def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...
 def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
     """The files of the proxy that some cluster of a service reads certificates from, as secrets, each once."""
     found = (
-        client_security(backend, *pair, caller.trust_domain, caller.credentials).secrets
+        client_security(backend, *pair, caller.trust_domain, caller.credentials, settings=caller.settings).secrets
         for pair in port_subsets(backend)
     )
     return tuple({secret.name: secret for secrets in found for secret in secrets}.values())
 
 
-def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
+def inbound_cluster(port: InboundPort, interception: Interception, stat_name: str = "") -> Resource:
     """The way to the application for one inbound port.
 
     To where the traffic was addressed, or to the default endpoint where one is given. Without either (a port in NONE
@@ -84,7 +88,7 @@ def inbound_cluster(port: InboundPort, interception: Interception) -> Resource:
     pool, name = port.pool, names.inbound_cluster(port.number)
     message = cluster_v3.Cluster(
         name=name,
-        alt_stat_name=names.alt_stat_name(name),
+        alt_stat_name=names.alt_stat_name(inbound_stat_name(stat_name, port)),
         type=_DiscoveryType.ORIGINAL_DST if addressed else _DiscoveryType.STATIC,
         load_assignment=None if addressed else _fixed(name, port.default_endpoint),
         lb_policy=lb_policy(_CLUSTER_PROVIDED if addressed else LoadBalancer()),
@@ -116,25 +120,27 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
     policy = backend.traffic.policy_for(port.number, subset)
     name = names.outbound_cluster(port.number, subset, service.host)
     origins = service.origins + backend.traffic.origins
-    security = client_security(backend, port, subset, caller.trust_domain, caller.credentials)
+    called = names.alt_stat_name(outbound_stat_name(caller.settings.outbound_stat_name, service, port, subset))
+    security = client_security(backend, port, subset, caller.trust_domain, caller.credentials, settings=caller.settings)
     if security.refused:
-        refusing = _without_endpoints(name, names.alt_stat_name(name))
+        refusing = _without_endpoints(name, called)
         return pack.resource(type_url.CLUSTER, name, refusing, origins=origins)
     looked_up = is_looked_up(backend, port, subset)
     inline = load_assignment(backend, port, subset, caller) if looked_up else None
     kind = _discovery(service, policy, inline)
+    refreshed = _refreshed(kind, caller.settings.dns_refresh) if looked_up else None
     http2 = speaks_http2(policy.connection_pool, port.protocol)
     checks = health_checks(service, http2=http2) if kind in _CHECKED else []
     balancer = _CLUSTER_PROVIDED if kind in {None, _DiscoveryType.ORIGINAL_DST} else policy.load_balancer
     message = cluster_v3.Cluster(
         name=name,
-        alt_stat_name=names.alt_stat_name(name),
-        type=kind,
-        cluster_type=dynamic_dns_cluster_type() if kind is None else None,
+        alt_stat_name=called,
+        type=None if refreshed else kind,
+        cluster_type=dynamic_dns_cluster_type() if kind is None else refreshed,
         eds_cluster_config=_eds(name) if kind is _DiscoveryType.EDS else None,
         load_assignment=inline,
-        dns_lookup_family=_LookupFamily.V4_ONLY if looked_up else _LookupFamily.AUTO,
-        typed_dns_resolver_config=_dns_resolver() if looked_up else None,
+        dns_lookup_family=_LookupFamily.V4_ONLY if looked_up and not refreshed else _LookupFamily.AUTO,
+        typed_dns_resolver_config=_dns_resolver() if looked_up and not refreshed else None,
         original_dst_lb_config=_port_override(port) if service.resolution is Resolution.NONE else None,
         connect_timeout=policy.connection_pool.connect_timeout,
         lb_policy=lb_policy(balancer),
@@ -181,6 +187,13 @@ def _discovery(
     if kind is _DiscoveryType.LOGICAL_DNS and inline is not None and not inline.endpoints:
         return _DiscoveryType.STRICT_DNS  # Envoy refuses a LOGICAL_DNS cluster without an endpoint
     return kind
+
+
+def _refreshed(kind: _DiscoveryType | None, refresh: timedelta | None) -> cluster_v3.ClusterCustomClusterType | None:
+    """The discovery by DNS where the mesh says how often; None leaves it to Envoy's own kinds."""
+    if refresh is None:
+        return None
+    return dns_cluster_type(refresh, _dns_resolver(), logical=kind is _DiscoveryType.LOGICAL_DNS)
 
 
 def _eds(name: str) -> cluster_v3.ClusterEdsClusterConfig:

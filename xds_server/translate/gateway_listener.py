@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
 from xds_server.mesh.gateway import GatewayRoutes, Server, ServerTls, ServerTlsMode, narrower, open_ports
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Resolution
 from xds_server.mesh.view import View
@@ -70,6 +71,7 @@ class GatewayListener:
     trust_domain: TrustDomain | None = None
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
@@ -85,7 +87,7 @@ def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
         origins = tuple(dict.fromkeys(server.origin for server in servers if server.origin))
         if chains:
             where = ports.get(number, number)
-            listener = GatewayListener(bind, where, chains, view.trust_domain, looks_up, origins)
+            listener = GatewayListener(bind, where, chains, view.trust_domain, looks_up, origins, view.settings)
             found.setdefault((bind, where), listener)
     return tuple(found.values())
 
@@ -185,7 +187,7 @@ def gateway_listener(plan: GatewayListener) -> Resource:
     refs: list[tuple[str, str]] = []
     chains = []
     for chain in plan.chains:
-        security = server_security(chain.tls, plan.trust_domain, http=bool(chain.route)) if chain.tls else None
+        security = _security(chain, chain.tls, plan) if chain.tls else None
         chains.append(_filter_chain(chain, plan, security, mixed=mixed))
         refs += _refs(chain, security)
     message = listener_v3.Listener(
@@ -202,10 +204,12 @@ def gateway_listener(plan: GatewayListener) -> Resource:
 
 def file_secrets(plan: GatewayListener) -> tuple[Resource, ...]:
     """Certificates in files of the router, as the secrets by which its listeners name them."""
-    securities = (
-        server_security(chain.tls, plan.trust_domain, http=bool(chain.route)) for chain in plan.chains if chain.tls
-    )
+    securities = (_security(chain, chain.tls, plan) for chain in plan.chains if chain.tls)
     return tuple(secret for security in securities if security for secret in security.secrets)
+
+
+def _security(chain: Chain, tls: ServerTls, plan: GatewayListener) -> ServerSecurity | None:
+    return server_security(tls, plan.trust_domain, http=bool(chain.route), settings=plan.settings)
 
 
 def _filter_chain(
@@ -215,7 +219,8 @@ def _filter_chain(
         server_names=list(chain.server_names),
         transport_protocol=(TLS if chain.is_tls else PLAINTEXT) if mixed else "",
     )
-    http = gateway_http(chain.stat_prefix, chain.route, dynamic_forward_proxy=plan.dynamic_forward_proxy)
+    looks_up, paths = plan.dynamic_forward_proxy, plan.settings.path_normalization
+    http = gateway_http(chain.stat_prefix, chain.route, paths, dynamic_forward_proxy=looks_up)
     return listener_v3.FilterChain(
         filter_chain_match=match if chain.server_names or mixed else None,
         filters=tcp_filters(chain.target) if chain.target else [http],

@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
+from xds_server.mesh.proxy_settings import PathNormalization
 from xds_server.translate.encode import any_of
 from xds_server.translate.http_filters import http_filters
 
@@ -23,23 +24,31 @@ INBOUND_SERVER_NAME = "istio-envoy"
 
 _CertDetails = hcm_v3.HttpConnectionManagerForwardClientCertDetails
 _EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
+_BASE = PathNormalization.BASE
+_MERGING = frozenset({PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES})
 
 
-def outbound_http(stat_prefix: str, route: str, *, dynamic_forward_proxy: bool = False) -> listener_v3.Filter:
+def outbound_http(
+    stat_prefix: str, route: str, paths: PathNormalization = _BASE, *, dynamic_forward_proxy: bool = False
+) -> listener_v3.Filter:
     """The network filter that routes requests by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _OUTBOUND, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _OUTBOUND, paths, rds=_rds(route)))
 
 
-def inbound_http(stat_prefix: str, routes: route_v3.RouteConfiguration) -> listener_v3.Filter:
+def inbound_http(
+    stat_prefix: str, routes: route_v3.RouteConfiguration, paths: PathNormalization = _BASE
+) -> listener_v3.Filter:
     """The network filter that hands requests to the application by `routes`."""
-    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, routes=routes))
+    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, paths, routes=routes))
 
 
-def gateway_http(stat_prefix: str, route: str, *, dynamic_forward_proxy: bool = False) -> listener_v3.Filter:
+def gateway_http(
+    stat_prefix: str, route: str, paths: PathNormalization = _BASE, *, dynamic_forward_proxy: bool = False
+) -> listener_v3.Filter:
     """The network filter of a router, which routes requests from outside by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _GATEWAY, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _GATEWAY, paths, rds=_rds(route)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ def _manager(
     stat_prefix: str,
     filters: list[hcm_v3.HttpFilter],
     side: _Side,
+    paths: PathNormalization,
     *,
     rds: hcm_v3.Rds | None = None,
     routes: route_v3.RouteConfiguration | None = None,
@@ -85,8 +95,11 @@ def _manager(
         rds=rds,
         route_config=routes,
         http_filters=filters,
-        normalize_path=True,
-        path_with_escaped_slashes_action=_EscapedSlashes.KEEP_UNCHANGED,
+        normalize_path=paths is not PathNormalization.NONE,
+        merge_slashes=paths in _MERGING,
+        path_with_escaped_slashes_action=_EscapedSlashes.UNESCAPE_AND_FORWARD
+        if paths is PathNormalization.DECODE_AND_MERGE_SLASHES
+        else _EscapedSlashes.KEEP_UNCHANGED,
         use_remote_address=side.is_edge,
         generate_request_id=True,
         stream_idle_timeout=timedelta(0),

@@ -14,13 +14,14 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
+from xds_server.mesh.route import Retry
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import InboundPort
 from xds_server.translate import mesh_tls, names, pack
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
-    DETECTION_TIMEOUT,
     http_inspector,
     matching,
     original_dst,
@@ -29,14 +30,13 @@ from xds_server.translate.filter_chain import (
 from xds_server.translate.http_connection_manager import inbound_http
 from xds_server.translate.mutual_tls import Reading, WayIn, ways_in
 from xds_server.translate.refusal_log import refusal_log
-from xds_server.translate.retry import INBOUND_DEFAULT
+from xds_server.translate.retry import retry_policy
+from xds_server.translate.stat_name import inbound_stat_name
 from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
 from xds_server.translate.timeout import inbound_stream_duration, request_timeout
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
-CAPTURED_PORT = 15006
-"""Where iptables sends inbound TCP (Istio's port)."""
 _INBOUND = core_v3.TrafficDirection.INBOUND
 
 
@@ -52,6 +52,7 @@ class CapturedInbound:
     ports: tuple[InboundPort, ...]
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class BoundInbound:
     port: InboundPort
     bind: str
     trust_domain: TrustDomain | None = None
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,19 @@ def captured_inbound(inbound: CapturedInbound) -> Resource:
     declared = (port.number for port in inbound.ports if not _is_detected(port))
     message = listener_v3.Listener(
         name=names.VIRTUAL_INBOUND,
-        address=address(names.WILDCARD_ADDRESS, CAPTURED_PORT),
+        address=address(names.WILDCARD_ADDRESS, inbound.settings.inbound_port),
         traffic_direction=_INBOUND,
         listener_filters=[
             original_dst(),
             *([_captured_tls_inspector(doors, others)] if secure else []),
             http_inspector(declared),
         ],
-        listener_filters_timeout=DETECTION_TIMEOUT,
+        listener_filters_timeout=inbound.settings.detection_timeout,
         continue_on_listener_filters_timeout=True,
-        filter_chains=[_black_hole(), *_chains((*doors, others), inbound.trust_domain)],
+        filter_chains=[
+            _black_hole(inbound.settings.inbound_port),
+            *_chains((*doors, others), inbound.trust_domain, inbound.settings),
+        ],
         access_log=[refusal_log()] if secure else [],
     )
     clusters = (names.BLACK_HOLE_CLUSTER, others.cluster, *(door.cluster for door in doors))
@@ -124,9 +129,9 @@ def bound_inbound(inbound: BoundInbound) -> Resource:
         address=address(inbound.bind, port.number),
         traffic_direction=_INBOUND,
         listener_filters=[*([tls_inspector()] if secure else []), *([http_inspector()] if detected else [])],
-        listener_filters_timeout=DETECTION_TIMEOUT if detected or secure else None,
+        listener_filters_timeout=inbound.settings.detection_timeout if detected or secure else None,
         continue_on_listener_filters_timeout=detected or secure,
-        filter_chains=list(_chains([door], inbound.trust_domain)),
+        filter_chains=list(_chains([door], inbound.trust_domain, inbound.settings)),
         access_log=[refusal_log()] if secure else [],
     )
     cluster = door.cluster if door.ways else names.BLACK_HOLE_CLUSTER
@@ -171,14 +176,16 @@ def _captured_tls_inspector(doors: Sequence[_Door], others: _Door) -> listener_v
     return tls_inspector(only_on=[door.port.number for door in doors if door.takes_mesh_tls])
 
 
-def _chains(doors: Iterable[_Door], trust_domain: TrustDomain | None) -> Iterator[listener_v3.FilterChain]:
+def _chains(
+    doors: Iterable[_Door], trust_domain: TrustDomain | None, settings: ProxySettings
+) -> Iterator[listener_v3.FilterChain]:
     """One chain for each way in, and one that closes every connection for a door without any."""
-    server = mesh_tls.server_socket(trust_domain) if trust_domain else None
+    server = mesh_tls.server_socket(trust_domain, settings.mesh_tls) if trust_domain else None
     for door in doors:
         if not door.ways:
             closing = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
             yield matching([closing], _match(door.match_port, WayIn(Reading.TCP)), name=door.name)
-        filters = {reading: _filter(reading, door) for reading in {way.reading for way in door.ways}}
+        filters = {reading: _filter(reading, door, settings) for reading in {way.reading for way in door.ways}}
         for way in door.ways:
             yield matching(
                 [filters[way.reading]],
@@ -196,34 +203,36 @@ def _match(port: int | None, way: WayIn) -> listener_v3.FilterChainMatch | None:
     )
 
 
-def _filter(reading: Reading, door: _Door) -> listener_v3.Filter:
-    if reading is Reading.TCP:
-        return tcp_proxy(TcpTarget(door.cluster))
+def _filter(reading: Reading, door: _Door, settings: ProxySettings) -> listener_v3.Filter:
     port = door.port
+    if reading is Reading.TCP:
+        pattern = settings.inbound_stat_name
+        called = inbound_stat_name(pattern, port) if pattern and port.service_host else ""
+        return tcp_proxy(TcpTarget(door.cluster, stat_name=called))
     prefix = names.http_stat_prefix(names.Direction.INBOUND, names.WILDCARD_ADDRESS, port.number)
     routes = inbound_routes(
         door.cluster,
         names.inbound_virtual_host(port.service_port),
         door.operation,
-        retries=port.protocol not in {Protocol.GRPC, Protocol.GRPC_WEB},
+        None if port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB} else settings.inbound_retry,
     )
-    return inbound_http(prefix, routes)
+    return inbound_http(prefix, routes, settings.path_normalization)
 
 
 def _refs(clusters: Iterable[str], *, secure: bool) -> list[tuple[str, str]]:
     return [*((type_url.CLUSTER, name) for name in clusters), *(mesh_tls.REFS if secure else ())]
 
 
-def inbound_routes(cluster: str, virtual_host: str, operation: str, *, retries: bool) -> route_v3.RouteConfiguration:
+def inbound_routes(cluster: str, virtual_host: str, operation: str, retry: Retry | None) -> route_v3.RouteConfiguration:
     """The one route to the application: no limit of time, and a retry where it cannot have seen the request.
 
-    `retries` is false for gRPC, whose clients retry by themselves (Istio's rule).
+    `retry` is None for gRPC, whose clients retry by themselves (Istio's rule).
     """
     action = route_v3.RouteAction(
         cluster=cluster,
         timeout=request_timeout(None),
         max_stream_duration=inbound_stream_duration(),
-        retry_policy=INBOUND_DEFAULT if retries else None,
+        retry_policy=retry_policy(retry) if retry else None,
     )
     route = route_v3.Route(
         name="default",
@@ -235,8 +244,8 @@ def inbound_routes(cluster: str, virtual_host: str, operation: str, *, retries: 
     return route_v3.RouteConfiguration(name=cluster, virtual_hosts=[host], validate_clusters=False)
 
 
-def _black_hole() -> listener_v3.FilterChain:
+def _black_hole(captured_port: int) -> listener_v3.FilterChain:
     """A connection to the captured port itself was not captured: passed on, it would come back for ever."""
-    match = listener_v3.FilterChainMatch(destination_port=CAPTURED_PORT)
+    match = listener_v3.FilterChainMatch(destination_port=captured_port)
     name = names.VIRTUAL_INBOUND_BLACK_HOLE_CHAIN
     return matching([tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))], match, name=name)

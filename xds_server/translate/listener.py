@@ -12,7 +12,7 @@ from xds_server.mesh.view import InboundPort, View
 from xds_server.mesh.workload import Interception
 from xds_server.translate import names
 from xds_server.translate.dns import dns_listener
-from xds_server.translate.inbound import CAPTURED_PORT, BoundInbound, CapturedInbound, bound_inbound, captured_inbound
+from xds_server.translate.inbound import BoundInbound, CapturedInbound, bound_inbound, captured_inbound
 from xds_server.translate.outbound import outbound, outbound_listeners, unknown_cluster, virtual_outbound
 from xds_server.xds.resource import Resource
 
@@ -35,22 +35,26 @@ class ListenerTranslator:
         if view.interception is Interception.REDIRECT:
             ports = inbound_ports(view)
             captured = tuple(port for port in ports if not port.bound)
-            bound = (BoundInbound(p, p.bind or names.WILDCARD_ADDRESS, view.trust_domain) for p in ports if p.bound)
+            bound = (_bound(view, port, port.bind or names.WILDCARD_ADDRESS) for port in ports if port.bound)
             return (
-                self._virtual_outbound(unknown_cluster(view)),
-                self._captured_inbound(CapturedInbound(captured, view.mutual_tls, view.trust_domain)),
+                self._virtual_outbound(unknown_cluster(view), view.settings.outbound_port),
+                self._captured_inbound(CapturedInbound(captured, view.mutual_tls, view.trust_domain, view.settings)),
                 *(self._bound_inbound(each) for each in bound),
                 *(self._outbound(plan) for plan in outbound_listeners(view)),
                 *([self._dns(view.names)] if view.names else []),
             )
         taken = {(port.bind or view.bind_address, port.number): port for port in inbound_ports(view)}
         return (
-            *(self._bound_inbound(BoundInbound(port, where, view.trust_domain)) for (where, _), port in taken.items()),
+            *(self._bound_inbound(_bound(view, port, where)) for (where, _), port in taken.items()),
             *(self._outbound(plan) for plan in outbound_listeners(view) if (plan.address, plan.port) not in taken),
         )
 
 
+def _bound(view: View, port: InboundPort, bind: str) -> BoundInbound:
+    return BoundInbound(port, bind, view.trust_domain, view.settings)
+
+
 def inbound_ports(view: View) -> tuple[InboundPort, ...]:
     """The ports that get a listener or chain: what is TCP, and not the port that captures."""
-    taken = CAPTURED_PORT if view.interception is Interception.REDIRECT else None
+    taken = view.settings.inbound_port if view.interception is Interception.REDIRECT else None
     return tuple(port for port in view.inbound if port.protocol is not Protocol.UDP and port.number != taken)

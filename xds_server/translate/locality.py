@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.service import Endpoint, Labels, Locality
 from xds_server.mesh.traffic import LocalityLoadBalancing, TrafficPolicy
 
@@ -27,12 +28,14 @@ class Caller:
         labels: its own, as far as some failoverPriority asks for them.
         trust_domain: where it has an identity; None when it has none.
         credentials: names in the secrets directory that it is given.
+        settings: those of every proxy.
     """
 
     locality: Locality = Locality()
     labels: Labels = ()
     trust_domain: TrustDomain | None = None
     credentials: frozenset[str] = frozenset()
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
 from xds_server.mesh.identity import SCHEME, TrustDomain
+from xds_server.mesh.proxy_settings import TlsLimits
 from xds_server.mesh.service import Protocol
 from xds_server.translate.encode import any_of
 from xds_server.translate.secret import IDENTITY, ROOTS
+from xds_server.translate.tls_parameters import tls_parameters
 from xds_server.xds import type_url
 
 TLS_SOCKET = "envoy.transport_sockets.tls"
@@ -45,24 +47,27 @@ _CIPHERS = (
 )
 """Istio's, for TLS 1.2; those of 1.3 are not chosen."""
 _SanType = tls_v3.SubjectAltNameMatcherSanType
-_Version = tls_v3.TlsParametersTlsProtocol
 
 
-def client_socket(server_names: Iterable[tls_v3.SubjectAltNameMatcher], sni: str, alpn: str) -> core_v3.TransportSocket:
+def client_socket(
+    server_names: Iterable[tls_v3.SubjectAltNameMatcher], sni: str, alpn: str, limits: TlsLimits = TlsLimits()
+) -> core_v3.TransportSocket:
     """The caller's end: any of `server_names` will do.
 
     `alpn` is one of those above and is never left out: Envoy would offer `h2` or `http/1.1`, which a PERMISSIVE server
     takes for the application's own TLS.
     """
-    context = tls_v3.UpstreamTlsContext(sni=sni, common_tls_context=_context(server_names, (alpn,)))
+    common = _context(server_names, (alpn,), TlsLimits(min_version=limits.min_version))
+    context = tls_v3.UpstreamTlsContext(sni=sni, common_tls_context=common)
     return core_v3.TransportSocket(name=TLS_SOCKET, typed_config=any_of(context))
 
 
-def server_socket(trust_domain: TrustDomain) -> core_v3.TransportSocket:
+def server_socket(trust_domain: TrustDomain, limits: TlsLimits = TlsLimits()) -> core_v3.TransportSocket:
     """The application's end: the caller must show a certificate of the mesh, whatever its name there."""
+    spoken = TlsLimits(limits.min_version, limits.ciphers or _CIPHERS)
     domains = [uri_matcher(matcher_v3.StringMatcher(prefix=f"{SCHEME}{name}/")) for name in trust_domain]
     context = tls_v3.DownstreamTlsContext(
-        common_tls_context=_context(domains, _INNER_ALPN, ciphers=_CIPHERS), require_client_certificate=True
+        common_tls_context=_context(domains, _INNER_ALPN, spoken), require_client_certificate=True
     )
     return core_v3.TransportSocket(name=TLS_SOCKET, typed_config=any_of(context))
 
@@ -90,14 +95,10 @@ def mesh_alpn(protocol: Protocol, *, http2: bool) -> str:
 
 
 def _context(
-    names: Iterable[tls_v3.SubjectAltNameMatcher], alpn: Iterable[str], *, ciphers: Iterable[str] = ()
+    names: Iterable[tls_v3.SubjectAltNameMatcher], alpn: Iterable[str], limits: TlsLimits
 ) -> tls_v3.CommonTlsContext:
     return tls_v3.CommonTlsContext(
-        tls_params=tls_v3.TlsParameters(
-            tls_minimum_protocol_version=_Version.TLSv1_2,
-            tls_maximum_protocol_version=_Version.TLSv1_3,
-            cipher_suites=list(ciphers),
-        ),
+        tls_params=tls_parameters(limits),
         tls_certificate_sds_secret_configs=[secret_over_this_stream(IDENTITY)],
         combined_validation_context=tls_v3.CommonTlsContextCombinedCertificateValidationContext(
             default_validation_context=tls_v3.CertificateValidationContext(match_typed_subject_alt_names=list(names)),

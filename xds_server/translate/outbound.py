@@ -17,6 +17,7 @@ from functools import cached_property
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.view import View
@@ -26,7 +27,6 @@ from xds_server.translate import catch_all, names, pack
 from xds_server.translate.catch_all import Unknown, unknown_hosts
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
-    DETECTION_TIMEOUT,
     HTTP_DETECTED,
     PLAINTEXT,
     cidr_range,
@@ -40,8 +40,6 @@ from xds_server.translate.virtual_host import applies, http_ports
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
-CAPTURED_PORT = 15001
-"""Where iptables sends outbound TCP (Istio's port)."""
 FIRST_UNPRIVILEGED_PORT = 1024
 """Lower ports cannot be bound without privileges; the forward proxy still serves what is behind them."""
 
@@ -72,6 +70,7 @@ class Outbound:
         told: connections that are told apart; no two take the same.
         otherwise: where everything else goes; None closes it.
         origins: the documents of the service that is first on it.
+        settings: those of every proxy.
     """
 
     address: str
@@ -82,6 +81,7 @@ class Outbound:
     otherwise: TcpTarget | None = None
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
+    settings: ProxySettings = ISTIO_SETTINGS
 
 
 def outbound_listeners(view: View) -> tuple[Outbound, ...]:
@@ -116,7 +116,7 @@ def outbound(plan: Outbound) -> Resource:
             *([tls_inspector()] if inspects_tls else []),
             *([http_inspector()] if detects else []),
         ],
-        listener_filters_timeout=DETECTION_TIMEOUT if detects or inspects_tls else None,
+        listener_filters_timeout=plan.settings.detection_timeout if detects or inspects_tls else None,
         continue_on_listener_filters_timeout=detects or inspects_tls,
         filter_chains=[default] if only_tcp and default else list(_chains(plan)),
         default_filter_chain=None if only_tcp else default,
@@ -124,13 +124,13 @@ def outbound(plan: Outbound) -> Resource:
     return pack.resource(type_url.LISTENER, message.name, message, _refs(plan), plan.origins)
 
 
-def virtual_outbound(unknown: str) -> Resource:
+def virtual_outbound(unknown: str, captured_port: int = ISTIO_SETTINGS.outbound_port) -> Resource:
     """`virtualOutbound`: hands connections to the listeners they were meant for, all others to cluster `unknown`."""
-    to_itself = listener_v3.FilterChainMatch(destination_port=CAPTURED_PORT)
+    to_itself = listener_v3.FilterChainMatch(destination_port=captured_port)
     black_hole = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
     message = listener_v3.Listener(
         name=names.VIRTUAL_OUTBOUND,
-        address=address(names.WILDCARD_ADDRESS, CAPTURED_PORT),
+        address=address(names.WILDCARD_ADDRESS, captured_port),
         use_original_dst=True,
         traffic_direction=core_v3.TrafficDirection.OUTBOUND,
         filter_chains=[
@@ -235,12 +235,12 @@ class _Slots:
 
         TLS rules that hold leave nothing to the service; a TCP rule without subnets ends the list (Istio's rules).
         """
-        identity = self._view.trust_domain
+        identity, pattern = self._view.trust_domain, self._view.settings.outbound_stat_name
         routed = [
             Told(
                 route.match.server_names,
                 route.match.subnets,
-                routed_target(route, port.number, self._present, identity),
+                routed_target(route, port.number, self._present, identity, pattern),
             )
             for route in self._connections.get(backend, ())
             if route.tls == port.protocol.is_tls and applies(route.match, port.number, self._view.source)
@@ -251,7 +251,7 @@ class _Slots:
                 return
         if not routed or not port.protocol.is_tls:
             server_names = (backend.service.host.lower(),) if port.protocol.is_tls and by_name else ()
-            yield Told(server_names, (), tcp_target(backend, port.number, identity))
+            yield Told(server_names, (), tcp_target(backend, port.number, identity, pattern))
 
     def add_forward_proxy(self) -> None:
         """The port that `http_proxy=` names; it is asked for, so it comes before any service on it."""
@@ -273,13 +273,15 @@ class _Slots:
                 otherwise=slot.tcp or (None if self._view.egress.is_bound(port) else unknown),
                 dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
+                settings=self._view.settings,
             )
             for (where, port), slot in self._slots.items()
         )
 
     def _has(self, port: int) -> bool:
+        """A service on a port of the two listeners that capture cannot be told from the capture itself."""
         if self._captured:
-            return port not in _RESERVED
+            return port not in {self._view.settings.outbound_port, self._view.settings.inbound_port}
         return port >= FIRST_UNPRIVILEGED_PORT or port in self._binds
 
     def _where(self, port: int) -> str:
@@ -310,10 +312,6 @@ class _Slots:
         return found
 
 
-_RESERVED = frozenset({CAPTURED_PORT, 15006})
-"""Ports of the two listeners that capture; a service on them cannot be told from the capture itself."""
-
-
 def _detects_http(plan: Outbound) -> bool:
     """Whether HTTP must be told from other bytes; a listener that takes nothing else need not look."""
     return bool(plan.route) and bool(plan.otherwise or plan.told)
@@ -335,7 +333,8 @@ def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
 
 def _http(plan: Outbound) -> listener_v3.Filter:
     prefix = names.http_stat_prefix(names.Direction.OUTBOUND, plan.address, plan.port)
-    return outbound_http(prefix, plan.route, dynamic_forward_proxy=plan.dynamic_forward_proxy)
+    paths = plan.settings.path_normalization
+    return outbound_http(prefix, plan.route, paths, dynamic_forward_proxy=plan.dynamic_forward_proxy)
 
 
 def _otherwise(target: TcpTarget) -> listener_v3.FilterChain:

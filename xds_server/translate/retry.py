@@ -15,9 +15,6 @@ HOST_SELECTION_ATTEMPTS = 5
 """How often another endpoint is looked for before a retry goes to one that failed already (Istio's number)."""
 STATUS_CODES_CONDITION = "retriable-status-codes"
 
-INBOUND_DEFAULT = route_v3.RetryPolicy(retry_on="reset-before-request", num_retries=2)
-"""Istio's default towards the application: only where it cannot have seen the request."""
-
 
 @lru_cache(maxsize=256)
 def retry_policy(retry: Retry) -> route_v3.RetryPolicy:

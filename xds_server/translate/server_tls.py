@@ -14,22 +14,17 @@ from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
 from xds_server.mesh.gateway import ServerTls, ServerTlsMode
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings, TlsLimits
 from xds_server.translate import mesh_tls, names
 from xds_server.translate.encode import any_of
 from xds_server.translate.file_secret import file_certificate, file_roots
+from xds_server.translate.tls_parameters import tls_parameters
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
 HTTP_PROTOCOLS = ("h2", "http/1.1")
 """What a server of HTTPS offers its clients (ALPN)."""
 _Trust = tls_v3.CertificateValidationContextTrustChainVerification
-_Version = tls_v3.TlsParametersTlsProtocol
-_VERSIONS = {
-    "TLSV1_0": _Version.TLSv1_0,
-    "TLSV1_1": _Version.TLSv1_1,
-    "TLSV1_2": _Version.TLSv1_2,
-    "TLSV1_3": _Version.TLSv1_3,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,14 @@ class ServerSecurity:
     secrets: tuple[Resource, ...] = ()
 
 
-def server_security(tls: ServerTls, trust_domain: TrustDomain | None, *, http: bool) -> ServerSecurity | None:
+def server_security(
+    tls: ServerTls, trust_domain: TrustDomain | None, *, http: bool, settings: ProxySettings = ISTIO_SETTINGS
+) -> ServerSecurity | None:
     """The TLS of one server; None when it is that of the mesh and the router has no identity in it."""
     if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
         if trust_domain is None:
             return None
-        return ServerSecurity(mesh_tls.server_socket(trust_domain), mesh_tls.REFS)
+        return ServerSecurity(mesh_tls.server_socket(trust_domain, settings.mesh_tls), mesh_tls.REFS)
     own = [file_certificate(*pair) for pair in tls.files]
     certificates = [*(names.credential(name) for name in tls.credentials), *(secret.name for secret in own)]
     by_file = tls.asks_client and bool(tls.roots_file)
@@ -59,7 +56,7 @@ def server_security(tls: ServerTls, trust_domain: TrustDomain | None, *, http: b
     roots = roots_file.name if roots_file else names.credential(tls.roots) if tls.roots else ""
     context = tls_v3.DownstreamTlsContext(
         common_tls_context=tls_v3.CommonTlsContext(
-            tls_params=_parameters(tls),
+            tls_params=tls_parameters(_limits(tls, settings.other_tls), tls.max_version),
             tls_certificate_sds_secret_configs=[mesh_tls.secret_over_this_stream(name) for name in certificates],
             combined_validation_context=_validation(tls, roots) if roots else None,
             alpn_protocols=list(HTTP_PROTOCOLS) if http else [],
@@ -74,12 +71,9 @@ def server_security(tls: ServerTls, trust_domain: TrustDomain | None, *, http: b
     )
 
 
-def _parameters(tls: ServerTls) -> tls_v3.TlsParameters:
-    return tls_v3.TlsParameters(
-        tls_minimum_protocol_version=_VERSIONS.get(tls.min_version, _Version.TLSv1_2),
-        tls_maximum_protocol_version=_VERSIONS.get(tls.max_version, _Version.TLSv1_3),
-        cipher_suites=list(tls.cipher_suites),
-        ecdh_curves=list(tls.curves),
+def _limits(tls: ServerTls, default: TlsLimits) -> TlsLimits:
+    return TlsLimits(
+        tls.min_version or default.min_version, tls.cipher_suites or default.ciphers, tls.curves or default.curves
     )
 
 

@@ -23,6 +23,7 @@ from xds_server.translate.dynamic_dns import dns_cache
 from xds_server.translate.encode import any_of
 from xds_server.translate.hash_policy import tcp_hash_policies
 from xds_server.translate.mesh_tls import TCP_INSIDE
+from xds_server.translate.stat_name import outbound_stat_name
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 SNI_DYNAMIC_FORWARD_PROXY = "envoy.filters.network.sni_dynamic_forward_proxy"
@@ -40,6 +41,7 @@ class TcpTarget:
         looks_up: the port at which the server name that the client asks for is to be found in DNS; 0 for a cluster that
             knows its endpoints.
         tunnel: what the endpoints, HTTP proxies, are asked to connect to.
+        stat_name: what the proxy is called in statistics; "" as the cluster.
     """
 
     cluster: str
@@ -50,29 +52,40 @@ class TcpTarget:
     alpn: str = ""
     looks_up: int = 0
     tunnel: Tunnel | None = None
+    stat_name: str = ""
 
 
-def tcp_target(backend: Backend, port: int, trust_domain: TrustDomain | None = None) -> TcpTarget:
+def tcp_target(
+    backend: Backend, port: int, trust_domain: TrustDomain | None = None, stat_pattern: str = ""
+) -> TcpTarget:
     """One port of a service. Istio takes these settings from the service's own policy, never a port's or subset's.
 
-    `trust_domain` is that of a caller with an identity.
+    Args:
+        backend: the service.
+        port: its port.
+        trust_domain: that of a caller with an identity.
+        stat_pattern: MeshConfig's, see `stat_name.py`.
     """
-    target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host), port)
+    target = _kept_by(backend, names.outbound_cluster(port, "", backend.service.host), port, stat_pattern)
     alpn = TCP_INSIDE if _shares_mesh_tls(backend, port, "", trust_domain) else ""
     return replace(target, alpn=alpn, tunnel=backend.traffic.tunnel_for(port))
 
 
 def routed_target(
-    route: ConnectionRoute, port: int, present: Container[Backend], trust_domain: TrustDomain | None = None
+    route: ConnectionRoute,
+    port: int,
+    present: Container[Backend],
+    trust_domain: TrustDomain | None = None,
+    stat_pattern: str = "",
 ) -> TcpTarget:
     """Where a VirtualService sends connections to `port`; to nowhere what has no cluster among those `present`."""
     shares = tuple((_cluster(each.destination, port, present), each.weight) for each in route.destinations)
     to = route.destinations[0].destination
     origin = route.origin
     called = f"{origin.name}.{origin.namespace}" if origin and len(shares) > 1 else shares[0][0]
-    target = (
-        _kept_by(to.backend, called, to.port_on(port)) if to.backend in present and to.backend else TcpTarget(called)
-    )
+    pattern, number = stat_pattern if len(shares) == 1 else "", to.port_on(port)
+    known = to.backend if to.backend in present else None
+    target = _kept_by(known, called, number, pattern, to.subset) if known else TcpTarget(called)
     says_tcp = any(
         _shares_mesh_tls(one.backend, one.port_on(port), one.subset, trust_domain)
         for one in (each.destination for each in route.destinations)
@@ -84,9 +97,7 @@ def routed_target(
         target,
         shares=shares if len(shares) > 1 else (),
         alpn=TCP_INSIDE if says_tcp else "",
-        tunnel=to.backend.traffic.tunnel_for(to.port_on(port), subset)
-        if to.backend in present and to.backend
-        else None,
+        tunnel=known.traffic.tunnel_for(number, subset) if known else None,
     )
 
 
@@ -101,7 +112,7 @@ def _cluster(destination: Destination, port: int, present: Container[Backend]) -
     return names.outbound_cluster(destination.port_on(port), destination.subset, destination.host)
 
 
-def _kept_by(backend: Backend, cluster: str, number: int) -> TcpTarget:
+def _kept_by(backend: Backend, cluster: str, number: int, stat_pattern: str, subset: str = "") -> TcpTarget:
     policy, port = backend.traffic.policies.default, backend.service.port_by_number.get(number)
     looks_up = backend.service.resolution is Resolution.DYNAMIC_DNS and port is not None
     return TcpTarget(
@@ -110,6 +121,7 @@ def _kept_by(backend: Backend, cluster: str, number: int) -> TcpTarget:
         max_duration=policy.connection_pool.max_connection_duration,
         hash_key=policy.load_balancer.hash_key,
         looks_up=(port.target_port or number) if looks_up and port else 0,
+        stat_name=outbound_stat_name(stat_pattern, backend.service, port, subset) if stat_pattern and port else "",
     )
 
 
@@ -129,7 +141,7 @@ def tcp_filters(target: TcpTarget) -> list[listener_v3.Filter]:
 def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
     """The network filter that passes a connection on to `target`; in statistics it is called as its cluster is."""
     config = tcp_proxy_v3.TcpProxy(
-        stat_prefix=target.cluster,
+        stat_prefix=target.stat_name or target.cluster,
         cluster=None if target.shares else target.cluster,
         weighted_clusters=_weighted(target.shares) if target.shares else None,
         idle_timeout=target.idle_timeout,

@@ -6,11 +6,11 @@ made from, which the compiler keeps for as long as nothing about them changes; l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from xds_server.mesh.route import Backend
-from xds_server.mesh.service import Resolution
+from xds_server.mesh.service import Locality, Resolution
 from xds_server.mesh.view import View
 from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.endpoint import load_assignments
@@ -43,11 +43,12 @@ class Translator:
         All references resolve among them, but for those to the proxy's own secrets.
         """
         credentials = view.router.credentials if view.router else frozenset()
-        caller = Caller(view.locality, view.labels, view.trust_domain, credentials)
+        stat_name = view.settings.inbound_stat_name
+        caller = Caller(view.locality, view.labels, view.trust_domain, credentials, view.settings)
         backends = self._memory(caller).each(view.backends)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
-            *(self._inbound_cluster(port, view.interception) for port in inbound_ports(view)),
+            *(self._inbound_cluster(port, view.interception, stat_name) for port in inbound_ports(view)),
             *(cluster for backend in backends for cluster in backend.clusters),
         ]
         endpoints = (assignment for backend in backends for assignment in backend.endpoints)
@@ -72,7 +73,7 @@ class Translator:
 
     def _make(self, backend: Backend, caller: Caller) -> _Translated:
         """Only clusters that look names up hold endpoints, and so depend on who calls; others are shared."""
-        anybody = Caller(trust_domain=caller.trust_domain, credentials=caller.credentials)
+        anybody = replace(caller, locality=Locality(), labels=())
         if caller == anybody or backend.service.resolution in _HOLDS_ENDPOINTS:
             found = load_assignments(backend, caller)
             return _Translated(clusters(backend, caller), found, file_secrets(backend, caller))

@@ -1,0 +1,67 @@
+"""What the whole mesh says to every proxy alike (MeshConfig), with Istio's defaults."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import timedelta
+
+from xds_server.mesh.route import Retry
+
+
+class PathNormalization(enum.StrEnum):
+    """What is done to the path of a request before routes and policies see it; each does what those before it do."""
+
+    NONE = "NONE"
+    BASE = "BASE"
+    """`/a/../b` is `/b` (RFC 3986)."""
+    MERGE_SLASHES = "MERGE_SLASHES"
+    """`/a//b` is `/a/b`."""
+    DECODE_AND_MERGE_SLASHES = "DECODE_AND_MERGE_SLASHES"
+    """`/a%2Fb` is `/a/b`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsLimits:
+    """Which TLS is spoken, where nothing nearer says it.
+
+    Attributes:
+        min_version: "TLSV1_3", or "" for the default.
+        ciphers, curves: () is the default.
+    """
+
+    min_version: str = ""
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """One for all proxies.
+
+    Attributes:
+        detection_timeout: how long a caller may keep a sidecar waiting for the first bytes; 0 is for ever. When it has
+            passed, whatever comes is taken for plain bytes.
+        outbound_port, inbound_port: where captured connections come to.
+        to_loopback: captured connections go to the application on 127.0.0.1, not where they were addressed.
+        inbound_retry: towards the application; None is never.
+        inbound_stat_name, outbound_stat_name: patterns of what clusters are called in statistics; "" is their names.
+        dns_refresh: how often names are looked up again; None is translation's default.
+        mesh_tls, other_tls: limits of mesh TLS, and of any other.
+    """
+
+    path_normalization: PathNormalization = PathNormalization.BASE
+    detection_timeout: timedelta = timedelta(0)
+    outbound_port: int = 15001
+    inbound_port: int = 15006
+    to_loopback: bool = False
+    inbound_retry: Retry | None = Retry(conditions=("reset-before-request",), ignore_previous_hosts=False)
+    inbound_stat_name: str = ""
+    outbound_stat_name: str = ""
+    dns_refresh: timedelta | None = None
+    mesh_tls: TlsLimits = TlsLimits()
+    other_tls: TlsLimits = TlsLimits()
+
+
+ISTIO_SETTINGS = ProxySettings()
+"""What holds without a MeshConfig."""
