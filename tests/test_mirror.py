@@ -10,6 +10,11 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "xds_server"
 
 TESTED_THROUGH = {
+    "compiler/extension_provider.py": "compiler/test_telemetry.py",
+    "fields/telemetry.py": "fields/test_table.py",
+    "policy/proxy_config.py": "policy/test_extension_provider.py",
+    "policy/trace_tag.py": "policy/test_telemetry.py",
+    "translate/collector.py": "translate/test_tracing.py",
     "__main__.py": "test_cli.py",
     "compiler/premises.py": "compiler/test_compile.py",
     "debug/config_dump.py": "debug/test_app.py",

@@ -58,11 +58,16 @@ def test_every_field_of_every_model_has_a_row_and_no_row_is_of_a_field_that_is_n
         assert fields == rows, model.__name__
 
 
+def is_within(path: str, field: str) -> bool:
+    """Whether a path is that of a field, or below it or its items."""
+    return f"{path}.".startswith(tuple(f"{field}{items}." for items in ("", "[]", "{}")))
+
+
 def test_a_field_is_said_to_be_without_effect_exactly_where_its_author_is_told() -> None:
     told = {(each.kind, field): each.because for each in NOT_APPLIED for field in each.fields}
     for kind in TABLED:
         for path, found in every_field(kind):
-            because = [told[key] for key in told if key[0] == kind and f"{path}.".startswith(f"{key[1]}.")]
+            because = [told[key] for key in told if key[0] == kind and is_within(path, key[1])]
             if found.state is State.WITHOUT_EFFECT:
                 assert because == [found.words], path
             elif found.state is State.NOT_YET:

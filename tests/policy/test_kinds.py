@@ -25,7 +25,6 @@ def test_every_version_of_istio_is_read(kind: str, version: str) -> None:
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
         ("security.istio.io/v1", "RequestAuthentication"),
         ("security.istio.io/v1", "AuthorizationPolicy"),
-        ("telemetry.istio.io/v1", "Telemetry"),
         ("extensions.istio.io/v1alpha1", "WasmPlugin"),
     ],
 )

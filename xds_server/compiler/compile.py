@@ -7,6 +7,7 @@ DestinationRule, VirtualService   -> Scopes: for each namespace, the services it
 DestinationRule for some workloads -> SelectiveRules, which come before those of a scope
 Gateway                           -> what routers open, with the VirtualServices that name them
 Sidecar                           -> what single workloads see of that
+Telemetry                         -> TelemetryPolicies: what of all requests is told, and to whom
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from xds_server.compiler.services import Services
 from xds_server.compiler.sidecar import lost_egress_proxy, sidecar
 from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
+from xds_server.compiler.telemetry import Telemetries, lost_collectors
 from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
 from xds_server.mesh.identity import TrustDomain
@@ -50,10 +52,12 @@ def compile_mesh(
     changed in between; everything else is the same object as before.
     """
     trust_domain = premises.trust_domain or TrustDomain()
-    defaults = memo(mesh_defaults, memo.kept(_Configs).of(policies.documents), trust_domain.name)
+    configs = memo.kept(_Configs).of(policies.documents)
+    defaults = memo(mesh_defaults, configs, trust_domain.name)
     premises = replace(premises, root_namespace=defaults.value.root_namespace or premises.root_namespace)
     try:
-        mesh, problems = memo.kept(_Current).compiler(premises, defaults.value).compile(policies, credentials)
+        compiler = memo.kept(_Current).compiler(premises, defaults.value)
+        mesh, problems = compiler.compile(policies, credentials, configs[:1])
     except BaseException:
         memo.forget(_Current)  # it is half up to date, and must not be believed again
         raise
@@ -104,13 +108,15 @@ class Compiler:
         self._gateways = Gateways(memo)
         self._sidecars: Table[Document, Sidecar] = Table()
         self._groups: Table[Document, None] = Table()
+        self._telemetries = Telemetries(premises.root_namespace, defaults.telemetry, memo)
+        self._config: tuple[Document, ...] = ()
         self._selective: frozenset[Document] = frozenset()
         self._rules: list[Outcome[SelectiveRule]] = []
 
     def compile(
-        self, policies: PolicySet, credentials: frozenset[str] | None = None
+        self, policies: PolicySet, credentials: frozenset[str] | None, config: tuple[Document, ...]
     ) -> tuple[Mesh, tuple[Problem, ...]]:
-        """See `compile_mesh`."""
+        """See `compile_mesh`; `config` is the MeshConfig in force, where there is one."""
         diff = self._diff(self._exported(policies.documents))
         self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
         groups = _of(diff, "WorkloadGroup")
@@ -126,6 +132,8 @@ class Compiler:
         selecting = _of(diff, "Sidecar")
         self._sidecars.remake(selecting.removed, lambda _: None)
         self._sidecars.remake(selecting.added, lambda document: self._memo(sidecar, document))
+        self._telemetries.update(_of(diff, "Telemetry"))
+        self._config = config
         scopes = self._scopes.by_namespace(self._namespaces)
         self._rules = [
             self._memo(selective_rule, document, scopes[document.namespace], self._defaults.traffic)
@@ -139,6 +147,7 @@ class Compiler:
             default_scope=self._scopes.default,
             sidecars=tuple(self._sidecars.rows[document].value for document in self._sidecars_in_order()),
             peers=self._peers.in_force,
+            telemetry=self._telemetries.in_force,
             gateways=self._gateways.in_order,
             credentials=credentials,
             root_namespace=self._root,
@@ -160,6 +169,8 @@ class Compiler:
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
         yield from self._groups.all_problems
+        yield from self._telemetries.problems
+        yield from (problem for config in self._config for problem in lost_collectors(config, self._services))
 
     def _exported(self, documents: Sequence[Document]) -> Sequence[Document]:
         """The documents, those without exportTo exported as the mesh says."""

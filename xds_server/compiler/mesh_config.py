@@ -8,10 +8,12 @@ from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.retry import mesh_retry
+from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, PathNormalization, ProxySettings, TlsLimits
 from xds_server.mesh.route import Retry
 from xds_server.mesh.sidecar import OutboundPolicy
+from xds_server.mesh.telemetry import TelemetryDefaults
 from xds_server.policy.document import Document
 from xds_server.policy.mesh_config import (
     InboundTrafficPolicyMode,
@@ -45,6 +47,7 @@ class MeshDefaults:
     trust_domain_aliases: tuple[str, ...] = ()
     exports: tuple[tuple[str, tuple[str, ...]], ...] = ()
     settings: ProxySettings = ISTIO_SETTINGS
+    telemetry: TelemetryDefaults = NO_MESH_CONFIG
 
 
 ISTIO = MeshDefaults()
@@ -66,12 +69,14 @@ def mesh_defaults(documents: tuple[Document, ...], trust_domain: str) -> Outcome
         )
         for each in others
     )
+    telemetry = telemetry_defaults(first)
     problems = (
         *_another_trust_domain(first, spec.trust_domain, trust_domain),
         *duplicates,
         *_traps(spec, Place(first)),
+        *telemetry.problems,
     )
-    return Outcome(_defaults(spec), problems)
+    return Outcome(_defaults(spec, telemetry.value), problems)
 
 
 def _another_trust_domain(document: Document, written: str | None, ours: str) -> Iterator[Problem]:
@@ -81,7 +86,7 @@ def _another_trust_domain(document: Document, written: str | None, ours: str) ->
         yield Place(document).at("trustDomain").error("other-trust-domain", message, fix)
 
 
-def _defaults(spec: MeshConfigSpec) -> MeshDefaults:
+def _defaults(spec: MeshConfigSpec, telemetry: TelemetryDefaults) -> MeshDefaults:
     outbound = spec.outbound_traffic_policy
     exports = {
         "ServiceEntry": spec.default_service_export_to,
@@ -97,6 +102,7 @@ def _defaults(spec: MeshConfigSpec) -> MeshDefaults:
         trust_domain_aliases=spec.trust_domain_aliases,
         exports=tuple((kind, names) for kind, names in exports.items() if names),
         settings=_settings(spec),
+        telemetry=telemetry,
     )
 
 

@@ -14,6 +14,7 @@ from xds_server.fields.mesh_config import MESH_CONFIG
 from xds_server.fields.row import Row, Rows, State
 from xds_server.fields.security import SECURITY
 from xds_server.fields.services import SERVICES
+from xds_server.fields.telemetry import PROVIDERS, TELEMETRY
 from xds_server.fields.virtual_service import VIRTUAL_SERVICE
 from xds_server.policy.kinds import KINDS
 from xds_server.policy.model import PolicyEnum, PolicyModel
@@ -26,6 +27,8 @@ ROWS: Rows = {
     **SIDECAR,
     **MESH_CONFIG,
     **SECURITY,
+    **TELEMETRY,
+    **PROVIDERS,
 }
 """Every model's rows."""
 TABLED = (
@@ -37,6 +40,7 @@ TABLED = (
     "Sidecar",
     "Gateway",
     "PeerAuthentication",
+    "Telemetry",
     "MeshConfig",
 )
 """The kinds that have a table."""

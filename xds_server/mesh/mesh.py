@@ -14,6 +14,7 @@ from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backend
 from xds_server.mesh.service import Service
 from xds_server.mesh.service_index import ServiceIndex
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
+from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.mesh.virtual_address import virtual_addresses
 
 
@@ -83,6 +84,7 @@ class Mesh:
         selective: DestinationRules for some workloads only, in order of precedence.
         sidecars: in order of precedence within a namespace: with a selector first, then oldest.
         peers: what workloads ask of their callers.
+        telemetry: what they tell of requests.
         gateways: in order of precedence.
         http_proxy_port: of sidecars without capture that name none; 0 for none.
         trust_domain_aliases: honoured beside those that the server was started with.
@@ -97,6 +99,7 @@ class Mesh:
     sidecars: tuple[Sidecar, ...] = ()
     selective: tuple[SelectiveRule, ...] = ()
     peers: PeerPolicies = NO_POLICIES
+    telemetry: TelemetryPolicies = TelemetryPolicies()
     gateways: tuple[Gateway, ...] = ()
     credentials: frozenset[str] | None = None
     root_namespace: str = "default"

@@ -21,6 +21,15 @@ def labels_match(selector: Labels, labels: Labels) -> bool:
     return set(selector) <= set(labels)
 
 
+def canonical(labels: Labels, workload: str) -> tuple[str, str]:
+    """The service and revision that a workload tells others it is of (Istio's canonical service)."""
+    said = dict(labels)
+    return (
+        said.get("service.istio.io/canonical-name") or said.get("app") or workload,
+        said.get("service.istio.io/canonical-revision") or said.get("version") or "latest",
+    )
+
+
 class Protocol(enum.StrEnum):
     """Protocol of a port, in Istio's names; `AUTO` is Istio's unset: detected from the first bytes."""
 

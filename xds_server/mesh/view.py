@@ -13,6 +13,7 @@ from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, resolved
 from xds_server.mesh.gateway import Router
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
+from xds_server.mesh.observation import UNOBSERVED, Observed, observation
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
@@ -70,6 +71,7 @@ class View:
         trust_domain: where the workload has an identity, which one being no part of a view: every workload is given
             its own under the same name. None: it has none, so it speaks no mesh TLS, and what asks for mesh TLS is
             refused rather than served without.
+        observed: what it tells of its requests; whoever takes that is among `backends`, whatever a Sidecar shows.
         router: for a proxy that stands alone: what it opens. It then has no virtual hosts, and of services only those
             that something is sent to.
         settings: those of every proxy of the mesh.
@@ -91,6 +93,7 @@ class View:
     trust_domain: TrustDomain | None = None
     router: Router | None = None
     settings: ProxySettings = ISTIO_SETTINGS
+    observed: Observed = UNOBSERVED
 
 
 def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
@@ -103,8 +106,10 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         return _router_view(mesh, workload, trust_domain)
     scope = _scope(mesh, workload)
     sidecar = sidecar_for(mesh, workload)
-    backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
     own_labels = _own_labels(mesh, workload)
+    observed = observation(mesh.telemetry, scope, workload, own_labels)
+    backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
+    backends = _with_collectors(backends, observed, scope)
     bound = workload.interception is Interception.NONE
     return View(
         backends=backends,
@@ -122,6 +127,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
         settings=mesh.settings,
+        observed=observed,
     )
 
 
@@ -134,8 +140,10 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
     router = replace(router, credentials=router.credentials | ((mesh.credentials or frozenset()) & to_show))
     asked = frozenset(key for _, found in bound for key in found.source_keys)
     namespace = workload.namespace if any(found.asks_namespace for _, found in bound) else ""
+    observed = observation(mesh.telemetry, scope, workload, _own_labels(mesh, workload))
+    backends = tuple(backend for backend in scope.all_backends if backend in sent_to)
     return View(
-        backends=tuple(backend for backend in scope.all_backends if backend in sent_to),
+        backends=_with_collectors(backends, observed, scope),
         source=Source(namespace, _asked(workload.labels, asked)),
         locality=workload.locality,
         labels=_asked(workload.labels, scope.caller_keys),
@@ -145,6 +153,7 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
         trust_domain=trust_domain,
         router=router,
         settings=mesh.settings,
+        observed=observed,
     )
 
 
@@ -169,6 +178,16 @@ def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple
             if port.number in numbers and number != port.number:
                 found.setdefault(port.number, number)
     return tuple(sorted(found.items()))
+
+
+def _with_collectors(backends: tuple[Backend, ...], observed: Observed, scope: Scope) -> tuple[Backend, ...]:
+    """The same with those that take spans and log entries, in the same order."""
+    wanted = {collector.host for collector in observed.collectors}
+    if not wanted.difference(backend.service.host for backend in backends):
+        return backends
+    found = {backend.service.host: backend for backend in backends}
+    found |= {host: scope.backends[host] for host in wanted}
+    return tuple(found[host] for host in sorted(found))
 
 
 def _names(mesh: Mesh, workload: Workload, backends: Iterable[Backend]) -> DnsTable:

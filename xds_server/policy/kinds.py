@@ -13,6 +13,7 @@ from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.peer_authentication import PeerAuthenticationSpec
 from xds_server.policy.service_entry import ServiceEntrySpec
 from xds_server.policy.sidecar import SidecarSpec
+from xds_server.policy.telemetry import TelemetrySpec
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.policy.workload_entry import WorkloadEntrySpec
 from xds_server.policy.workload_group import WorkloadGroupSpec
@@ -35,6 +36,7 @@ class Kind:
 
 _NETWORKING_VERSIONS = ("v1", "v1beta1", "v1alpha3")
 _SECURITY_VERSIONS = ("v1", "v1beta1")
+_TELEMETRY_VERSIONS = ("v1", "v1alpha1")
 
 KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "VirtualService"): Kind("VirtualService", VirtualServiceSpec, _NETWORKING_VERSIONS),
@@ -46,6 +48,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (NETWORKING, "Gateway"): Kind("Gateway", GatewaySpec, _NETWORKING_VERSIONS),
     (NETWORKING, "Sidecar"): Kind("Sidecar", SidecarSpec, _NETWORKING_VERSIONS),
     (SECURITY, "PeerAuthentication"): Kind("PeerAuthentication", PeerAuthenticationSpec, _SECURITY_VERSIONS),
+    (TELEMETRY, "Telemetry"): Kind("Telemetry", TelemetrySpec, _TELEMETRY_VERSIONS),
 }
 """By (API group, kind)."""
 
@@ -55,7 +58,6 @@ NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
         (NETWORKING, "ProxyConfig"),
         (SECURITY, "RequestAuthentication"),
         (SECURITY, "AuthorizationPolicy"),
-        (TELEMETRY, "Telemetry"),
         (EXTENSIONS, "WasmPlugin"),
         (EXTENSIONS, "TrafficExtension"),
     }

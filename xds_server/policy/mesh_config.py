@@ -16,7 +16,9 @@ from xds_server.policy.destination_rule import (
     OutlierDetection,
     TcpKeepalive,
 )
+from xds_server.policy.extension_provider import DefaultProviders, ExtensionProviders
 from xds_server.policy.model import PolicyEnum, PolicyModel
+from xds_server.policy.proxy_config import ProxyConfig
 from xds_server.policy.sidecar import OutboundTrafficPolicyMode
 from xds_server.policy.values import (
     Bool,
@@ -145,9 +147,9 @@ class MeshConfigSpec(PolicyModel):
     disable_envoy_listener_log: Bool | None = None
     enable_tracing: Bool | None = None
     enable_prometheus_merge: Bool | None = None
-    default_providers: Anything | None = None
-    extension_providers: tuple[Anything, ...] = ()
-    default_config: Anything | None = None
+    default_providers: DefaultProviders = DefaultProviders()
+    extension_providers: ExtensionProviders = ()
+    default_config: ProxyConfig | None = None
     mesh_mtls: TLSConfig | None = Field(default=None, alias="meshMTLS")
     tls_defaults: TLSConfig | None = None
     ca: Anything | None = None

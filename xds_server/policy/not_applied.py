@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from xds_server.policy.model import Finding
 from xds_server.policy.pattern import keys_within, occurrences, pattern_parts
+from xds_server.policy.proxy_config import ProxyConfig
 from xds_server.problem import Severity
 
 
@@ -46,17 +47,34 @@ def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
     return tuple(f"{place}.{field}" for place in places)
 
 
+_TRACERS_OF_PROXIES = ("zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent", "tlsSettings")
+"""What Istio writes into an Envoy's bootstrap: here a provider says who takes spans."""
+_OF_PROVIDERS = (
+    "envoyExtAuthzHttp",
+    "envoyExtAuthzGrpc",
+    "lightstep",
+    "stackdriver",
+    "opencensus",
+    "prometheus",
+    "sds",
+    "opentelemetry.dynatraceSampler",
+    "opentelemetry.serviceAttributeEnrichment",
+    "opentelemetry.http.headers[].envName",
+    "opentelemetry.grpc.initialMetadata[].envName",
+    "zipkin.headers[].envName",
+    "skywalking.accessToken",
+)
+_OF_PROXIES = (
+    *(f"tracing.{field}" for field in _TRACERS_OF_PROXIES),
+    *(str(field.alias) for name, field in ProxyConfig.model_fields.items() if name != "tracing"),
+)
+
 _OF_MESH = (
     "zoneAwareLbSetting",
-    "accessLogFile",
-    "accessLogFormat",
-    "accessLogEncoding",
     "enableEnvoyAccessLogService",
-    "disableEnvoyListenerLog",
-    "enableTracing",
-    "defaultProviders",
-    "extensionProviders",
-    "defaultConfig",
+    "defaultProviders.metrics",
+    *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
+    *(f"defaultConfig.{field}" for field in _OF_PROXIES),
     "outboundTrafficPolicy.tls",
 )
 _OF_KUBERNETES = (
@@ -86,6 +104,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("caCertificates",), because="whom the mesh believes never comes from a policy file"),
     NotApplied("MeshConfig", ("serviceEntryVisibility",), because="it is for the ambient mesh: exportTo decides"),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
+    NotApplied("Telemetry", ("metrics",)),
 )
 
 

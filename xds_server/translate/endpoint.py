@@ -11,7 +11,7 @@ from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.google import protobuf
 
 from xds_server.mesh.route import Backend
-from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service, labels_match
+from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service, canonical, labels_match
 from xds_server.mesh.traffic import LoadBalancing
 from xds_server.translate import names, pack
 from xds_server.translate.health_check import endpoint_check
@@ -134,7 +134,5 @@ def _metadata(endpoint: Endpoint, port: Port) -> core_v3.Metadata | None:
 
 def _workload(endpoint: Endpoint) -> str:
     """Istio's "name;namespace;canonical name;canonical revision;cluster"; the cluster is empty here."""
-    labels = dict(endpoint.labels)
-    name = labels.get("service.istio.io/canonical-name") or labels.get("app") or endpoint.workload
-    revision = labels.get("service.istio.io/canonical-revision") or labels.get("version") or "latest"
+    name, revision = canonical(endpoint.labels, endpoint.workload)
     return ";".join((endpoint.workload, endpoint.namespace, name, revision, ""))

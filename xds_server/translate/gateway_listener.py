@@ -18,9 +18,12 @@ from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Resolution
+from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.mesh.view import View
 from xds_server.problem import Origin
 from xds_server.translate import names, pack
+from xds_server.translate.access_log import listener_logs
+from xds_server.translate.collector import collector_refs
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import DETECTION_TIMEOUT, PLAINTEXT, tls_inspector
 from xds_server.translate.http_connection_manager import gateway_http
@@ -72,6 +75,7 @@ class GatewayListener:
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
     settings: ProxySettings = ISTIO_SETTINGS
+    reports: Reports = NO_REPORTS
 
 
 def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
@@ -87,7 +91,16 @@ def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
         origins = tuple(dict.fromkeys(server.origin for server in servers if server.origin))
         if chains:
             where = ports.get(number, number)
-            listener = GatewayListener(bind, where, chains, view.trust_domain, looks_up, origins, view.settings)
+            listener = GatewayListener(
+                bind=bind,
+                port=where,
+                chains=chains,
+                trust_domain=view.trust_domain,
+                dynamic_forward_proxy=looks_up,
+                origins=origins,
+                settings=view.settings,
+                reports=view.observed.outbound,
+            )
             found.setdefault((bind, where), listener)
     return tuple(found.values())
 
@@ -184,7 +197,7 @@ def gateway_listener(plan: GatewayListener) -> Resource:
     """The listener that `plan` asks for."""
     inspects = any(chain.is_tls for chain in plan.chains)
     mixed = inspects and not all(chain.is_tls for chain in plan.chains)
-    refs: list[tuple[str, str]] = []
+    refs: list[tuple[str, str]] = list(collector_refs(plan.reports))
     chains = []
     for chain in plan.chains:
         security = _security(chain, chain.tls, plan) if chain.tls else None
@@ -198,8 +211,9 @@ def gateway_listener(plan: GatewayListener) -> Resource:
         listener_filters_timeout=DETECTION_TIMEOUT if inspects else None,
         continue_on_listener_filters_timeout=inspects,
         filter_chains=chains,
+        access_log=listener_logs(plan.reports),
     )
-    return pack.resource(type_url.LISTENER, message.name, message, refs, plan.origins)
+    return pack.resource(type_url.LISTENER, message.name, message, refs, (*plan.origins, *plan.reports.origins))
 
 
 def file_secrets(plan: GatewayListener) -> tuple[Resource, ...]:
@@ -220,10 +234,10 @@ def _filter_chain(
         transport_protocol=(TLS if chain.is_tls else PLAINTEXT) if mixed else "",
     )
     looks_up, paths = plan.dynamic_forward_proxy, plan.settings.path_normalization
-    http = gateway_http(chain.stat_prefix, chain.route, paths, dynamic_forward_proxy=looks_up)
+    http = gateway_http(chain.stat_prefix, chain.route, paths, plan.reports, dynamic_forward_proxy=looks_up)
     return listener_v3.FilterChain(
         filter_chain_match=match if chain.server_names or mixed else None,
-        filters=tcp_filters(chain.target) if chain.target else [http],
+        filters=tcp_filters(chain.target, plan.reports) if chain.target else [http],
         transport_socket=security.socket if security else None,
         transport_socket_connect_timeout=HANDSHAKE_TIMEOUT if security else None,
     )

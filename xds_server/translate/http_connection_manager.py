@@ -15,8 +15,11 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
 from xds_server.mesh.proxy_settings import PathNormalization
+from xds_server.mesh.telemetry import NO_REPORTS, Reports
+from xds_server.translate.access_log import access_logs
 from xds_server.translate.encode import any_of
 from xds_server.translate.http_filters import http_filters
+from xds_server.translate.tracing import http_tracing, request_ids
 
 HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 INBOUND_SERVER_NAME = "istio-envoy"
@@ -29,26 +32,39 @@ _MERGING = frozenset({PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_
 
 
 def outbound_http(
-    stat_prefix: str, route: str, paths: PathNormalization = _BASE, *, dynamic_forward_proxy: bool = False
+    stat_prefix: str,
+    route: str,
+    paths: PathNormalization = _BASE,
+    reports: Reports = NO_REPORTS,
+    *,
+    dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter that routes requests by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _OUTBOUND, paths, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _OUTBOUND, paths, reports, rds=_rds(route)))
 
 
 def inbound_http(
-    stat_prefix: str, routes: route_v3.RouteConfiguration, paths: PathNormalization = _BASE
+    stat_prefix: str,
+    routes: route_v3.RouteConfiguration,
+    paths: PathNormalization = _BASE,
+    reports: Reports = NO_REPORTS,
 ) -> listener_v3.Filter:
     """The network filter that hands requests to the application by `routes`."""
-    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, paths, routes=routes))
+    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, paths, reports, routes=routes))
 
 
 def gateway_http(
-    stat_prefix: str, route: str, paths: PathNormalization = _BASE, *, dynamic_forward_proxy: bool = False
+    stat_prefix: str,
+    route: str,
+    paths: PathNormalization = _BASE,
+    reports: Reports = NO_REPORTS,
+    *,
+    dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter of a router, which routes requests from outside by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _GATEWAY, paths, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _GATEWAY, paths, reports, rds=_rds(route)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,7 @@ def _manager(
     filters: list[hcm_v3.HttpFilter],
     side: _Side,
     paths: PathNormalization,
+    reports: Reports,
     *,
     rds: hcm_v3.Rds | None = None,
     routes: route_v3.RouteConfiguration | None = None,
@@ -102,6 +119,9 @@ def _manager(
         else _EscapedSlashes.KEEP_UNCHANGED,
         use_remote_address=side.is_edge,
         generate_request_id=True,
+        request_id_extension=request_ids(reports.tracing) if reports.tracing else None,
+        tracing=http_tracing(reports.tracing) if reports.tracing else None,
+        access_log=access_logs(reports),
         stream_idle_timeout=timedelta(0),
         upgrade_configs=[hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
         server_name=side.server_name,

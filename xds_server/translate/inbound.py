@@ -18,8 +18,11 @@ from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Retry
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
+from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.mesh.view import InboundPort
 from xds_server.translate import mesh_tls, names, pack
+from xds_server.translate.access_log import listener_logs
+from xds_server.translate.collector import collector_refs
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
     http_inspector,
@@ -47,12 +50,14 @@ class CapturedInbound:
     Attributes:
         mutual_tls: what callers of all other ports are asked for.
         trust_domain: None for a proxy without an identity.
+        reports: what it tells of requests and connections.
     """
 
     ports: tuple[InboundPort, ...]
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     trust_domain: TrustDomain | None = None
     settings: ProxySettings = ISTIO_SETTINGS
+    reports: Reports = NO_REPORTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class BoundInbound:
     bind: str
     trust_domain: TrustDomain | None = None
     settings: ProxySettings = ISTIO_SETTINGS
+    reports: Reports = NO_REPORTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class _Door:
         match_port: the port that its chains match; None where they need not.
         name, http_name: of its chains.
         operation: what traces call its requests.
+        reports: what is told of its requests and connections.
     """
 
     port: InboundPort
@@ -84,6 +91,7 @@ class _Door:
     name: str
     http_name: str
     operation: str
+    reports: Reports
 
     @property
     def takes_mesh_tls(self) -> bool:
@@ -94,8 +102,8 @@ class _Door:
 def captured_inbound(inbound: CapturedInbound) -> Resource:
     """`virtualInbound`: chains for every port, and for all others some that pass on what they find."""
     has_identity = inbound.trust_domain is not None
-    doors = [_door(port, captured=True, has_identity=has_identity) for port in inbound.ports]
-    others = _other_ports(inbound.mutual_tls, has_identity=has_identity)
+    doors = [_door(port, inbound.reports, captured=True, has_identity=has_identity) for port in inbound.ports]
+    others = _other_ports(inbound.mutual_tls, inbound.reports, has_identity=has_identity)
     secure = any(door.takes_mesh_tls for door in (*doors, others))
     declared = (port.number for port in inbound.ports if not _is_detected(port))
     message = listener_v3.Listener(
@@ -110,19 +118,20 @@ def captured_inbound(inbound: CapturedInbound) -> Resource:
         listener_filters_timeout=inbound.settings.detection_timeout,
         continue_on_listener_filters_timeout=True,
         filter_chains=[
-            _black_hole(inbound.settings.inbound_port),
+            _black_hole(inbound.settings.inbound_port, inbound.reports),
             *_chains((*doors, others), inbound.trust_domain, inbound.settings),
         ],
-        access_log=[refusal_log()] if secure else [],
+        access_log=[*([refusal_log()] if secure else []), *listener_logs(inbound.reports)],
     )
     clusters = (names.BLACK_HOLE_CLUSTER, others.cluster, *(door.cluster for door in doors))
-    return pack.resource(type_url.LISTENER, message.name, message, _refs(clusters, secure=secure))
+    refs = _refs(clusters, inbound.reports, secure=secure)
+    return pack.resource(type_url.LISTENER, message.name, message, refs, inbound.reports.origins)
 
 
 def bound_inbound(inbound: BoundInbound) -> Resource:
     """The listener of one port, bound by the proxy itself."""
     port = inbound.port
-    door = _door(port, captured=False, has_identity=inbound.trust_domain is not None)
+    door = _door(port, inbound.reports, captured=False, has_identity=inbound.trust_domain is not None)
     secure, detected = door.takes_mesh_tls, _is_detected(port)
     message = listener_v3.Listener(
         name=names.listener(inbound.bind, port.number),
@@ -132,17 +141,18 @@ def bound_inbound(inbound: BoundInbound) -> Resource:
         listener_filters_timeout=inbound.settings.detection_timeout if detected or secure else None,
         continue_on_listener_filters_timeout=detected or secure,
         filter_chains=list(_chains([door], inbound.trust_domain, inbound.settings)),
-        access_log=[refusal_log()] if secure else [],
+        access_log=[*([refusal_log()] if secure else []), *listener_logs(inbound.reports)],
     )
     cluster = door.cluster if door.ways else names.BLACK_HOLE_CLUSTER
-    return pack.resource(type_url.LISTENER, message.name, message, _refs([cluster], secure=secure))
+    refs = _refs([cluster], inbound.reports, secure=secure)
+    return pack.resource(type_url.LISTENER, message.name, message, refs, inbound.reports.origins)
 
 
 def _is_detected(port: InboundPort) -> bool:
     return port.protocol is Protocol.AUTO
 
 
-def _door(port: InboundPort, *, captured: bool, has_identity: bool) -> _Door:
+def _door(port: InboundPort, reports: Reports, *, captured: bool, has_identity: bool) -> _Door:
     """`captured` ports share one listener, so each chain says its port."""
     name = names.listener(names.WILDCARD_ADDRESS, port.number)
     return _Door(
@@ -153,10 +163,11 @@ def _door(port: InboundPort, *, captured: bool, has_identity: bool) -> _Door:
         name=name,
         http_name=name,
         operation=f"{port.service_host or 'inbound'}:{port.service_port}/*",
+        reports=reports,
     )
 
 
-def _other_ports(mode: MutualTls, *, has_identity: bool) -> _Door:
+def _other_ports(mode: MutualTls, reports: Reports, *, has_identity: bool) -> _Door:
     """Ports that no policy names: passed to where they were going, as HTTP where it is HTTP."""
     return _Door(
         port=InboundPort(0, Protocol.AUTO, mutual_tls=mode),
@@ -166,6 +177,7 @@ def _other_ports(mode: MutualTls, *, has_identity: bool) -> _Door:
         name=names.VIRTUAL_INBOUND,
         http_name=names.VIRTUAL_INBOUND_CATCH_ALL_HTTP_CHAIN,
         operation=":0/*",
+        reports=reports,
     )
 
 
@@ -183,7 +195,7 @@ def _chains(
     server = mesh_tls.server_socket(trust_domain, settings.mesh_tls) if trust_domain else None
     for door in doors:
         if not door.ways:
-            closing = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
+            closing = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER), door.reports)
             yield matching([closing], _match(door.match_port, WayIn(Reading.TCP)), name=door.name)
         filters = {reading: _filter(reading, door, settings) for reading in {way.reading for way in door.ways}}
         for way in door.ways:
@@ -208,7 +220,7 @@ def _filter(reading: Reading, door: _Door, settings: ProxySettings) -> listener_
     if reading is Reading.TCP:
         pattern = settings.inbound_stat_name
         called = inbound_stat_name(pattern, port) if pattern and port.service_host else ""
-        return tcp_proxy(TcpTarget(door.cluster, stat_name=called))
+        return tcp_proxy(TcpTarget(door.cluster, stat_name=called), door.reports)
     prefix = names.http_stat_prefix(names.Direction.INBOUND, names.WILDCARD_ADDRESS, port.number)
     routes = inbound_routes(
         door.cluster,
@@ -216,11 +228,12 @@ def _filter(reading: Reading, door: _Door, settings: ProxySettings) -> listener_
         door.operation,
         None if port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB} else settings.inbound_retry,
     )
-    return inbound_http(prefix, routes, settings.path_normalization)
+    return inbound_http(prefix, routes, settings.path_normalization, door.reports)
 
 
-def _refs(clusters: Iterable[str], *, secure: bool) -> list[tuple[str, str]]:
-    return [*((type_url.CLUSTER, name) for name in clusters), *(mesh_tls.REFS if secure else ())]
+def _refs(clusters: Iterable[str], reports: Reports, *, secure: bool) -> list[tuple[str, str]]:
+    used = ((type_url.CLUSTER, name) for name in clusters)
+    return [*used, *collector_refs(reports), *(mesh_tls.REFS if secure else ())]
 
 
 def inbound_routes(cluster: str, virtual_host: str, operation: str, retry: Retry | None) -> route_v3.RouteConfiguration:
@@ -244,8 +257,8 @@ def inbound_routes(cluster: str, virtual_host: str, operation: str, retry: Retry
     return route_v3.RouteConfiguration(name=cluster, virtual_hosts=[host], validate_clusters=False)
 
 
-def _black_hole(captured_port: int) -> listener_v3.FilterChain:
+def _black_hole(captured_port: int, reports: Reports) -> listener_v3.FilterChain:
     """A connection to the captured port itself was not captured: passed on, it would come back for ever."""
     match = listener_v3.FilterChainMatch(destination_port=captured_port)
     name = names.VIRTUAL_INBOUND_BLACK_HOLE_CHAIN
-    return matching([tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))], match, name=name)
+    return matching([tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER), reports)], match, name=name)

@@ -36,9 +36,12 @@ class ListenerTranslator:
             ports = inbound_ports(view)
             captured = tuple(port for port in ports if not port.bound)
             bound = (_bound(view, port, port.bind or names.WILDCARD_ADDRESS) for port in ports if port.bound)
+            inbound = CapturedInbound(
+                captured, view.mutual_tls, view.trust_domain, view.settings, view.observed.inbound
+            )
             return (
-                self._virtual_outbound(unknown_cluster(view), view.settings.outbound_port),
-                self._captured_inbound(CapturedInbound(captured, view.mutual_tls, view.trust_domain, view.settings)),
+                self._virtual_outbound(unknown_cluster(view), view.settings.outbound_port, view.observed.outbound),
+                self._captured_inbound(inbound),
                 *(self._bound_inbound(each) for each in bound),
                 *(self._outbound(plan) for plan in outbound_listeners(view)),
                 *([self._dns(view.names)] if view.names else []),
@@ -51,7 +54,7 @@ class ListenerTranslator:
 
 
 def _bound(view: View, port: InboundPort, bind: str) -> BoundInbound:
-    return BoundInbound(port, bind, view.trust_domain, view.settings)
+    return BoundInbound(port, bind, view.trust_domain, view.settings, view.observed.inbound)
 
 
 def inbound_ports(view: View) -> tuple[InboundPort, ...]:

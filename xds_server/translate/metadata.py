@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from envoy_data_plane.google import protobuf
 
-Plain: TypeAlias = "str | bool | Mapping[str, Plain] | Sequence[Plain]"
+Plain: TypeAlias = "str | bool | float | Mapping[str, Plain] | Sequence[Plain] | None"
 
 
 def struct(values: Mapping[str, Plain]) -> protobuf.Struct:
@@ -20,6 +20,10 @@ def _value(plain: Plain) -> protobuf.Value:
         return protobuf.Value(bool_value=plain)
     if isinstance(plain, str):
         return protobuf.Value(string_value=plain)
+    if isinstance(plain, int | float):
+        return protobuf.Value(number_value=plain)
+    if plain is None:
+        return protobuf.Value(null_value=protobuf.NullValue.NULL_VALUE)
     if isinstance(plain, Mapping):
         return protobuf.Value(struct_value=struct(plain))
     return protobuf.Value(list_value=protobuf.ListValue(values=[_value(item) for item in plain]))

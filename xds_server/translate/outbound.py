@@ -20,11 +20,14 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
+from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.mesh.view import View
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate import catch_all, names, pack
+from xds_server.translate.access_log import listener_logs
 from xds_server.translate.catch_all import Unknown, unknown_hosts
+from xds_server.translate.collector import collector_refs
 from xds_server.translate.endpoint import address
 from xds_server.translate.filter_chain import (
     HTTP_DETECTED,
@@ -71,6 +74,7 @@ class Outbound:
         otherwise: where everything else goes; None closes it.
         origins: the documents of the service that is first on it.
         settings: those of every proxy.
+        reports: what it tells of its requests and connections.
     """
 
     address: str
@@ -82,6 +86,7 @@ class Outbound:
     dynamic_forward_proxy: bool = False
     origins: tuple[Origin, ...] = ()
     settings: ProxySettings = ISTIO_SETTINGS
+    reports: Reports = NO_REPORTS
 
 
 def outbound_listeners(view: View) -> tuple[Outbound, ...]:
@@ -106,7 +111,7 @@ def outbound(plan: Outbound) -> Resource:
     detects = _detects_http(plan)
     inspects_tls = any(each.server_names for each in plan.told)
     only_tcp = plan.otherwise is not None and not (plan.route or plan.told)
-    default = _otherwise(plan.otherwise) if plan.otherwise else None
+    default = _otherwise(plan.otherwise, plan.reports) if plan.otherwise else None
     message = listener_v3.Listener(
         name=names.listener(plan.address, plan.port),
         address=address(plan.address, plan.port),
@@ -120,14 +125,18 @@ def outbound(plan: Outbound) -> Resource:
         continue_on_listener_filters_timeout=detects or inspects_tls,
         filter_chains=[default] if only_tcp and default else list(_chains(plan)),
         default_filter_chain=None if only_tcp else default,
+        access_log=listener_logs(plan.reports),
     )
-    return pack.resource(type_url.LISTENER, message.name, message, _refs(plan), plan.origins)
+    origins = (*plan.origins, *plan.reports.origins)
+    return pack.resource(type_url.LISTENER, message.name, message, _refs(plan), origins)
 
 
-def virtual_outbound(unknown: str, captured_port: int = ISTIO_SETTINGS.outbound_port) -> Resource:
+def virtual_outbound(
+    unknown: str, captured_port: int = ISTIO_SETTINGS.outbound_port, reports: Reports = NO_REPORTS
+) -> Resource:
     """`virtualOutbound`: hands connections to the listeners they were meant for, all others to cluster `unknown`."""
     to_itself = listener_v3.FilterChainMatch(destination_port=captured_port)
-    black_hole = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER))
+    black_hole = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER), reports)
     message = listener_v3.Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=address(names.WILDCARD_ADDRESS, captured_port),
@@ -136,11 +145,12 @@ def virtual_outbound(unknown: str, captured_port: int = ISTIO_SETTINGS.outbound_
         filter_chains=[
             # Not captured, so there is no original destination but this port: passed on, it would come back for ever.
             matching([black_hole], to_itself, name=names.VIRTUAL_OUTBOUND_BLACK_HOLE_CHAIN),
-            matching([tcp_proxy(TcpTarget(unknown))], name=names.VIRTUAL_OUTBOUND_CATCH_ALL_CHAIN),
+            matching([tcp_proxy(TcpTarget(unknown), reports)], name=names.VIRTUAL_OUTBOUND_CATCH_ALL_CHAIN),
         ],
+        access_log=listener_logs(reports),
     )
-    refs = [(type_url.CLUSTER, name) for name in (names.BLACK_HOLE_CLUSTER, unknown)]
-    return pack.resource(type_url.LISTENER, message.name, message, refs)
+    refs = [*((type_url.CLUSTER, name) for name in (names.BLACK_HOLE_CLUSTER, unknown)), *collector_refs(reports)]
+    return pack.resource(type_url.LISTENER, message.name, message, refs, reports.origins)
 
 
 def unknown_cluster(view: View) -> str:
@@ -274,6 +284,7 @@ class _Slots:
                 dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
                 settings=self._view.settings,
+                reports=self._view.observed.outbound,
             )
             for (where, port), slot in self._slots.items()
         )
@@ -328,22 +339,23 @@ def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
         )
         if told.detects_http and plan.route:
             yield matching([_http(plan)], replace(match, application_protocols=http))
-        yield matching(tcp_filters(told.target), match)
+        yield matching(tcp_filters(told.target, plan.reports), match)
 
 
 def _http(plan: Outbound) -> listener_v3.Filter:
     prefix = names.http_stat_prefix(names.Direction.OUTBOUND, plan.address, plan.port)
     paths = plan.settings.path_normalization
-    return outbound_http(prefix, plan.route, paths, dynamic_forward_proxy=plan.dynamic_forward_proxy)
+    return outbound_http(prefix, plan.route, paths, plan.reports, dynamic_forward_proxy=plan.dynamic_forward_proxy)
 
 
-def _otherwise(target: TcpTarget) -> listener_v3.FilterChain:
+def _otherwise(target: TcpTarget, reports: Reports) -> listener_v3.FilterChain:
     unknown = target.cluster in {names.PASSTHROUGH_CLUSTER, names.BLACK_HOLE_CLUSTER}
-    return matching(tcp_filters(target), name=names.PASSTHROUGH_FILTER_CHAIN if unknown else target.cluster)
+    return matching(tcp_filters(target, reports), name=names.PASSTHROUGH_FILTER_CHAIN if unknown else target.cluster)
 
 
 def _refs(plan: Outbound) -> Iterator[tuple[str, str]]:
     if plan.route:
         yield type_url.ROUTE, plan.route
+    yield from collector_refs(plan.reports)
     for target in (*(each.target for each in plan.told), *([plan.otherwise] if plan.otherwise else [])):
         yield from ((type_url.CLUSTER, cluster) for cluster in clusters_of(target))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from envoy_data_plane.envoy.config.accesslog import v3 as accesslog_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
-from envoy_data_plane.envoy.extensions.access_loggers.filters.cel import v3 as cel_v3
 from envoy_data_plane.envoy.extensions.access_loggers.stream import v3 as stream_v3
 
+from xds_server.translate.access_log import expression, no_chain
 from xds_server.translate.encode import any_of
 
 _FORMAT = (
@@ -18,8 +18,6 @@ _FORMAT = (
     "remote=%DOWNSTREAM_REMOTE_ADDRESS% sni=%REQUESTED_SERVER_NAME% peer=%DOWNSTREAM_PEER_URI_SAN% "
     "flags=%RESPONSE_FLAGS% reason=%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n"
 )
-_NO_CHAIN = "NR"
-"""Response flag of a connection that no filter chain takes, such as a plain one to a STRICT port."""
 _TLS_FAILED = "connection.transport_failure_reason != ''"
 
 
@@ -28,19 +26,8 @@ def refusal_log() -> accesslog_v3.AccessLog:
     line = core_v3.SubstitutionFormatString(text_format_source=core_v3.DataSource(inline_string=_FORMAT))
     return accesslog_v3.AccessLog(
         name="envoy.access_loggers.stdout",
-        filter=accesslog_v3.AccessLogFilter(or_filter=accesslog_v3.OrFilter(filters=[_no_chain(), _tls_failed()])),
+        filter=accesslog_v3.AccessLogFilter(
+            or_filter=accesslog_v3.OrFilter(filters=[no_chain(), expression(_TLS_FAILED)])
+        ),
         typed_config=any_of(stream_v3.StdoutAccessLog(log_format=line)),
-    )
-
-
-def _no_chain() -> accesslog_v3.AccessLogFilter:
-    return accesslog_v3.AccessLogFilter(response_flag_filter=accesslog_v3.ResponseFlagFilter(flags=[_NO_CHAIN]))
-
-
-def _tls_failed() -> accesslog_v3.AccessLogFilter:
-    expression = cel_v3.ExpressionFilter(expression=_TLS_FAILED)
-    return accesslog_v3.AccessLogFilter(
-        extension_filter=accesslog_v3.ExtensionFilter(
-            name="envoy.access_loggers.extension_filters.cel", typed_config=any_of(expression)
-        )
     )

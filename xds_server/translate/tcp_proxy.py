@@ -16,8 +16,10 @@ from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tc
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.route import Backend, ConnectionRoute, Destination
 from xds_server.mesh.service import Protocol, Resolution
+from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.mesh.traffic import HashKey, Tunnel
 from xds_server.translate import names
+from xds_server.translate.access_log import access_logs
 from xds_server.translate.client_tls import uses_mesh_tls
 from xds_server.translate.dynamic_dns import dns_cache
 from xds_server.translate.encode import any_of
@@ -132,13 +134,13 @@ def _shares_mesh_tls(backend: Backend, number: int, subset: str, trust_domain: T
     return detected and port is not None and uses_mesh_tls(backend, port, subset, trust_domain)
 
 
-def tcp_filters(target: TcpTarget) -> list[listener_v3.Filter]:
+def tcp_filters(target: TcpTarget, reports: Reports = NO_REPORTS) -> list[listener_v3.Filter]:
     """The network filters that pass a connection on to `target`."""
     first = [*([_says(target.alpn)] if target.alpn else []), *([_looks_up(target.looks_up)] if target.looks_up else [])]
-    return [*first, tcp_proxy(target)]
+    return [*first, tcp_proxy(target, reports)]
 
 
-def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
+def tcp_proxy(target: TcpTarget, reports: Reports = NO_REPORTS) -> listener_v3.Filter:
     """The network filter that passes a connection on to `target`; in statistics it is called as its cluster is."""
     config = tcp_proxy_v3.TcpProxy(
         stat_prefix=target.stat_name or target.cluster,
@@ -147,6 +149,7 @@ def tcp_proxy(target: TcpTarget) -> listener_v3.Filter:
         idle_timeout=target.idle_timeout,
         max_downstream_connection_duration=target.max_duration,
         hash_policy=tcp_hash_policies(target.hash_key),
+        access_log=access_logs(reports),
         tunneling_config=_tunneling(target.tunnel) if target.tunnel else None,
     )
     return listener_v3.Filter(name=TCP_PROXY, typed_config=any_of(config))

@@ -1,0 +1,68 @@
+"""Extension providers: what MeshConfig may say of who takes spans and access logs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.policy.test_mesh_config import parse
+from xds_server.policy.mesh_config import MeshConfigSpec
+from xds_server.problem import Severity
+
+
+def mistakes(*providers: str) -> list[str]:
+    """The fields of errors, below extensionProviders."""
+    _, problems = parse(f"{{kind: MeshConfig, extensionProviders: [{', '.join(providers)}]}}")
+    return [p.field.removeprefix("spec.extensionProviders") for p in problems if p.severity is Severity.ERROR]
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "opentelemetry: {service: otel, port: 4317, grpc: {timeout: 3s, initialMetadata: [{name: a, value: b}]}}",
+        "opentelemetry: {service: ns/otel, port: 4318, http: {path: v1/traces, timeout: 3s}}",
+        "zipkin: {service: zipkin.example.com, port: 9411, enable64bitTraceId: true, path: /here}",
+        "datadog: {service: dd, port: 8126}",
+        "skywalking: {service: oap, port: 11800}",
+        "envoyFileAccessLog: {path: /dev/stdout, logFormat: {labels: {a: '%PROTOCOL%'}}}",
+        "envoyHttpAls: {service: als, port: 9000}",
+        "envoyTcpAls: {service: als, port: 9000}",
+        "envoyOtelAls: {service: als, port: 9000, logFormat: {text: x, labels: {a: b}}}",
+        "prometheus: {}",
+    ],
+)
+def test_each_kind_is_read(provider: str) -> None:
+    assert mistakes(f"{{name: one, {provider}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "place"),
+    [
+        ("{opentelemetry: {service: otel, port: 1}}", "[0].name"),
+        ("{name: one}", "[0]"),
+        ("{name: one, prometheus: {}, datadog: {service: dd, port: 1}}", "[0].prometheus"),
+        ("{name: one, datadog: {service: dd, port: 0}}", "[0].datadog.port"),
+        ("{name: one, datadog: {service: 'a b', port: 1}}", "[0].datadog.service"),
+        ("{name: one, opentelemetry: {service: a, port: 1, http: {}, grpc: {}}}", "[0].opentelemetry.grpc"),
+    ],
+)
+def test_what_istio_refuses_is_refused_at_its_place(provider: str, place: str) -> None:
+    assert mistakes(provider) == [place]
+
+
+def test_a_name_is_given_once_whatever_its_case() -> None:
+    assert mistakes("{name: one, prometheus: {}}", "{name: ONE, prometheus: {}}") == ["[1].name"]
+
+
+def test_what_serves_nothing_here_is_told() -> None:
+    document, problems = parse(
+        "{kind: MeshConfig, extensionProviders: [{name: one, lightstep: {service: a, port: 1, accessToken: x}}],"
+        " defaultConfig: {concurrency: 2, tracing: {zipkin: {address: a}, sampling: 5}}}"
+    )
+
+    assert document is not None
+    assert isinstance(document.spec, MeshConfigSpec)
+    assert sorted(problem.field for problem in problems) == [
+        "spec.defaultConfig.concurrency",
+        "spec.defaultConfig.tracing.zipkin",
+        "spec.extensionProviders[0].lightstep",
+    ]

@@ -1,0 +1,186 @@
+"""Telemetry, and what MeshConfig says of the same: field by field."""
+
+from __future__ import annotations
+
+from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, refused
+from xds_server.policy import extension_provider as e
+from xds_server.policy import proxy_config as p
+from xds_server.policy import telemetry as t
+from xds_server.policy import trace_tag as g
+
+_KUBERNETES = "names what only Kubernetes has"
+_CLUSTER = becomes("GrpcService.EnvoyGrpc.cluster_name", "HttpUri.cluster", words="of the service")
+_PORT = decides("which cluster of the service is meant")
+_TAG_LENGTH = becomes("HttpConnectionManager.Tracing.max_path_tag_length", default="Envoy's: 256")
+_TRACER = {"service": _CLUSTER, "port": _PORT, "maxTagLength": _TAG_LENGTH}
+_NAMED = {"name": becomes("CustomTag.Header.name", "CustomTag.Environment.name")}
+_CONNECTIONS = {
+    "service": _CLUSTER,
+    "port": _PORT,
+    "logName": becomes("CommonGrpcAccessLogConfig.log_name", default="http_envoy_accesslog or tcp_envoy_accesslog"),
+    "filterStateObjectsToLog": becomes("CommonGrpcAccessLogConfig.filter_state_objects_to_log"),
+}
+_TAGS = {
+    "literal": BLOCK,
+    "environment": BLOCK,
+    "header": BLOCK,
+}
+
+TELEMETRY: Rows = {
+    t.TelemetrySpec: {
+        "selector": BLOCK,
+        "targetRef": refused(_KUBERNETES),
+        "targetRefs": refused(_KUBERNETES),
+        "tracing": BLOCK,
+        "metrics": NOT_YET,
+        "accessLogging": BLOCK,
+    },
+    t.ModeSelector: {"mode": decides("whether it is about requests going out, coming in, or both", "both")},
+    t.ProviderRef: {"name": decides("which of MeshConfig's extensionProviders is meant")},
+    t.Tracing: {
+        "match": BLOCK,
+        "providers": becomes(
+            "HttpConnectionManager.Tracing.provider", words="the first", default="MeshConfig's defaultProviders"
+        ),
+        "randomSamplingPercentage": becomes(
+            "HttpConnectionManager.Tracing.random_sampling", default="MeshConfig's defaultConfig: 1"
+        ),
+        "disableSpanReporting": decides("that nothing is traced", "false"),
+        "customTags": becomes("HttpConnectionManager.Tracing.custom_tags", default="MeshConfig's defaultConfig"),
+        "useRequestIdForTraceSampling": becomes(
+            "UuidRequestIdConfig.use_request_id_for_trace_sampling", default="true"
+        ),
+        "enableIstioTags": becomes(
+            "HttpConnectionManager.Tracing.custom_tags",
+            words="istio.canonical_service, istio.canonical_revision and istio.namespace",
+            default="true",
+        ),
+        "disableContextPropagation": becomes("HttpConnectionManager.Tracing.no_context_propagation", default="false"),
+    },
+    t.Metrics: {"providers": NOT_YET, "overrides": NOT_YET, "reportingInterval": NOT_YET},
+    t.MetricsOverrides: {"match": NOT_YET, "disabled": NOT_YET, "tagOverrides": NOT_YET},
+    t.MetricSelector: {"metric": NOT_YET, "customMetric": NOT_YET, "mode": NOT_YET},
+    t.TagOverride: {"operation": NOT_YET, "value": NOT_YET},
+    t.AccessLogging: {
+        "match": BLOCK,
+        "providers": becomes(
+            "HttpConnectionManager.access_log",
+            "TcpProxy.access_log",
+            "Listener.access_log",
+            default="those of the entry before it, MeshConfig's defaultProviders, its accessLogFile",
+        ),
+        "disabled": decides("that those providers log nothing", "false"),
+        "filter": BLOCK,
+    },
+    t.LogFilter: {"expression": becomes("ExpressionFilter.expression")},
+    g.CustomTag: _TAGS,
+    g.FormattedCustomTag: {**_TAGS, "formatter": becomes("CustomTag.value")},
+    g.LiteralTag: {"value": becomes("CustomTag.Literal.value", "CustomTag.value")},
+    g.NamedTag: {
+        **_NAMED,
+        "defaultValue": becomes("CustomTag.Header.default_value", "CustomTag.Environment.default_value"),
+    },
+}
+PROVIDERS: Rows = {
+    e.ExtensionProvider: {
+        "name": decides("what Telemetry calls it"),
+        "envoyExtAuthzHttp": NOT_YET,
+        "envoyExtAuthzGrpc": NOT_YET,
+        "zipkin": BLOCK,
+        "lightstep": NOT_YET,
+        "datadog": BLOCK,
+        "stackdriver": NOT_YET,
+        "opencensus": NOT_YET,
+        "skywalking": BLOCK,
+        "opentelemetry": BLOCK,
+        "prometheus": NOT_YET,
+        "envoyFileAccessLog": BLOCK,
+        "envoyHttpAls": BLOCK,
+        "envoyTcpAls": BLOCK,
+        "envoyOtelAls": BLOCK,
+        "sds": NOT_YET,
+    },
+    e.OpenTelemetryTracing: {
+        **_TRACER,
+        "http": BLOCK,
+        "grpc": BLOCK,
+        "resourceDetectors": becomes("OpenTelemetryConfig.resource_detectors"),
+        "dynatraceSampler": NOT_YET,
+        "serviceAttributeEnrichment": NOT_YET,
+    },
+    e.HttpExport: {
+        "path": becomes("HttpUri.uri", default="/"),
+        "timeout": becomes("HttpUri.timeout", default="5 s"),
+        "headers": becomes("HttpService.request_headers_to_add"),
+    },
+    e.GrpcExport: {
+        "timeout": becomes("GrpcService.timeout", default="Envoy's: none"),
+        "initialMetadata": becomes("GrpcService.initial_metadata"),
+    },
+    e.HttpHeader: {
+        "name": becomes("HeaderValue.key"),
+        "value": becomes("HeaderValue.value"),
+        "envName": NOT_YET,
+    },
+    e.ResourceDetectors: {
+        "environment": becomes("OpenTelemetryConfig.resource_detectors"),
+        "dynatrace": becomes("OpenTelemetryConfig.resource_detectors"),
+    },
+    e.ZipkinTracing: {
+        **_TRACER,
+        "enable64bitTraceId": becomes("ZipkinConfig.trace_id_128bit", words="inverted"),
+        "path": becomes("HttpUri.uri", default="/api/v2/spans"),
+        "traceContextOption": becomes("ZipkinConfig.trace_context_option"),
+        "timeout": becomes("HttpUri.timeout", default="5 s"),
+        "headers": becomes("HttpService.request_headers_to_add"),
+    },
+    e.DatadogTracing: _TRACER,
+    e.SkyWalkingTracing: {"service": _CLUSTER, "port": _PORT, "accessToken": NOT_YET},
+    e.FileAccessLog: {
+        "path": becomes("FileAccessLog.path", default="/dev/stdout"),
+        "logFormat": becomes("FileAccessLog.log_format", default="Istio's line"),
+        "omitEmptyValues": becomes("SubstitutionFormatString.omit_empty_values"),
+    },
+    e.LogFormat: {
+        "text": becomes("SubstitutionFormatString.text_format_source"),
+        "labels": becomes("SubstitutionFormatString.json_format"),
+    },
+    e.TcpAccessLogService: _CONNECTIONS,
+    e.HttpAccessLogService: {
+        **_CONNECTIONS,
+        "additionalRequestHeadersToLog": becomes("HttpGrpcAccessLogConfig.additional_request_headers_to_log"),
+        "additionalResponseHeadersToLog": becomes("HttpGrpcAccessLogConfig.additional_response_headers_to_log"),
+        "additionalResponseTrailersToLog": becomes("HttpGrpcAccessLogConfig.additional_response_trailers_to_log"),
+    },
+    e.OtelAccessLogService: {
+        "service": _CLUSTER,
+        "port": _PORT,
+        "logName": becomes("OpenTelemetryAccessLogConfig.log_name", default="otel_envoy_accesslog"),
+        "logFormat": BLOCK,
+    },
+    e.OtelLogFormat: {
+        "text": becomes("OpenTelemetryAccessLogConfig.body", default="Istio's line"),
+        "labels": becomes("OpenTelemetryAccessLogConfig.attributes"),
+    },
+    e.DefaultProviders: {
+        "tracing": becomes("HttpConnectionManager.Tracing.provider", words="the first"),
+        "metrics": NOT_YET,
+        "accessLogging": becomes("HttpConnectionManager.access_log", "TcpProxy.access_log", "Listener.access_log"),
+    },
+    p.ProxyConfig: {
+        "tracing": BLOCK,
+        **{str(field.alias): NOT_YET for name, field in p.ProxyConfig.model_fields.items() if name != "tracing"},
+    },
+    p.ProxyTracing: {
+        "zipkin": NOT_YET,
+        "lightstep": NOT_YET,
+        "datadog": NOT_YET,
+        "stackdriver": NOT_YET,
+        "openCensusAgent": NOT_YET,
+        "customTags": becomes("HttpConnectionManager.Tracing.custom_tags"),
+        "maxPathTagLength": _TAG_LENGTH,
+        "sampling": becomes("HttpConnectionManager.Tracing.random_sampling", default="1"),
+        "tlsSettings": NOT_YET,
+        "enableIstioTags": becomes("HttpConnectionManager.Tracing.custom_tags", default="true"),
+    },
+}
