@@ -20,6 +20,8 @@ from betterproto2 import FieldMetadata
 from envoy_data_plane.google import protobuf
 from envoy_data_plane.message_pool import default_message_pool
 
+from xds_server.translate.message_defaults import ask_for_defaults_directly
+
 Add = Callable[[bytes], None]
 Write = Callable[[Any, Add], None]
 """Writes one present field, tag and all, piece by piece."""
@@ -29,6 +31,8 @@ Scalar = Callable[[Any], bytes]
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+ask_for_defaults_directly()
 
 
 class _Field(NamedTuple):
