@@ -113,3 +113,11 @@ def test_real_envoy_takes_it(
     assert done.returncode == 0, done.stderr
     assert "OK" in done.stdout
     assert "deprecated" not in done.stderr.lower()
+
+
+def test_a_node_that_compares_zones_has_a_cluster_of_its_own_service() -> None:
+    found = bootstrap(NodeOptions(name="web", self_discovery=True))
+
+    assert read_back(NodeOptions(name="web", self_discovery=True)).self_discovery
+    assert found["cluster_manager"] == {"local_cluster_name": "local_cluster"}
+    assert "cluster_manager" not in bootstrap(NodeOptions(name="web"))

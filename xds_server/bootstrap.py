@@ -14,6 +14,7 @@ from xds_server.errors import ConfigurationError
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import Address
+from xds_server.translate.names import LOCAL_CLUSTER
 
 XDS_CLUSTER = "xds-grpc"
 """The cluster of the control plane, named as in Istio's own bootstrap."""
@@ -60,6 +61,7 @@ class NodeOptions:
         group: the WorkloadGroup under which the workload registers itself; "" for none.
         ports: by service port name, where the workload listens, if not where its group says.
         dns_capture: answer DNS queries for names of services.
+        self_discovery: know where the endpoints of the workload's own service are, for zone aware load balancing.
         xds: addresses of the control plane's replicas; Envoy moves to the next when one fails.
         admin_port: on loopback; 0 lets the system choose.
         secure: TLS towards the control plane; None is plaintext.
@@ -78,6 +80,7 @@ class NodeOptions:
     group: str = ""
     ports: dict[str, int] = field(default_factory=dict)
     dns_capture: bool = False
+    self_discovery: bool = False
     xds: tuple[Address, ...] = (Address("127.0.0.1", 15010),)
     admin_port: int = 15000
     api: Api = Api.DELTA
@@ -109,7 +112,8 @@ def bootstrap(options: NodeOptions) -> dict[str, object]:
         "node": _node(options),
         "admin": {"address": _socket_address(Address("127.0.0.1", options.admin_port))},
         "dynamic_resources": _dynamic_resources(options.api),
-        "static_resources": {"clusters": [_xds_cluster(options.xds, options.secure)]},
+        "static_resources": {"clusters": _clusters(options)},
+        **({"cluster_manager": {"local_cluster_name": LOCAL_CLUSTER}} if options.self_discovery else {}),
         # Envoy refuses bigger regular expressions than 100 by default; Istio's bootstrap sets this limit too.
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}],
@@ -150,6 +154,7 @@ def _metadata(options: NodeOptions) -> dict[str, object]:
         "AUTO_REGISTER_GROUP": options.group,
         "WORKLOAD_PORTS": dict(sorted(options.ports.items())),
         "DNS_CAPTURE": "true" if options.dns_capture else "",
+        "ENABLE_SELF_DISCOVERY": "true" if options.self_discovery else "",
     }
     return {key: value for key, value in given.items() if value}
 
@@ -180,6 +185,15 @@ def _dynamic_resources(api: Api) -> dict[str, object]:
         "cds_config": over_ads,
         "lds_config": dict(over_ads),
     }
+
+
+def _clusters(options: NodeOptions) -> list[dict[str, object]]:
+    own: dict[str, object] = {
+        "name": LOCAL_CLUSTER,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
+    }
+    return [_xds_cluster(options.xds, options.secure), *([own] if options.self_discovery else [])]
 
 
 def _xds_cluster(addresses: tuple[Address, ...], secure: SecureXds | None) -> dict[str, object]:

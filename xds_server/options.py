@@ -138,6 +138,10 @@ class NodeFlags:
     dns_capture: Annotated[bool, typer.Option("--dns-capture", help="Answer DNS queries for names of services.")] = (
         False
     )
+    self_discovery: Annotated[
+        bool,
+        typer.Option("--self-discovery", help="Know its own service's endpoints, for zoneAwareLbSetting."),
+    ] = False
     xds_address: Annotated[
         str,
         typer.Option("--xds-address", metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas."),
@@ -167,6 +171,7 @@ class NodeFlags:
             group=self.group,
             ports=_ports(self.port),
             dns_capture=self.dns_capture,
+            self_discovery=self.self_discovery,
             xds=_addresses(self.xds_address),
             admin_port=self.admin_port,
             api=self.api,

@@ -220,3 +220,22 @@ def test_a_limit_of_detection_is_told_to_let_callers_past() -> None:
 
 def test_curves_of_mesh_tls_are_told_to_be_without_effect() -> None:
     assert codes(compiled(config("meshMTLS: {ecdhCurves: [P-256]}") + entry())[1]) == ["no-effect"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "zones", "localities"),
+    [
+        ("simple: RANDOM", True, False),
+        ("localityLbSetting: {}", False, True),
+        ("zoneAwareLbSetting: {enabled: false}", False, True),
+    ],
+)
+def test_zones_of_the_mesh_hold_where_a_rule_says_nothing_of_localities(
+    rule: str, *, zones: bool, localities: bool
+) -> None:
+    text = istio("DestinationRule", f"host: reviews, trafficPolicy: {{loadBalancer: {{{rule}}}}}")
+
+    found = policy("zoneAwareLbSetting: {}, localityLbSetting: {}", text).load_balancer
+
+    assert (found.zone_aware is not None and found.zone_aware.enabled) is zones
+    assert (found.locality is not None) is localities

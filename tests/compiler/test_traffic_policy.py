@@ -25,6 +25,7 @@ from xds_server.mesh.traffic import (
     TcpKeepalive,
     TlsMode,
     TrafficPolicy,
+    ZoneAware,
 )
 from xds_server.policy.destination_rule import DestinationRuleSpec
 
@@ -217,3 +218,22 @@ def test_proxy_protocol_is_version_one_unless_said_otherwise() -> None:
 )
 def test_failover_is_in_vain_without_outlier_detection(written: str, in_vain: bool) -> None:
     assert sections(written).fails_over_in_vain is in_vain
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("{}", ZoneAware()),
+        ("{enabled: false}", ZoneAware(enabled=False)),
+        (
+            "{failover: [{from: eu, to: us}], minClusterSize: 3}",
+            ZoneAware(failover=(("eu", "us"),), min_cluster_size=3),
+        ),
+        ("{failoverPriority: [rack]}", ZoneAware(failover_priority=("rack",))),
+    ],
+)
+def test_zone_aware_setting(written: str, meant: ZoneAware) -> None:
+    found = balancer(f"zoneAwareLbSetting: {written}")
+
+    assert found.zone_aware == meant
+    assert (found.locality is None) is meant.enabled

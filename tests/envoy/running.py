@@ -323,6 +323,7 @@ def envoy(
     group: str = "",
     ports: dict[str, int] | None = None,
     dns_capture: bool = False,
+    self_discovery: bool = False,
 ) -> Envoy:
     """Start a NONE mode Envoy under `control`."""
     options = NodeOptions(
@@ -339,6 +340,7 @@ def envoy(
         group=group,
         ports=ports or {},
         dns_capture=dns_capture,
+        self_discovery=self_discovery,
     )
     return Envoy(binary, directory, options)
 

@@ -81,3 +81,15 @@ def test_workload_is_selected_by_the_labels_of_its_entry_too() -> None:
     assert view_for(mesh, bare).mutual_tls is MutualTls.STRICT
     assert view_for(mesh, replace(bare, name="other", addresses=("10.0.0.1",))).mutual_tls is MutualTls.STRICT
     assert view_for(mesh, replace(bare, name="other")).mutual_tls is MutualTls.PERMISSIVE
+
+
+def test_only_a_proxy_that_compares_zones_is_told_of_its_own_service() -> None:
+    mesh, _ = compiled(entry(spec="endpoints: [{address: 10.0.0.1}]"))
+    serving = replace(workload(), addresses=("10.0.0.1",))
+
+    compares = view_for(mesh, replace(serving, self_discovery=True))
+    assert compares.compares_zones
+    assert compares.peers is not None
+    assert compares.peers.host == "reviews"
+    assert view_for(mesh, serving).peers is None
+    assert view_for(mesh, replace(workload(), self_discovery=True)).peers is None

@@ -9,7 +9,7 @@ from xds_server.policy.not_applied import not_applied
 from xds_server.policy.pattern import pattern_parts
 from xds_server.problem import Severity
 
-ZONES: dict[str, object] = {"loadBalancer": {"zoneAwareLbSetting": {}}}
+MATCH = {"sourceSubnet": "10.0.0.0/8"}
 
 
 def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
@@ -19,18 +19,9 @@ def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
 @pytest.mark.parametrize(
     ("kind", "spec", "place"),
     [
-        ("Gateway", {"servers": [{"tls": {"mode": "AUTO_PASSTHROUGH"}}]}, ("servers", 0, "tls", "mode")),
-        ("DestinationRule", {"traffic_policy": ZONES}, ("traffic_policy", "loadBalancer", "zoneAwareLbSetting")),
-        (
-            "DestinationRule",
-            {"subsets": [{"trafficPolicy": {"portLevelSettings": [ZONES]}}]},
-            ("subsets", 0, "trafficPolicy", "portLevelSettings", 0, "loadBalancer", "zoneAwareLbSetting"),
-        ),
-        (
-            "DestinationRule",
-            {"trafficPolicy": ZONES},
-            ("trafficPolicy", "loadBalancer", "zoneAwareLbSetting"),
-        ),
+        ("MeshConfig", {"ingressClass": "istio"}, ("ingressClass",)),
+        ("MeshConfig", {"ingress_class": "istio"}, ("ingress_class",)),
+        ("VirtualService", {"tcp": [{"match": [{}, MATCH]}]}, ("tcp", 0, "match", 1, "sourceSubnet")),
     ],
 )
 def test_each_row_is_met(kind: str, spec: object, place: tuple[str | int, ...]) -> None:
@@ -51,17 +42,15 @@ def test_what_is_obeyed_is_not_mentioned(kind: str, spec: object) -> None:
 
 
 def test_the_document_stays_in_force_with_a_warning_at_the_field() -> None:
-    document, problems = of_kind("DestinationRule", "host: a\ntrafficPolicy: {loadBalancer: {zoneAwareLbSetting: {}}}")
+    tcp = "hosts: [a]\ntcp: [{match: [{sourceSubnet: 10.0.0.0/8}], route: [{destination: {host: a}}]}]"
+
+    document, problems = of_kind("VirtualService", tcp)
 
     assert document is not None
     assert document.problems == problems
     (warning,) = problems
-    assert (warning.severity, warning.code) == (Severity.WARNING, "not-applied-yet")
-    assert (warning.field, warning.line, warning.column) == (
-        "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
-        6,
-        34,
-    )
+    assert (warning.severity, warning.code) == (Severity.WARNING, "no-effect")
+    assert (warning.field, warning.line, warning.column) == ("spec.tcp[0].match[0].sourceSubnet", 6, 19)
 
 
 def test_a_pattern_names_keys_and_lists() -> None:

@@ -9,7 +9,13 @@ from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import LoadBalancer, LoadBalancing, OutlierDetection, TrafficPolicy, TrafficRule
 from xds_server.problem import Origin
-from xds_server.translate.endpoint import address, load_assignment, load_assignments, port_subsets
+from xds_server.translate.endpoint import (
+    address,
+    load_assignment,
+    load_assignments,
+    local_assignment,
+    port_subsets,
+)
 from xds_server.translate.locality import Caller
 from xds_server.xds import type_url
 
@@ -177,3 +183,17 @@ def test_endpoint_that_takes_mesh_tls_says_so_to_the_sockets_of_its_cluster() ->
     assert taking["endpoint"]["hostname"] == "tls-istio"
     assert "metadata" not in plain
     assert "hostname" not in plain["endpoint"]
+
+
+def test_endpoints_of_a_proxys_own_service_are_those_of_its_region_by_zone() -> None:
+    places = (Locality("r1", "z1"), Locality("r1", "z2"), Locality("r2", "z1"))
+    endpoints = tuple(Endpoint(f"10.0.0.{number}", locality=place) for number, place in enumerate(places))
+
+    found = endpoint_v3.ClusterLoadAssignment.parse(local_assignment(service(endpoints=endpoints), "r1").body)
+
+    assert found.cluster_name == "local_cluster"
+    assert [each.locality.zone for each in found.endpoints if each.locality] == ["z1", "z2"]
+
+
+def test_a_proxy_that_serves_nothing_has_no_zones_to_compare() -> None:
+    assert endpoint_v3.ClusterLoadAssignment.parse(local_assignment(None, "r1").body).endpoints == []

@@ -12,6 +12,7 @@ from xds_server.mesh.traffic import (
     LocalityLoadBalancing,
     SlowStart,
     TrafficPolicy,
+    ZoneAware,
 )
 from xds_server.translate.load_balancer import (
     common_lb_config,
@@ -88,3 +89,35 @@ def test_locality_weights_are_heeded_only_where_localities_were_spoken_of() -> N
 
     assert common_lb_config(TrafficPolicy()).locality_weighted_lb_config is None
     assert common_lb_config(TrafficPolicy(LoadBalancer(locality=shares))).locality_weighted_lb_config is not None
+
+
+@pytest.mark.parametrize(
+    ("zones", "compares", "percent"),
+    [
+        (None, False, None),
+        (None, True, 0),  # Envoy would else heed zones for every cluster of six
+        (ZoneAware(enabled=False), False, 0),
+        (ZoneAware(), False, 100),
+        (ZoneAware(), True, 100),
+    ],
+)
+def test_zones_are_heeded_where_they_were_asked_for(
+    zones: ZoneAware | None, *, compares: bool, percent: int | None
+) -> None:
+    policy = TrafficPolicy(LoadBalancer(locality=None, zone_aware=zones))
+
+    found = common_lb_config(policy, compares_zones=compares).zone_aware_lb_config
+
+    if percent is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.routing_enabled is not None
+        assert found.routing_enabled.value == percent
+
+
+def test_shares_by_locality_leave_no_zones_to_heed() -> None:
+    shares = LocalityLoadBalancing(distribute=(LocalityDistribute("us/*", (("us/*", 100),)),))
+
+    found = common_lb_config(TrafficPolicy(LoadBalancer(locality=shares)), compares_zones=True)
+    assert found.zone_aware_lb_config is None

@@ -9,6 +9,7 @@ from xds_server.mesh.traffic import (
     LocalityLoadBalancing,
     OutlierDetection,
     TrafficPolicy,
+    ZoneAware,
 )
 from xds_server.translate.locality import Caller, groups, is_weighted
 
@@ -174,3 +175,33 @@ def test_weights_matter_under_distribute_and_under_failover_that_was_asked_for(
     setting: LocalityLoadBalancing | None, *, ejecting: bool, expected: bool
 ) -> None:
     assert is_weighted(policy(setting, ejecting=ejecting)) is expected
+
+
+@pytest.mark.parametrize(
+    ("zones", "expected"),
+    [
+        (ZoneAware(), [0, 0, 0, 1, 1]),
+        (ZoneAware(failover=(("us", "asia"),)), [0, 0, 0, 2, 1]),
+        (ZoneAware(failover=(("eu", "asia"),)), [0, 0, 0, 1, 1]),
+        (ZoneAware(enabled=False), [0, 0, 0, 0, 0]),
+    ],
+)
+def test_zones_leave_the_own_region_whole_and_failover_orders_the_others(zones: ZoneAware, expected: list[int]) -> None:
+    """Without outlier detection too."""
+    found = groups(EVERYWHERE, TrafficPolicy(LoadBalancer(locality=None, zone_aware=zones)), CALLER)
+
+    priority = {endpoint.address: group.priority for group in found for endpoint in group.endpoints}
+    assert [priority[endpoint.address] for endpoint in EVERYWHERE] == expected
+
+
+def test_labels_order_other_regions_and_never_the_own_one() -> None:
+    caller = Caller(HERE, labels=(("rack", "1"),))
+    endpoints = tuple(
+        Endpoint(f"10.0.0.{number}", labels=(("rack", rack),), locality=place)
+        for number, (rack, place) in enumerate([("2", SAME), ("1", EUROPE), ("2", ASIA)])
+    )
+    zones = LoadBalancer(locality=None, zone_aware=ZoneAware(failover_priority=("rack",)))
+
+    found = groups(endpoints, TrafficPolicy(zones), caller)
+
+    assert [(group.priority, group.locality) for group in found] == [(0, SAME), (1, EUROPE), (2, ASIA)]

@@ -22,6 +22,7 @@ from xds_server.mesh.traffic import (
     TlsMode,
     TrafficPolicy,
     Tunnel,
+    ZoneAware,
 )
 from xds_server.policy import destination_rule as policy
 from xds_server.policy.mesh_config import MeshConfigSpec
@@ -62,13 +63,14 @@ class TrafficDefaults:
     Attributes:
         base: whole sections for policies that leave them out.
         pool: for the parts of a connection pool that are left out.
-        locality: for load balancers that say nothing of localities; None is switched off.
+        locality, zone_aware: for load balancers that say nothing of localities; None is switched off. Zones win.
         automatic_tls: mesh TLS to endpoints that take it, where no policy says otherwise.
     """
 
     base: Sections = Sections()
     pool: ConnectionPool = ConnectionPool()
     locality: LocalityLoadBalancing | None = LocalityLoadBalancing()
+    zone_aware: ZoneAware | None = None
     automatic_tls: bool = True
 
 
@@ -88,6 +90,7 @@ def traffic_defaults(config: MeshConfigSpec) -> TrafficDefaults:
             h2_upgrade=H2Upgrade(config.h2_upgrade_policy) if config.h2_upgrade_policy else pool.h2_upgrade,
         ),
         locality=_locality(config.locality_lb_setting, LocalityLoadBalancing()),
+        zone_aware=_zone_aware(config.zone_aware_lb_setting) if config.zone_aware_lb_setting else None,
         automatic_tls=config.enable_auto_mtls is not False,
     )
 
@@ -102,7 +105,7 @@ def traffic_policy(written: Sections, defaults: TrafficDefaults = ISTIO_TRAFFIC)
     automatic = None if defaults.automatic_tls else ClientTls(TlsMode.DISABLE)
     outliers = sections.outlier_detection
     return TrafficPolicy(
-        load_balancer=_load_balancer(balancer, defaults.locality),
+        load_balancer=_load_balancer(balancer, defaults),
         connection_pool=connection_pool(sections.connection_pool, defaults.pool)
         if sections.connection_pool
         else defaults.pool,
@@ -120,11 +123,26 @@ def tunnel(sections: Sections) -> Tunnel | None:
     return Tunnel(written.target_host, written.target_port, written.protocol == "POST") if written else None
 
 
-def _load_balancer(written: policy.LoadBalancerSettings, locality: LocalityLoadBalancing | None) -> LoadBalancer:
+def _load_balancer(written: policy.LoadBalancerSettings, defaults: TrafficDefaults) -> LoadBalancer:
+    """Of localities the rule's zones come before its localities, and both before the mesh's (Istio's order)."""
+    zones = defaults.zone_aware if written.locality_lb_setting is None else None
+    if written.zone_aware_lb_setting is not None:
+        zones = _zone_aware(written.zone_aware_lb_setting)
+    zones_decide = zones is not None and zones.enabled
     return replace(
         _hashing(written.consistent_hash) if written.consistent_hash else _simple(written.simple),
         slow_start=_slow_start(written.warmup) if written.warmup else None,
-        locality=_locality(written.locality_lb_setting, locality),
+        locality=None if zones_decide else _locality(written.locality_lb_setting, defaults.locality),
+        zone_aware=zones,
+    )
+
+
+def _zone_aware(written: policy.ZoneAwareLoadBalancerSetting) -> ZoneAware:
+    return ZoneAware(
+        enabled=written.enabled is not False,
+        failover=tuple((failover.from_, failover.to) for failover in written.failover),
+        failover_priority=written.failover_priority,
+        min_cluster_size=written.min_cluster_size,
     )
 
 

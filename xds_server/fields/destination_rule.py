@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides
+from xds_server.fields.row import BLOCK, Rows, becomes, decides
 from xds_server.policy import destination_rule as d
 
 _LIMITS = "CircuitBreakers.Thresholds"
@@ -87,10 +87,10 @@ DESTINATION_RULE: Rows = {
         "to": becomes("LocalityLbEndpoints.priority"),
     },
     d.ZoneAwareLoadBalancerSetting: {
-        "enabled": NOT_YET,
-        "failover": NOT_YET,
-        "failoverPriority": NOT_YET,
-        "minClusterSize": NOT_YET,
+        "enabled": becomes("Cluster.CommonLbConfig.ZoneAwareLbConfig.routing_enabled", default="true"),
+        "failover": becomes("LocalityLbEndpoints.priority", words="of other regions"),
+        "failoverPriority": becomes("LocalityLbEndpoints.priority", words="of other regions"),
+        "minClusterSize": becomes("Cluster.CommonLbConfig.ZoneAwareLbConfig.min_cluster_size", default="6"),
     },
     d.WarmupConfiguration: {
         "duration": becomes("Cluster.SlowStartConfig.slow_start_window"),

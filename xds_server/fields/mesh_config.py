@@ -24,7 +24,7 @@ MESH_CONFIG: Rows = {
         "outboundTrafficPolicy": BLOCK,
         "inboundTrafficPolicy": BLOCK,
         "localityLbSetting": becomes("LocalityLbEndpoints.priority", default="enabled"),
-        "zoneAwareLbSetting": NOT_YET,
+        "zoneAwareLbSetting": becomes("Cluster.CommonLbConfig.zone_aware_lb_config", default="off"),
         "defaultServiceExportTo": decides("exportTo where a ServiceEntry has none", "*"),
         "defaultVirtualServiceExportTo": decides("exportTo where a VirtualService has none", "*"),
         "defaultDestinationRuleExportTo": decides("exportTo where a DestinationRule has none", "*"),

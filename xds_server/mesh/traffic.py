@@ -87,8 +87,34 @@ class LocalityLoadBalancing:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneAware:
+    """zoneAwareLbSetting after mesh defaults: requests stay in their zone as far as its share of the endpoints goes.
+
+    Attributes:
+        enabled: False is a setting too: it takes away what the mesh says.
+        failover: (from region, to region): which region comes after the own.
+        failover_priority: see `LocalityLoadBalancing`.
+        min_cluster_size: endpoints below which zones make no difference; None is Envoy's 6.
+    """
+
+    enabled: bool = True
+    failover: tuple[tuple[str, str], ...] = ()
+    failover_priority: tuple[str, ...] = ()
+    min_cluster_size: int | None = None
+
+    @property
+    def caller_keys(self) -> tuple[str, ...]:
+        """Keys of the labels in which endpoints are compared with the caller."""
+        return tuple(key for key in self.failover_priority if "=" not in key)
+
+
+@dataclass(frozen=True, slots=True)
 class LoadBalancer:
-    """How an endpoint is chosen. `ring_size` and `table_size` are None where Envoy's own default holds."""
+    """How an endpoint is chosen. `ring_size` and `table_size` are None where Envoy's own default holds.
+
+    Attributes:
+        locality, zone_aware: one of the two at most.
+    """
 
     policy: LoadBalancing = LoadBalancing.LEAST_REQUEST
     hash_key: HashKey | None = None
@@ -96,6 +122,7 @@ class LoadBalancer:
     table_size: int | None = None
     slow_start: SlowStart | None = None
     locality: LocalityLoadBalancing | None = LocalityLoadBalancing()
+    zone_aware: ZoneAware | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +296,8 @@ class TrafficRule:
         """Label keys of the caller that the order of endpoints depends on."""
         resolved = (self.policies, *(subset.policies for subset in self.subsets))
         policies = (policy for each in resolved for policy in (each.default, *(found for _, found in each.by_port)))
-        settings = (policy.load_balancer.locality for policy in policies)
+        balancers = [policy.load_balancer for policy in policies]
+        settings = (*(each.locality for each in balancers), *(each.zone_aware for each in balancers))
         return frozenset(key for setting in settings if setting is not None for key in setting.caller_keys)
 
     def subset(self, name: str) -> Subset | None:

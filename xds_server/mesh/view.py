@@ -75,6 +75,8 @@ class View:
         router: for a proxy that stands alone: what it opens. It then has no virtual hosts, and of services only those
             that something is sent to.
         settings: those of every proxy of the mesh.
+        peers: where a proxy compares zones: the service that its workload serves, None for one that serves none.
+        compares_zones: it does.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -94,6 +96,8 @@ class View:
     router: Router | None = None
     settings: ProxySettings = ISTIO_SETTINGS
     observed: Observed = UNOBSERVED
+    compares_zones: bool = False
+    peers: Service | None = None
 
 
 def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
@@ -124,6 +128,8 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         outbound_policy=(sidecar and sidecar.outbound_policy) or mesh.outbound_policy,
         egress=_egress(sidecar, backends, virtual_hosts, workload.namespace),
         names=_names(mesh, workload, backends),
+        compares_zones=workload.self_discovery,
+        peers=_peers(mesh, workload) if workload.self_discovery else None,
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
         settings=mesh.settings,
@@ -188,6 +194,11 @@ def _with_collectors(backends: tuple[Backend, ...], observed: Observed, scope: S
     found = {backend.service.host: backend for backend in backends}
     found |= {host: scope.backends[host] for host in wanted}
     return tuple(found[host] for host in sorted(found))
+
+
+def _peers(mesh: Mesh, workload: Workload) -> Service | None:
+    """The first service that the workload serves."""
+    return next((service for service in _candidates(mesh, workload) if serves(service, workload)), None)
 
 
 def _names(mesh: Mesh, workload: Workload, backends: Iterable[Backend]) -> DnsTable:

@@ -37,6 +37,7 @@ class Workload:
     Attributes:
         addresses: its IP addresses: the one in an Istio node id, and INSTANCE_IPS.
         dns_capture: DNS_CAPTURE: its DNS queries come to the sidecar.
+        self_discovery: ENABLE_SELF_DISCOVERY: it asks for the endpoints of its own service, to compare zones with.
         http_proxy_port: HTTP_PROXY_PORT, where the sidecar listens as a forward proxy; 0 for none.
         bind_address: where outbound listeners bind in NONE mode (metadata OUTBOUND_BIND_ADDRESS).
     """
@@ -52,6 +53,7 @@ class Workload:
     dns_capture: bool = False
     bind_address: str = "127.0.0.1"
     node_type: NodeType = NodeType.SIDECAR
+    self_discovery: bool = False
 
 
 def workload(
@@ -81,7 +83,8 @@ def workload(
         service_account=_text(meta, "SERVICE_ACCOUNT"),
         locality=locality,
         interception=Interception.NONE if mode == "NONE" else Interception.REDIRECT,
-        dns_capture=str(meta.get("DNS_CAPTURE")).lower() == "true",
+        dns_capture=_flag(meta, "DNS_CAPTURE"),
+        self_discovery=_flag(meta, "ENABLE_SELF_DISCOVERY"),
         http_proxy_port=_port(meta.get("HTTP_PROXY_PORT")),
         bind_address=_text(meta, "OUTBOUND_BIND_ADDRESS") or "127.0.0.1",
         node_type=NodeType.ROUTER if node_id.startswith(f"{NodeType.ROUTER}~") else NodeType.SIDECAR,
@@ -100,6 +103,10 @@ def _parse_id(node_id: str) -> tuple[str, str, str]:
 def _text(metadata: Mapping[str, object], key: str) -> str:
     value = metadata.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _flag(metadata: Mapping[str, object], key: str) -> bool:
+    return str(metadata.get(key)).lower() == "true"
 
 
 def _port(value: object) -> int:

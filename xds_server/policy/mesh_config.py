@@ -15,6 +15,7 @@ from xds_server.policy.destination_rule import (
     LocalityLoadBalancerSetting,
     OutlierDetection,
     TcpKeepalive,
+    ZoneAwareLoadBalancerSetting,
 )
 from xds_server.policy.extension_provider import DefaultProviders, ExtensionProviders
 from xds_server.policy.model import PolicyEnum, PolicyModel
@@ -127,7 +128,7 @@ class MeshConfigSpec(PolicyModel):
     outbound_traffic_policy: MeshOutboundTrafficPolicy | None = None
     inbound_traffic_policy: InboundTrafficPolicy | None = None
     locality_lb_setting: LocalityLoadBalancerSetting | None = None
-    zone_aware_lb_setting: Anything | None = None
+    zone_aware_lb_setting: ZoneAwareLoadBalancerSetting | None = None
     default_service_export_to: ServiceExportTo = ()
     default_virtual_service_export_to: ExportTo = ()
     default_destination_rule_export_to: ExportTo = ()

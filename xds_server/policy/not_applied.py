@@ -39,14 +39,6 @@ class NotApplied:
     because: str = ""
 
 
-_POLICIES = ("trafficPolicy", "subsets[].trafficPolicy")
-_SECTIONS = (*_POLICIES, *(f"{policy}.portLevelSettings[]" for policy in _POLICIES))
-
-
-def _in_each(places: tuple[str, ...], field: str) -> tuple[str, ...]:
-    return tuple(f"{place}.{field}" for place in places)
-
-
 _TRACERS_OF_PROXIES = ("zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent", "tlsSettings")
 """What Istio writes into an Envoy's bootstrap: here a provider says who takes spans."""
 _OF_PROVIDERS = (
@@ -70,7 +62,6 @@ _OF_PROXIES = (
 )
 
 _OF_MESH = (
-    "zoneAwareLbSetting",
     "enableEnvoyAccessLogService",
     "defaultProviders.metrics",
     *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
@@ -91,7 +82,6 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", _OF_MESH),
     NotApplied("Gateway", ("servers[].defaultEndpoint",)),
     NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
-    NotApplied("DestinationRule", _in_each(_SECTIONS, "loadBalancer.zoneAwareLbSetting")),
     NotApplied("Sidecar", ("ingress[].tls",)),
     NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
     NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),

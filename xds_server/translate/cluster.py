@@ -148,7 +148,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         maglev_lb_config=maglev_config(balancer),
         least_request_lb_config=least_request_config(balancer),
         round_robin_lb_config=round_robin_config(balancer),
-        common_lb_config=common_lb_config(policy),
+        common_lb_config=common_lb_config(policy, compares_zones=caller.compares_zones),
         health_checks=checks,
         # Else an endpoint that is gone would be sent requests until its check fails.
         ignore_health_on_host_removal=bool(checks),

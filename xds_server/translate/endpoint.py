@@ -32,6 +32,30 @@ def load_assignments(backend: Backend, caller: Caller = Caller()) -> tuple[Resou
     )
 
 
+def local_assignment(peers: Service | None, region: str) -> Resource:
+    """Where a proxy's own service has endpoints in its region, by zone, for Envoy to compare other services with.
+
+    Empty where nothing is known: then no zone is preferred.
+    """
+    known = peers.endpoints if peers is not None and peers.resolution is Resolution.STATIC else ()
+    near = sorted(each for each in known if each.healthy and each.locality.region == region)
+    port = peers.ports[0] if peers is not None and peers.ports else Port(0, "", Protocol.TCP)
+    by_locality: dict[Locality, list[endpoint_v3.LbEndpoint]] = {}
+    for each in near:
+        where = address(each.address, each.port_for(port))
+        endpoint = endpoint_v3.LbEndpoint(endpoint=endpoint_v3.Endpoint(address=where))
+        by_locality.setdefault(each.locality, []).append(endpoint)
+    message = endpoint_v3.ClusterLoadAssignment(
+        cluster_name=names.LOCAL_CLUSTER,
+        endpoints=[
+            endpoint_v3.LocalityLbEndpoints(locality=_locality(locality), lb_endpoints=found)
+            for locality, found in sorted(by_locality.items())
+        ],
+    )
+    origins = peers.origins if peers is not None else ()
+    return pack.resource(type_url.ENDPOINT, names.LOCAL_CLUSTER, message, origins=origins)
+
+
 def port_subsets(backend: Backend) -> tuple[tuple[Port, str], ...]:
     """The (port, subset) pairs that have a cluster, the whole service as subset "" first. UDP has none (Istio)."""
     subsets = ("", *sorted(subset.name for subset in backend.traffic.subsets))

@@ -9,7 +9,7 @@ from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
 
-from xds_server.mesh.traffic import LoadBalancer, LoadBalancing, SlowStart, TrafficPolicy
+from xds_server.mesh.traffic import LoadBalancer, LoadBalancing, SlowStart, TrafficPolicy, ZoneAware
 from xds_server.translate.locality import is_weighted
 
 _POLICIES = {
@@ -55,12 +55,30 @@ def round_robin_config(balancer: LoadBalancer) -> cluster_v3.ClusterRoundRobinLb
     return cluster_v3.ClusterRoundRobinLbConfig(slow_start_config=_slow_start(balancer.slow_start))
 
 
-def common_lb_config(policy: TrafficPolicy) -> cluster_v3.ClusterCommonLbConfig:
-    """The panic threshold, which Istio always writes (Envoy's default of 50 % would use ejected endpoints again)."""
+def common_lb_config(policy: TrafficPolicy, *, compares_zones: bool = False) -> cluster_v3.ClusterCommonLbConfig:
+    """The panic threshold, which Istio always writes (Envoy's default of 50 % would use ejected endpoints again).
+
+    `compares_zones`: the caller knows where its own service's endpoints are. To such a one Envoy would bring zone aware
+    routing for every cluster with six endpoints, asked for or not.
+    """
     weighted = cluster_v3.ClusterCommonLbConfigLocalityWeightedLbConfig() if is_weighted(policy) else None
+    zones = _zones(policy.load_balancer.zone_aware, compares_zones=compares_zones)
     return cluster_v3.ClusterCommonLbConfig(
         healthy_panic_threshold=type_v3.Percent(value=policy.min_health_percent),
         locality_weighted_lb_config=weighted,
+        zone_aware_lb_config=zones if weighted is None else None,
+    )
+
+
+def _zones(
+    zones: ZoneAware | None, *, compares_zones: bool
+) -> cluster_v3.ClusterCommonLbConfigZoneAwareLbConfig | None:
+    if zones is None and not compares_zones:
+        return None
+    if zones is None or not zones.enabled:
+        return cluster_v3.ClusterCommonLbConfigZoneAwareLbConfig(routing_enabled=type_v3.Percent(value=0))
+    return cluster_v3.ClusterCommonLbConfigZoneAwareLbConfig(
+        routing_enabled=type_v3.Percent(value=100), min_cluster_size=zones.min_cluster_size
     )
 
 

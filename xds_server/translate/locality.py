@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.service import Endpoint, Labels, Locality
-from xds_server.mesh.traffic import LocalityLoadBalancing, TrafficPolicy
+from xds_server.mesh.traffic import LocalityLoadBalancing, TrafficPolicy, ZoneAware
 
 _LOCALITY_PRIORITIES = 5
 """Same sub-zone, same zone, same region, the region that failover names (or any other), all the rest."""
@@ -29,6 +29,7 @@ class Caller:
         trust_domain: where it has an identity; None when it has none.
         credentials: names in the secrets directory that it is given.
         settings: those of every proxy.
+        compares_zones: it knows where its own service's endpoints are.
     """
 
     locality: Locality = Locality()
@@ -36,6 +37,7 @@ class Caller:
     trust_domain: TrustDomain | None = None
     credentials: frozenset[str] = frozenset()
     settings: ProxySettings = ISTIO_SETTINGS
+    compares_zones: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ def groups(endpoints: Iterable[Endpoint], policy: TrafficPolicy, caller: Caller)
     Failover needs outlier detection, for without it nothing ever tells Envoy that a priority has failed (Istio's rule).
     Under `distribute` a locality that no `to` names gets nothing.
     """
-    setting = policy.load_balancer.locality
+    setting, zones = policy.load_balancer.locality, policy.load_balancer.zone_aware
+    if zones is not None and zones.enabled:
+        return _grouped([(_region_priority(endpoint, zones, caller), endpoint) for endpoint in endpoints])
     if setting is None:
         return _grouped([(0, endpoint) for endpoint in endpoints])
     if setting.distribute:
@@ -82,6 +86,16 @@ def _grouped(ranked: Sequence[tuple[int, Endpoint]]) -> tuple[Group, ...]:
         Group(priority, locality, sum(endpoint.weight for endpoint in members), tuple(sorted(members)))
         for (priority, locality), members in sorted(together.items())
     )
+
+
+def _region_priority(endpoint: Endpoint, zones: ZoneAware, caller: Caller) -> int:
+    """The caller's own region first, whole: its zones are Envoy's to weigh. Failover orders others (Istio's rule)."""
+    ours, theirs = caller.locality.region, endpoint.locality.region
+    if theirs == ours:
+        return 0
+    wanted = dict(zones.failover).get(ours)
+    by_region = 0 if wanted in {None, theirs} else 1
+    return 1 + _label_priority(endpoint, zones.failover_priority, caller) * 2 + by_region
 
 
 def _priority(endpoint: Endpoint, setting: LocalityLoadBalancing, caller: Caller) -> int:

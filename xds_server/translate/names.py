@@ -17,6 +17,9 @@ INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 DYNAMIC_DNS_CLUSTER = "AllowAnyDynamicDNSCluster"
 """Outbound in NONE mode: the request's own host, looked up in DNS."""
 
+LOCAL_CLUSTER = "local_cluster"
+"""In the bootstrap of a proxy that compares zones: the endpoints of its own service."""
+
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
 DNS_LISTENER = "dns"

@@ -13,7 +13,7 @@ from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Locality, Resolution
 from xds_server.mesh.view import View
 from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
-from xds_server.translate.endpoint import load_assignments
+from xds_server.translate.endpoint import load_assignments, local_assignment
 from xds_server.translate.gateway import GatewayTranslator
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
@@ -32,6 +32,7 @@ class Translator:
     def __init__(self) -> None:
         self._callers: dict[Caller, Memory[Backend, _Translated]] = {}
         self._static_clusters = lru_cache(static_clusters)
+        self._local_assignment = lru_cache(local_assignment)
         self._inbound_cluster = lru_cache(maxsize=REMEMBERED)(inbound_cluster)
         self._listeners = ListenerTranslator()
         self._routes = RouteTranslator()
@@ -42,16 +43,17 @@ class Translator:
 
         All references resolve among them, but for those to the proxy's own secrets.
         """
-        credentials = view.router.credentials if view.router else frozenset()
         stat_name = view.settings.inbound_stat_name
-        caller = Caller(view.locality, view.labels, view.trust_domain, credentials, view.settings)
+        caller = _caller(view)
         backends = self._memory(caller).each(view.backends)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception, stat_name) for port in inbound_ports(view)),
             *(cluster for backend in backends for cluster in backend.clusters),
         ]
-        endpoints = (assignment for backend in backends for assignment in backend.endpoints)
+        endpoints = [assignment for backend in backends for assignment in backend.endpoints]
+        if view.compares_zones:
+            endpoints.append(self._local_assignment(view.peers, view.locality.region))
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
         secrets = {secret.name: secret for backend in backends for secret in backend.secrets}
         if view.router is not None:
@@ -79,6 +81,17 @@ class Translator:
             return _Translated(clusters(backend, caller), found, file_secrets(backend, caller))
         shared = self._memory(anybody).one(backend)
         return _Translated(shared.clusters, load_assignments(backend, caller), shared.secrets)
+
+
+def _caller(view: View) -> Caller:
+    return Caller(
+        locality=view.locality,
+        labels=view.labels,
+        trust_domain=view.trust_domain,
+        credentials=view.router.credentials if view.router else frozenset(),
+        settings=view.settings,
+        compares_zones=view.compares_zones,
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
