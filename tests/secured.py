@@ -141,6 +141,7 @@ class Secured:
     ) -> Enrolled:
         """Enrol a node, as the command does."""
         options = NodeOptions(
+            metrics_interval=0,
             name=name,
             namespace=namespace,
             service_account=service_account,

@@ -30,7 +30,8 @@ OURS: dict[str, set[str]] = {
     "identity": LEAVES | VOCABULARY,
     "registry": LEAVES | VOCABULARY,
     "server": LEAVES | VOCABULARY | {"_proto"},
-    "debug": LEAVES | VOCABULARY,
+    "signals": LEAVES | {"mesh.workload", "translate.names"},
+    "debug": LEAVES | VOCABULARY | {"signals"},
 }
 """Our own modules that each layer may import, besides itself. The shell (app, cli, settings, log, __main__) may all."""
 
@@ -53,6 +54,7 @@ THEIRS: dict[str, set[str]] = {
     "identity": {"structlog", "cryptography"},
     "registry": {"structlog", "pydantic"},
     "server": {"structlog", "grpc", "google", "grpc_health", "grpc_reflection"},
+    "signals": set(),
     "debug": {"structlog", "starlette", "uvicorn", "jinja2", "prometheus_client"},
 }
 """Third-party packages that each layer may import."""
@@ -60,6 +62,7 @@ THEIRS: dict[str, set[str]] = {
 STANDARD_LIBRARY_BANNED = {
     "xds": {"asyncio", "socket", "threading", "time"},
     "mesh": {"asyncio", "socket", "time", "os"},
+    "signals": {"asyncio", "socket", "threading", "time", "os"},
 }
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if "_proto" not in path.parts)
 

@@ -33,6 +33,8 @@ TESTED_THROUGH = {
     "fields/virtual_service.py": "fields/test_table.py",
     "mesh/health_check.py": "compiler/test_probe.py",
     "mesh/sidecar.py": "compiler/test_sidecar.py",
+    "server/peer.py": "server/test_ads.py",
+    "signals/quantity.py": "signals/test_ledger.py",
     "translate/sensitive.py": "translate/test_to_json.py",
     "xds/messages.py": "server/test_wire.py",
     "xds/proxy_status.py": "server/test_status.py",

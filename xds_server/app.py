@@ -45,6 +45,7 @@ from xds_server.store.directory import Reading, Rules, read_policies
 from xds_server.store.keepsake import Keepsakes, StandIns
 from xds_server.store.policy_file import nothing_kept
 from xds_server.store.watcher import Watcher
+from xds_server.traffic import Traffic
 from xds_server.translate.to_json import resource_json
 from xds_server.validation.validator import find_validator
 from xds_server.xds.messages import Nacked
@@ -105,6 +106,12 @@ class Server:
         self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
         self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
         self._security = Security(settings, self._hub, self._board, self._in_worker)
+        self._traffic = Traffic(
+            settings.traffic_edges,
+            workload_of=self._workload,
+            mesh=lambda: self._published.mesh if self._published else None,
+            clock=time.monotonic,
+        )
         self._streams_of: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
         self._began = 0.0
@@ -139,6 +146,7 @@ class Server:
                 self._hub.run(),
                 self._security.run(),
                 self._registrar.run(),
+                self._traffic.run(),
                 self._measure(),
                 self._keep(),
                 self._watch_credentials(),
@@ -158,6 +166,7 @@ class Server:
             self._board,
             authenticate=security.authenticate,
             admit=security.admit,
+            report=self._traffic.open,
             credentials=security.port_credentials(),
             options=ListenOptions(
                 stall_limit=settings.stalled_stream,
@@ -363,6 +372,7 @@ class Server:
             totals=self._board.totals,
             validation=self._validation,
             authorities=self._security.described,
+            traffic=self._traffic.sight,
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )

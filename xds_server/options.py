@@ -142,6 +142,16 @@ class NodeFlags:
         bool,
         typer.Option("--self-discovery", help="Know its own service's endpoints, for zoneAwareLbSetting."),
     ] = False
+    metrics_interval: Annotated[
+        float,
+        typer.Option(
+            "--metrics-interval",
+            min=0,
+            max=299,
+            metavar="SECONDS",
+            help="Tell the control plane what was counted this often; 0 never.",
+        ),
+    ] = 5.0
     xds_address: Annotated[
         str,
         typer.Option("--xds-address", metavar="HOST:PORT[,HOST:PORT]", help="The control plane, or its replicas."),
@@ -172,6 +182,7 @@ class NodeFlags:
             ports=_ports(self.port),
             dns_capture=self.dns_capture,
             self_discovery=self.self_discovery,
+            metrics_interval=self.metrics_interval,
             xds=_addresses(self.xds_address),
             admin_port=self.admin_port,
             api=self.api,
@@ -244,6 +255,10 @@ class ServeFlags:
         float,
         setting("REGISTRATION_GRACE", "Remember a workload so long after its Envoy has left.", metavar="SECONDS"),
     ] = 10.0
+    traffic_edges: Annotated[
+        int,
+        setting("TRAFFIC_EDGES", "Pairs of services whose traffic is counted apart.", metavar="NUMBER"),
+    ] = 2000
     stalled_stream: Annotated[
         float,
         setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),

@@ -141,6 +141,8 @@ class Settings(BaseModel):
         max_delete_fraction: a change that takes away more than this part of all documents at once is held back.
         allow_mass_delete: take it up all the same.
         registration_grace: for how long a workload that registered itself is remembered once its proxy has left.
+        traffic_edges: pairs of caller and called service of which proxies' metrics are kept apart; those of any beyond
+            are added together.
         stalled_stream: a peer that leaves a response unanswered for so long is disconnected.
         drain_time: how long a stopping server may take to end its streams, one by one; 0 ends all at once.
     """
@@ -172,6 +174,7 @@ class Settings(BaseModel):
     max_delete_fraction: float = Field(default=0.5, gt=0, le=1)
     allow_mass_delete: bool = False
     registration_grace: float = Field(default=10.0, gt=0)
+    traffic_edges: int = Field(default=2000, gt=0)
     stalled_stream: float = Field(default=60.0, gt=0)
     drain_time: float = Field(default=5.0, ge=0)
     log_format: LogFormat = LogFormat.AUTO

@@ -129,8 +129,8 @@ def test_application_reaches_three_workers_through_its_envoy(project: Project) -
     """Three endpoints by one DNS name, and Envoy counted the requests that the application thought it sent itself."""
     until(lambda: len(project.workers(30)) == 3, what="three workers answer")
 
-    assert "upstream_rq_200" in project.stats("webhook-handler", "worker-service.*upstream_rq_200")
-    assert "upstream_rq_200" in project.stats("api", "webhook-handler.*upstream_rq_200")
+    assert "upstream_rq_2xx" in project.stats("webhook-handler", "worker-service.*upstream_rq_2xx")
+    assert "upstream_rq_2xx" in project.stats("api", "webhook-handler.*upstream_rq_2xx")
 
 
 @pytest.mark.parametrize(

@@ -324,8 +324,9 @@ def envoy(
     ports: dict[str, int] | None = None,
     dns_capture: bool = False,
     self_discovery: bool = False,
+    metrics_interval: float = 0,
 ) -> Envoy:
-    """Start a NONE mode Envoy under `control`."""
+    """Start a NONE mode Envoy under `control`; it has all its statistics, unless it is to report some of them."""
     options = NodeOptions(
         name=name,
         namespace=namespace,
@@ -341,6 +342,7 @@ def envoy(
         ports=ports or {},
         dns_capture=dns_capture,
         self_discovery=self_discovery,
+        metrics_interval=metrics_interval,
     )
     return Envoy(binary, directory, options)
 

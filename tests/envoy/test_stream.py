@@ -126,6 +126,7 @@ async def connected(binary: Path, directory: Path, api: Api, *resources: Resourc
     port = free_port()
     async with serving(listener(port), routes("first"), *resources) as server:
         options = NodeOptions(
+            metrics_interval=0,
             name="web",
             interception=Interception.NONE,
             http_proxy_port=free_port(),

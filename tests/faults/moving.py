@@ -99,6 +99,7 @@ async def moves(
     (directory / "policies").mkdir(parents=True)
     async with started(server, options=options):
         node = NodeOptions(
+            metrics_interval=0,
             name="caller",
             interception=Interception.NONE,
             http_proxy_port=free_port(),

@@ -6,7 +6,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.server.loopback import channel, serving
-from xds_server.server import csds, wire
+from xds_server.server import csds, metrics_sink, wire
 from xds_server.server.reflection import descriptors
 
 
@@ -17,7 +17,7 @@ async def test_every_service_is_listed() -> None:
         answers = [answer async for answer in call]
 
     listed = {service.name for service in answers[0].list_services_response.service}
-    assert {*wire.SERVICES, csds.SERVICE} <= listed
+    assert {*wire.SERVICES, csds.SERVICE, metrics_sink.SERVICE} <= listed
 
 
 def test_every_method_is_described_as_a_stream_both_ways() -> None:

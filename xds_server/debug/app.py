@@ -1,4 +1,4 @@
-"""The debug endpoints as one ASGI application: read-only, JSON but for `/` and `/metrics`, never a traceback.
+"""The debug endpoints as one ASGI application: read-only, JSON but for the pages for people, never a traceback.
 
 The sources are asked on the event loop, where what they tell of changes. What takes long (a dump of a thousand
 clusters) is then made of frozen values in a worker thread, because the streams live on the same loop.
@@ -22,6 +22,8 @@ from xds_server.debug.configz import config_objects
 from xds_server.debug.metrics import CONTENT_TYPE, Metrics
 from xds_server.debug.sources import Sources
 from xds_server.debug.syncz import sync_status
+from xds_server.debug.traffic import traffic_page, traffic_rows
+from xds_server.debug.traffic_metrics import traffic_exposition
 from xds_server.problem import Severity
 
 
@@ -33,6 +35,7 @@ def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
         "/ready": endpoints.ready,
         "/healthz": endpoints.healthz,
         "/metrics": endpoints.metrics,
+        "/debug/traffic": endpoints.traffic,
         "/debug/syncz": endpoints.syncz,
         "/debug/config_dump": endpoints.config_dump,
         "/debug/configz": endpoints.configz,
@@ -75,7 +78,14 @@ class _Endpoints:
         return JSONResponse({"healthy": True})
 
     async def metrics(self, _request: Request) -> Response:
-        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
+        own, sight = self._metrics.exposition(), self._sources.traffic()
+        return Response(own + await run_in_threadpool(traffic_exposition, sight), media_type=CONTENT_TYPE)
+
+    async def traffic(self, request: Request) -> Response:
+        sight = self._sources.traffic()
+        if request.query_params.get("format") == "json":
+            return JSONResponse(await run_in_threadpool(traffic_rows, sight))
+        return HTMLResponse(await run_in_threadpool(traffic_page, sight))
 
     async def syncz(self, request: Request) -> Response:
         return JSONResponse(sync_status(self._sources.proxies(), request.query_params.get("namespace")))

@@ -1,4 +1,4 @@
-"""/metrics: what the server knows of itself, in Prometheus' text format.
+"""/metrics: what the server knows of itself, in Prometheus' text format; what proxies told it is in traffic_metrics.py.
 
 All but the latency histogram is read from the sources when somebody scrapes, so counting costs nothing in between.
 """

@@ -21,6 +21,11 @@ ENDPOINTS = (
     Endpoint("/healthz", "200 while the process answers: for health checks that restart"),
     Endpoint("/metrics", "counts and latencies in Prometheus' text format"),
     Endpoint(
+        "/debug/traffic",
+        "who calls whom, how often, how fast and how often in vain, as the proxies tell it",
+        "/debug/traffic?format=json",
+    ),
+    Endpoint(
         "/debug/syncz", "per proxy: what was sent, what it took, its last error", "/debug/syncz?namespace=default"
     ),
     Endpoint(

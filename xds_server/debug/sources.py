@@ -8,6 +8,7 @@ from typing import Protocol
 
 from xds_server.policy.document import Document
 from xds_server.problem import Problem
+from xds_server.signals.window import Sight
 from xds_server.xds.proxy_status import ProxyStatus
 from xds_server.xds.resource import Resource
 from xds_server.xds.snapshot import Snapshot
@@ -58,6 +59,7 @@ class Sources:
         totals: see StreamTotals.
         validation: see Validation.
         authorities: who signs certificates and who is believed, the rotation under way, what expires when; no keys.
+        traffic: who calls whom, as proxies tell it.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
         resource_json: a resource as proto-JSON, secrets redacted.
     """
@@ -70,5 +72,6 @@ class Sources:
     totals: Callable[[], StreamTotals]
     validation: Callable[[], Validation] = Validation
     authorities: Callable[[], Mapping[str, object]] = dict
+    traffic: Callable[[], Sight] = Sight
     snapshot_of: Callable[[str], Snapshot | None]
     resource_json: Callable[[Resource], Mapping[str, object]]

@@ -216,6 +216,15 @@ def _scope(mesh: Mesh, workload: Workload) -> Scope:
     return mesh.scope(workload.namespace).ruled(rules)
 
 
+def served_ports(mesh: Mesh, workload: Workload) -> dict[int, str]:
+    """The service that each port of the workload belongs to; of several the first by name. Cheap."""
+    found: dict[int, str] = {}
+    for service in _candidates(mesh, workload):
+        for number in serves(service, workload):
+            found.setdefault(number, service.host)
+    return found
+
+
 def sidecar_for(mesh: Mesh, workload: Workload) -> Sidecar | None:
     """The one Sidecar in force: one that selects the workload, then its namespace's, then the root namespace's."""
     own = [s for s in mesh.sidecars if s.namespace == workload.namespace and labels_match(s.selector, workload.labels)]

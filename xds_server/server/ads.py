@@ -19,6 +19,7 @@ import structlog
 from xds_server.errors import ProtocolViolation
 from xds_server.server import wire
 from xds_server.server.hub import Hub, Peer, Proxy
+from xds_server.server.peer import peer_of
 from xds_server.server.secret_audit import SecretAudit
 from xds_server.server.stall import StallWatch
 from xds_server.server.status import StatusBoard, StreamRecord
@@ -103,7 +104,7 @@ class AdsService:
 
     async def serve(self, method: wire.Method, call: Any) -> None:
         """Serve one call until it ends; `call` is a grpc.aio.ServicerContext."""
-        peer = _peer(call)
+        peer = peer_of(call)
         try:
             await self._serve(method, call, peer)
         except ProtocolViolation as violation:
@@ -128,7 +129,7 @@ class AdsService:
         """
         if not is_current(call.auth_context()):
             raise ProtocolViolation("UNAUTHENTICATED", "TLS 1.3 is needed here")
-        return self._authenticate(peer or _peer(call))
+        return self._authenticate(peer or peer_of(call))
 
     async def _serve(self, method: wire.Method, call: Any, peer: Peer) -> None:
         principal = self.principal_of(call, peer)
@@ -318,13 +319,3 @@ def _machine(method: wire.Method, service: AdsService, node_id: str) -> Machine:
 def _is_warm(first: SotwRequest | DeltaRequest) -> bool:
     """Whether a stream's first request tells of resources that the peer already has."""
     return bool(first.version if isinstance(first, SotwRequest) else first.initial_versions)
-
-
-def _peer(call: Any) -> Peer:
-    shown = call.auth_context()
-    return Peer(
-        address=call.peer(),
-        metadata={key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)},
-        certificate_names=tuple(name.decode() for name in shown.get("x509_subject_alternative_name", ())),
-        certificate=b"".join(shown.get("x509_pem_cert", ())),
-    )

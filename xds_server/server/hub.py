@@ -70,18 +70,22 @@ class Proxy:
     is_warm: bool = False
 
 
-class Stream(Protocol):
-    """What the hub needs of a stream; neither call blocks."""
+class Guest(Protocol):
+    """A stream that is given nothing, and ends when the streams of its proxy must; the call does not block."""
 
     @property
     def proxy(self) -> Proxy:
         """Who is at the other end."""
 
-    def offer(self, snapshot: Snapshot) -> None:
-        """Send what is due of this snapshot as soon as may be; it replaces one that still waits."""
-
     def refuse(self, reason: ProtocolViolation) -> None:
         """End, with the status that `reason` names."""
+
+
+class Stream(Guest, Protocol):
+    """What the hub needs of a stream; neither call blocks."""
+
+    def offer(self, snapshot: Snapshot) -> None:
+        """Send what is due of this snapshot as soon as may be; it replaces one that still waits."""
 
 
 SnapshotsFor = Callable[[Sequence[Proxy]], Awaitable[Sequence[Snapshot | None]]]
@@ -119,6 +123,7 @@ class Hub:
         self._generation = 0
         self._streams: dict[Stream, Snapshot | None] = {}
         self._waiting: dict[Stream, None] = {}
+        self._guests: dict[Guest, None] = {}
         self._resolving = False
         self._wake = asyncio.Event()
 
@@ -159,6 +164,14 @@ class Hub:
         self._waiting.pop(stream, None)
         self._disconnected(stream.proxy)
 
+    def host(self, guest: Guest) -> None:
+        """Take up a guest."""
+        self._guests[guest] = None
+
+    def dismiss(self, guest: Guest) -> None:
+        """Forget a guest whose stream has ended."""
+        del self._guests[guest]
+
     def refresh(self, concerned: Callable[[Proxy], bool]) -> None:
         """Ask again for the snapshots of these proxies, in the generation that is in force."""
         self._waiting |= {stream: None for stream in self._streams if concerned(stream.proxy)}
@@ -166,7 +179,7 @@ class Hub:
 
     def refuse(self, concerned: Callable[[Proxy], bool], reason: ProtocolViolation) -> None:
         """End the streams of these proxies."""
-        for stream in tuple(self._streams):
+        for stream in (*self._streams, *self._guests):
             if concerned(stream.proxy):
                 stream.refuse(reason)
 
@@ -177,8 +190,11 @@ class Hub:
     async def drain(self, seconds: float, reason: ProtocolViolation) -> None:
         """End every stream, spread over `seconds` at most, so that the next server is not asked by all at once.
 
-        Those that are still open go on getting what is published.
+        Those that are still open go on getting what is published. Guests end first: they come back to the next server
+        when they have something to say.
         """
+        for guest in tuple(self._guests):
+            guest.refuse(reason)
         streams = tuple(self._streams)
         steps = max(1, min(len(streams), int(seconds / _DRAIN_STEP)))
         for step in range(steps):

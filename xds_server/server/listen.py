@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from xds_server.errors import ConfigurationError, ProtocolViolation
-from xds_server.server import csds, wire
+from xds_server.server import csds, metrics_sink, wire
 from xds_server.server.ads import Admit, AdsService, Authenticate
 from xds_server.server.health import Health
 from xds_server.server.hub import Hub, Peer, Proxy
@@ -131,6 +131,7 @@ async def listen(
     *,
     authenticate: Authenticate = _anybody,
     admit: Admit = _anything,
+    report: metrics_sink.Open = metrics_sink.unheard,
     credentials: grpc.ServerCredentials | None = None,
     options: ListenOptions = ListenOptions(),
 ) -> Listener:
@@ -142,6 +143,7 @@ async def listen(
         board: where streams report.
         authenticate: see `ads.Authenticate`.
         admit: see `ads.Admit`.
+        report: see `metrics_sink.Open`.
         credentials: TLS of the port; None is plaintext.
         options: see `ListenOptions`.
 
@@ -159,8 +161,9 @@ async def listen(
         push_order=options.push_order,
     )
     client_status = csds.ClientStatusService(board, service.principal_of)
-    server.add_generic_rpc_handlers((_Handlers(service, client_status),))
-    health = Health((*wire.SERVICES, csds.SERVICE))
+    sink = metrics_sink.MetricsService(hub, principal_of=service.principal_of, admit=admit, report=report)
+    server.add_generic_rpc_handlers((_Handlers(service, client_status.handlers() | sink.handlers()),))
+    health = Health((*wire.SERVICES, csds.SERVICE, metrics_sink.SERVICE))
     await health.add_to(server)
     add_reflection(server)
     port = _bind(server, address, credentials)
@@ -171,8 +174,8 @@ async def listen(
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
     """Envoy's method names, with bodies as bytes both ways."""
 
-    def __init__(self, service: AdsService, client_status: csds.ClientStatusService) -> None:
-        self._by_path = client_status.handlers() | {
+    def __init__(self, service: AdsService, beside: dict[str, Any]) -> None:
+        self._by_path = beside | {
             method.path: grpc.stream_stream_rpc_method_handler(_behaviour(service, method)) for method in wire.METHODS
         }
 

@@ -13,17 +13,17 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection
 
-from xds_server._proto import discovery_pb2, status_pb2
-from xds_server.server import csds, wire
+from xds_server._proto import discovery_pb2, metrics_pb2, status_pb2
+from xds_server.server import csds, metrics_sink, wire
 from xds_server.xds.proxy_status import Variant
 
-_MESSAGE_FILES = (any_pb2, struct_pb2, timestamp_pb2, discovery_pb2, status_pb2)
+_MESSAGE_FILES = (any_pb2, struct_pb2, timestamp_pb2, discovery_pb2, status_pb2, metrics_pb2)
 """Each behind those that it imports."""
 
 
 def add_reflection(server: Any) -> None:
     """Register with a grpc.aio.Server that has not been started."""
-    names = (*wire.SERVICES, csds.SERVICE, reflection.SERVICE_NAME)
+    names = (*wire.SERVICES, csds.SERVICE, metrics_sink.SERVICE, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server, pool=descriptors())
 
 
@@ -35,6 +35,7 @@ def descriptors() -> DescriptorPool:
     for service in wire.SERVICES:
         pool.AddSerializedFile(_discovery_file(service).SerializeToString())
     pool.AddSerializedFile(_client_status_file().SerializeToString())
+    pool.AddSerializedFile(_metrics_file().SerializeToString())
     return pool
 
 
@@ -63,6 +64,17 @@ def _client_status_file() -> FileDescriptorProto:
             client_streaming=name == csds.STREAM,
             server_streaming=name == csds.STREAM,
         )
+    return file
+
+
+def _metrics_file() -> FileDescriptorProto:
+    file = _service_file(metrics_sink.SERVICE, metrics_pb2.DESCRIPTOR.name)
+    file.service[0].method.add(
+        name=metrics_sink.METHOD.rpartition("/")[2],
+        input_type=f".{metrics_pb2.DESCRIPTOR.package}.StreamMetricsMessage",
+        output_type=f".{metrics_pb2.DESCRIPTOR.package}.StreamMetricsResponse",
+        client_streaming=True,
+    )
     return file
 
 

@@ -147,7 +147,7 @@ def _sotw_request(data: bytes) -> SotwRequest:
         version=message.version_info,
         nonce=message.response_nonce,
         error=_error(message),
-        node=_node(message),
+        node=node(message),
     )
 
 
@@ -160,7 +160,7 @@ def _delta_request(data: bytes) -> DeltaRequest:
         initial_versions=dict(message.initial_resource_versions),
         nonce=message.response_nonce,
         error=_error(message),
-        node=_node(message),
+        node=node(message),
     )
 
 
@@ -181,16 +181,17 @@ def _error(message: Any) -> NackDetail | None:
     return NackDetail(message.error_detail.code, message.error_detail.message)
 
 
-def _node(message: Any) -> Node | None:
+def node(message: Any) -> Node | None:
+    """The node that a message of ours names in its field `node`; None when it names none."""
     if not message.HasField("node"):
         return None
-    node = message.node
+    said = message.node
     return Node(
-        id=node.id,
-        cluster=node.cluster,
-        locality=(node.locality.region, node.locality.zone, node.locality.sub_zone),
-        metadata=_struct(node.metadata),
-        user_agent=_user_agent(node),
+        id=said.id,
+        cluster=said.cluster,
+        locality=(said.locality.region, said.locality.zone, said.locality.sub_zone),
+        metadata=_struct(said.metadata),
+        user_agent=_user_agent(said),
     )
 
 

@@ -143,6 +143,13 @@ def http_stat_prefix(direction: Direction, address: str, port: int) -> str:
     return f"{direction}_{listener(address, port)};"
 
 
+def parse_http_stat_prefix(prefix: str) -> tuple[Direction, int] | None:
+    """The (direction, port) of `http_stat_prefix`, with or without its semicolon; None for what it does not make."""
+    direction, _, rest = prefix.removesuffix(";").partition("_")
+    found = parse_listener(rest)
+    return (Direction(direction), found[1]) if found and direction in set(Direction) else None
+
+
 def file_certificate(certificate: str, key: str) -> str:
     """`file-cert:/etc/certs/a.crt~/etc/certs/a.key`: a certificate and its key in files of the proxy, as a secret."""
     return f"file-cert:{certificate}~{key}"

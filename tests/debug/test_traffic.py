@@ -1,0 +1,67 @@
+"""The table of who calls whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.debug.test_app import get, sources
+from xds_server.debug.traffic import traffic_page, traffic_rows
+from xds_server.signals.edge import Reporter
+from xds_server.signals.ledger import Ledger
+from xds_server.signals.window import Sight, Window
+
+TO_API = "cluster.outbound|80|v2|api;."
+
+
+def sight(*, limit: int = 9, host: str = "api") -> Sight:
+    """10 calls from web to `host` of which 4 failed, half a minute after the server started."""
+    ledger = Ledger(limit)
+    window = Window(ledger, 0)
+    report = ledger.open(lambda: Reporter("web", "shop"))
+    report.begin()
+    prefix = TO_API.replace("api", host)
+    report.count(f"{prefix}upstream_rq_2xx", 6)
+    report.count(f"{prefix}upstream_rq_5xx", 4)
+    report.count(f"{prefix}upstream_cx_total", 4)
+    report.count(f"{prefix}ssl.handshake", 3)
+    report.count(f"{prefix}upstream_cx_overflow", 2)
+    report.count(f"{prefix}upstream_rq_retry_overflow", 1)
+    report.level(f"{prefix}upstream_rq_active", 5)
+    report.time(f"{prefix}upstream_rq_time", 4, 8.0, [(5.0, 4)])
+    return window.sight(30)
+
+
+def test_row_has_every_signal() -> None:
+    (row,) = traffic_rows(sight())
+
+    told = {key: row[key] for key in ("source", "destination", "version", "reporter", "requests", "errors")}
+    assert told == {
+        "source": "web.shop", "destination": "api", "version": "v2", "reporter": "source", "requests": 10, "errors": 4,
+    }  # fmt: skip
+    assert (row["requests_per_second"], row["error_rate"]) == (10 / 30, 0.4)
+    assert (row["tls_share"], row["overflows"], row["active_requests"]) == (0.75, 3, 5)
+    assert (row["p50"], row["p99"]) == (3.0, 4.96)
+
+
+def test_page_shows_it_and_names_are_no_markup() -> None:
+    page = traffic_page(sight(host="<b>"))
+
+    assert all(text in page for text in ("web.shop", "&lt;b&gt;", "40.0 %", "75 %"))
+    assert "<b>" not in page
+
+
+def test_page_says_how_to_come_to_something_when_there_is_nothing() -> None:
+    assert "--metrics-interval" in traffic_page(Sight())
+
+
+def test_page_says_when_there_is_too_much() -> None:
+    assert "--traffic-edges" not in traffic_page(sight())
+    assert "--traffic-edges" in traffic_page(replace(sight(), folded=3))
+
+
+async def test_one_address_serves_people_and_programs() -> None:
+    seen = replace(sources(), traffic=sight)
+    page, rows = await get("/debug/traffic", seen), await get("/debug/traffic?format=json", seen)
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert [row["destination"] for row in rows.json()] == ["api"]

@@ -1,0 +1,28 @@
+"""Durations: what buckets tell, and what is made of them."""
+
+from __future__ import annotations
+
+from xds_server.signals.tally import BOUNDS, Tally
+
+
+def test_quantiles_are_interpolated_as_prometheus_does() -> None:
+    """100 requests: 50 within 10 ms, 90 within 25 ms, 99 within 50 ms, one that took hours."""
+    within = {10.0: 50, 25.0: 90, 50.0: 99}
+    buckets = [(bound, max((n for upper, n in within.items() if upper <= bound), default=0)) for bound in BOUNDS]
+    tally = Tally()
+    tally.time(100, 12345.0, buckets)
+
+    assert tally.quantile(0.5) == 10
+    assert tally.quantile(0.7) == 10 + 15 * 20 / 40
+    assert tally.quantile(0.99) == 50
+    assert tally.quantile(0.999) == BOUNDS[-1]
+    assert Tally().quantile(0.5) is None
+
+
+def test_buckets_with_other_bounds_are_taken_for_what_is_sure() -> None:
+    tally = Tally()
+    tally.time(3, 100.0, [(2.0, 1), (10.0, 2)])
+
+    assert dict(zip(BOUNDS, tally.within, strict=True))[1.0] == 0
+    assert dict(zip(BOUNDS, tally.within, strict=True))[5.0] == 1
+    assert dict(zip(BOUNDS, tally.within, strict=True))[10.0] == 2

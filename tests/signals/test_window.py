@@ -1,0 +1,66 @@
+"""What happened lately, and whose trouble is shown first."""
+
+from __future__ import annotations
+
+from xds_server.signals.edge import Reporter
+from xds_server.signals.ledger import Ledger
+from xds_server.signals.window import SPAN, STEP, Row, Window, rows
+
+
+def add(ledger: Ledger, host: str, good: int, bad: int = 0) -> None:
+    """So many requests to a host."""
+    report = ledger.open(lambda: Reporter("web", "shop"))
+    report.begin()
+    report.count(f"cluster.outbound|80||{host};.upstream_rq_2xx", good)
+    report.count(f"cluster.outbound|80||{host};.upstream_rq_5xx", bad)
+
+
+def only(window: Window, now: float) -> Row:
+    (row,) = rows(window.sight(now))
+    return row
+
+
+def test_rates_are_of_the_last_minute_and_totals_of_all_time() -> None:
+    ledger = Ledger(9)
+    window = Window(ledger, 0)
+    add(ledger, "api", 100)
+    now = 0.0
+    while now < 2 * SPAN:
+        now += STEP
+        window.mark(now)
+    add(ledger, "api", 30, 30)
+    row = only(window, now)
+
+    assert row.total.requests == 160
+    assert row.recent.requests == 60
+    assert row.per_second == 60 / row.seconds
+    assert SPAN <= row.seconds <= SPAN + STEP
+    assert row.error_rate == 0.5
+
+
+def test_without_requests_there_is_no_error_rate() -> None:
+    ledger = Ledger(9)
+    add(ledger, "api", 100)
+    row = only(Window(ledger, 0), 5)
+
+    assert (row.error_rate, row.per_second, row.recent.quantile(0.5)) == (None, 0, None)
+
+
+def test_most_errors_come_first_lately_and_then_in_all() -> None:
+    ledger = Ledger(9)
+    add(ledger, "was-bad", 1, 50)
+    window = Window(ledger, 0)
+    add(ledger, "busy", 1000)
+    add(ledger, "bad", 1, 2)
+
+    assert [row.edge.destination for row in rows(window.sight(5))] == ["bad", "was-bad", "busy"]
+
+
+def test_sight_stays_as_it_was() -> None:
+    """It is read in another thread while proxies go on telling."""
+    ledger = Ledger(9)
+    add(ledger, "api", 1)
+    sight = Window(ledger, 0).sight(1)
+    add(ledger, "api", 1)
+
+    assert rows(sight)[0].total.requests == 1

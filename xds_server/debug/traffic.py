@@ -1,0 +1,120 @@
+"""/debug/traffic: who calls whom, and how that goes, as a table for people and as JSON."""
+
+from __future__ import annotations
+
+import jinja2
+
+from xds_server.signals.edge import Edge, Side
+from xds_server.signals.quantity import Count, Level
+from xds_server.signals.window import Row, Sight, rows
+
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_PAGE = jinja2.Environment(autoescape=True).from_string("""\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="5">
+<title>traffic - xds-server</title>
+<style>
+  body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem }
+  table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+  th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap }
+  th { border-bottom: 1px solid #999; font-weight: 600 }
+  .name { text-align: left }
+  .group { border-left: 1px solid #bbb }
+  tbody tr:nth-child(even) { background: #f4f4f4 }
+  .bad { color: #b00020; font-weight: 600 }
+  .quiet { color: #777 }
+</style>
+<h1>Traffic</h1>
+<p>As the proxies tell it, those with the most errors first; {{ table|length }} pairs{% if folded %},
+<b>and more that are counted together as &ldquo;other&rdquo;: see --traffic-edges</b>{% endif %}.
+Times are milliseconds. <a href="?format=json">As JSON</a>, <a href="/">everything else</a>.</p>
+<table>
+<thead>
+  <tr>
+    <th colspan="4" class="name">calls</th>
+    <th colspan="5" class="group">in the last {{ seconds }} s</th>
+    <th colspan="4" class="group">now</th>
+    <th colspan="7" class="group">since the server started</th>
+  </tr>
+  <tr>
+    <th class="name">from</th><th class="name">to</th><th class="name">version</th><th class="name">told by</th>
+    <th class="group">requests/s</th><th>errors</th><th>p50</th><th>p95</th><th>p99</th>
+    <th class="group">active</th><th>open conn.</th><th>pending</th><th>ejected</th>
+    <th class="group">requests</th><th>errors</th><th>retries</th><th>timeouts</th><th>overflows</th>
+    <th>conn. failed</th><th>mTLS</th>
+  </tr>
+</thead>
+<tbody>
+{% for row in table %}
+  <tr>
+    <td class="name">{{ row.source }}</td><td class="name">{{ row.destination }}</td>
+    <td class="name">{{ row.version or "-" }}</td><td class="name quiet">{{ row.reporter }}</td>
+    <td class="group">{{ "%.1f"|format(row.requests_per_second) }}</td>
+    <td{% if row.error_rate %} class="bad"{% endif %}>
+      {%- if row.error_rate is none %}-{% else %}{{ "%.1f"|format(row.error_rate * 100) }} %{% endif -%}</td>
+    {%- for name in ("p50", "p95", "p99") %}
+    <td>{% if row[name] is none %}-{% else %}{{ "%.3g"|format(row[name]) }}{% endif %}</td>
+    {%- endfor %}
+    <td class="group">{{ row.active_requests }}</td><td>{{ row.active_connections }}</td>
+    <td>{{ row.pending_requests }}</td>
+    <td{% if row.ejected_endpoints %} class="bad"{% endif %}>{{ row.ejected_endpoints }}</td>
+    <td class="group">{{ row.requests }}</td>
+    <td{% if row.errors %} class="bad"{% endif %}>{{ row.errors }}</td>
+    <td>{{ row.retries }}</td><td>{{ row.timeouts }}</td>
+    <td{% if row.overflows %} class="bad"{% endif %}>{{ row.overflows }}</td>
+    <td{% if row.connect_failures %} class="bad"{% endif %}>{{ row.connect_failures }}</td>
+    <td>{% if row.tls_share is none %}-{% else %}{{ "%.0f"|format(row.tls_share * 100) }} %{% endif %}</td>
+  </tr>
+{% else %}
+  <tr><td colspan="20" class="name">No proxy has told of any traffic. They do when their bootstrap says so:
+    <code>xds-server bootstrap</code> writes that unless told otherwise by <code>--metrics-interval 0</code>.</td></tr>
+{% endfor %}
+</tbody>
+</table>
+""")
+
+
+def traffic_page(sight: Sight) -> str:
+    """The table as HTML; it loads itself again every 5 s."""
+    return _PAGE.render(table=traffic_rows(sight), seconds=round(sight.seconds), folded=sight.folded)
+
+
+def traffic_rows(sight: Sight) -> list[dict[str, object]]:
+    """The table as JSON: one object for each pair and side. Times in milliseconds; what is not known is None."""
+    return [_row(row) for row in rows(sight)]
+
+
+def _row(row: Row) -> dict[str, object]:
+    return {
+        "source": _source(row.edge),
+        "destination": row.edge.destination,
+        "version": row.edge.version,
+        "reporter": str(row.edge.side),
+        "seconds": row.seconds,
+        "requests_per_second": row.per_second,
+        "error_rate": row.error_rate,
+        **{name: row.recent.quantile(part) for name, part in _QUANTILES.items()},
+        "active_requests": row.level(Level.ACTIVE_REQUESTS),
+        "active_connections": row.level(Level.ACTIVE_CONNECTIONS),
+        "pending_requests": row.level(Level.PENDING_REQUESTS),
+        "ejected_endpoints": row.level(Level.EJECTED_ENDPOINTS),
+        "requests": row.total.requests,
+        "errors": row.total.errors,
+        "retries": row.count(Count.RETRIES),
+        "timeouts": row.count(Count.TIMEOUTS),
+        "overflows": row.overflows,
+        "ejections": row.count(Count.EJECTIONS),
+        "connect_failures": row.count(Count.CONNECT_FAILURES),
+        "connections": row.count(Count.CONNECTIONS) + row.count(Count.OPAQUE_CONNECTIONS),
+        "request_bytes": row.count(Count.REQUEST_BYTES),
+        "response_bytes": row.count(Count.RESPONSE_BYTES),
+        "tls_share": row.tls_share,
+    }
+
+
+def _source(edge: Edge) -> str:
+    """Istio's form of a workload's name; where only the destination tells, nobody's."""
+    return edge.source if edge.side is Side.DESTINATION else f"{edge.source}.{edge.source_namespace}"

@@ -1,0 +1,157 @@
+"""The books of all edges: proxies report into them, totals only grow, and there are never too many.
+
+A proxy tells what it counted since it last told, so that a total needs no memory of who told it: it stays when a
+proxy's stream ends, and a proxy that was started anew adds to it. What a proxy counts while it reaches no server is
+lost, and all totals begin at 0 when this server starts. Levels are a proxy's own and go with its stream.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from xds_server.signals.edge import Edge, Reporter
+from xds_server.signals.quantity import Count, Latency, Level
+from xds_server.signals.stat import Stat, stat
+from xds_server.signals.tally import Tally
+
+_MOST = 1e15
+"""More than anybody can have counted within one interval."""
+_MOST_REMEMBERED = 50_000
+"""Statistics of one proxy whose place is remembered; those of more are looked up each time, levels left out."""
+
+
+class Ledger:
+    """All tallies.
+
+    Args:
+        limit: of edges. What is told of any beyond is added to one edge for each side, whose names are `edge.OTHER`.
+
+    Attributes:
+        folded: how often something was added to those.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.folded = 0
+        self._tallies: dict[Edge, Tally] = {}
+        self._overflow: dict[Edge, Tally] = {}
+        self._reports: dict[Report, None] = {}
+
+    def open(self, who: Callable[[], Reporter]) -> Report:
+        """The book of the stream of a proxy that is whoever `who` says; `Report.close` it when the stream ends."""
+        report = Report(self, who)
+        self._reports[report] = None
+        return report
+
+    def close(self, report: Report) -> None:
+        """Forget its levels."""
+        del self._reports[report]
+
+    def tally(self, edge: Edge) -> tuple[Edge | None, Tally]:
+        """The tally of an edge, and that edge; of all that are too many, and None."""
+        tally = self._tallies.get(edge)
+        if tally is None and len(self._tallies) < self.limit:
+            tally = self._tallies[edge] = Tally()
+        if tally is not None:
+            return edge, tally
+        self.folded += 1
+        return None, self._overflow.setdefault(edge.overflow, Tally())
+
+    def tallies(self) -> Iterator[tuple[Edge, Tally]]:
+        """Everything, in no order."""
+        return itertools.chain(self._tallies.items(), self._overflow.items())
+
+    def __len__(self) -> int:
+        """Edges that are counted by themselves."""
+        return len(self._tallies)
+
+    def levels(self) -> dict[Edge, list[float]]:
+        """By edge and `Level`, over all open reports; an edge of which no proxy tells now is not among them."""
+        found: dict[Edge, list[float]] = {}
+        for report in self._reports:
+            for edge, level, value in report.levels():
+                found.setdefault(edge, [0.0] * len(Level))[level] += value
+        return found
+
+
+class Report:
+    """What one stream of a proxy tells; a `server.metrics_sink.Report`. Made by `Ledger.open`."""
+
+    def __init__(self, ledger: Ledger, who: Callable[[], Reporter]) -> None:
+        self._ledger = ledger
+        self._who = who
+        self._reporter = who()
+        self._counts: dict[str, tuple[list[float], int]] = {}
+        self._timed: dict[str, Tally] = {}
+        self._levels: dict[str, tuple[Edge, Level]] = {}
+        self._values: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """A message begins. Since the last one, services may have changed, and with them whose ports these are."""
+        reporter = self._who()
+        if reporter is not self._reporter and reporter != self._reporter:
+            self._reporter = reporter
+            for remembered in (self._counts, self._timed, self._levels, self._values):
+                remembered.clear()
+
+    def count(self, name: str, more: float) -> None:
+        """The counter `name` grew by so much."""
+        # What a total must not do, a peer cannot make it do: neither shrink nor become no number.
+        if 0 < more < _MOST and (cell := self._counts.get(name) or self._counted(name)) is not None:
+            row, at = cell
+            row[at] += more
+
+    def level(self, name: str, value: float) -> None:
+        """The gauge `name` has this value."""
+        if 0 <= value < _MOST and (name in self._levels or self._levelled(name)):
+            self._values[name] = value
+
+    def time(self, name: str, timed: int, duration: float, buckets: Sequence[tuple[float, int]]) -> None:
+        """The histogram `name` took up so many durations; see `Tally.time`."""
+        if not 0 <= duration < _MOST:
+            return
+        tally = self._timed.get(name) or self._timing(name)
+        if tally is not None:
+            tally.time(timed, duration, buckets)
+
+    def levels(self) -> Iterator[tuple[Edge, Level, float]]:
+        """What is told now."""
+        return ((*self._levels[name], value) for name, value in self._values.items())
+
+    def close(self) -> None:
+        """The stream ended."""
+        self._ledger.close(self)
+
+    def _counted(self, name: str) -> tuple[list[float], int] | None:
+        found = stat(name)
+        if found is None or not isinstance(found.quantity, Count):
+            return None
+        edge, tally = self._placed(found)
+        cell = tally.counts, found.quantity
+        if edge is not None and len(self._counts) < _MOST_REMEMBERED:
+            self._counts[name] = cell
+        return cell
+
+    def _timing(self, name: str) -> Tally | None:
+        found = stat(name)
+        if found is None or not isinstance(found.quantity, Latency):
+            return None
+        edge, tally = self._placed(found)
+        if edge is not None and len(self._timed) < _MOST_REMEMBERED:
+            self._timed[name] = tally
+        return tally
+
+    def _levelled(self, name: str) -> bool:
+        """Whether a level is kept: those of edges that are counted with all others are not."""
+        found = stat(name)
+        if found is None or not isinstance(found.quantity, Level) or len(self._levels) >= _MOST_REMEMBERED:
+            return False
+        edge, _ = self._placed(found)
+        if edge is not None:
+            self._levels[name] = edge, found.quantity
+        return edge is not None
+
+    def _placed(self, found: Stat) -> tuple[Edge | None, Tally]:
+        """The edge that a statistic is about, None where there are too many, and where it is added."""
+        return self._ledger.tally(self._reporter.edge(found.of))

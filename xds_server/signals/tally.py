@@ -1,0 +1,91 @@
+"""The numbers of one edge, since the server started."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xds_server.signals.quantity import RESPONSES, Count
+
+BOUNDS = (
+    0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
+    30000.0, 60000.0, 300000.0, 600000.0, 1800000.0, 3600000.0,
+)  # fmt: skip
+"""Upper bounds of the buckets that Envoy sorts durations into, in milliseconds."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted.
+
+    Attributes:
+        counts: by `Count`.
+        within: how many requests took no longer than each of `BOUNDS`.
+        timed: how many were timed: those that somebody answered.
+        duration: of all of them together, in milliseconds.
+    """
+
+    counts: list[float] = field(default_factory=lambda: [0.0] * len(Count))
+    within: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))
+    timed: int = 0
+    duration: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """That were answered, by the other side or by the proxy."""
+        return int(sum(self.counts[count] for count in RESPONSES.values()))
+
+    @property
+    def errors(self) -> int:
+        """Those that were answered 5xx."""
+        return int(self.counts[Count.RESPONSES_5XX])
+
+    def copy(self) -> Tally:
+        """As it is now."""
+        return Tally(self.counts.copy(), self.within.copy(), self.timed, self.duration)
+
+    def since(self, former: Tally) -> Tally:
+        """What was counted since it was as `former`."""
+        return Tally(
+            [now - then for now, then in zip(self.counts, former.counts, strict=True)],
+            [now - then for now, then in zip(self.within, former.within, strict=True)],
+            self.timed - former.timed,
+            self.duration - former.duration,
+        )
+
+    def time(self, timed: int, duration: float, buckets: Sequence[tuple[float, int]]) -> None:
+        """Add `timed` requests that took `duration` together.
+
+        Args:
+            timed: how many.
+            duration: in milliseconds.
+            buckets: (upper bound, how many took no longer), sorted; any bounds, though others than `BOUNDS` cost
+                precision.
+        """
+        self.timed += timed
+        self.duration += duration
+        if len(buckets) == len(BOUNDS) and buckets[-1][0] == BOUNDS[-1]:
+            for at, (_, within) in enumerate(buckets):
+                self.within[at] += within
+            return
+        bounds = [bound for bound, _ in buckets]
+        for at, bound in enumerate(BOUNDS):
+            place = bisect_left(bounds, bound)
+            known = place if place < len(bounds) and bounds[place] == bound else place - 1
+            self.within[at] += buckets[known][1] if known >= 0 else 0
+
+    def quantile(self, part: float) -> float | None:
+        """How long the given part of all requests took at most, in milliseconds; None when none was timed.
+
+        Interpolated within its bucket, as Prometheus' histogram_quantile does; the last bound stands for all beyond.
+        """
+        if self.timed <= 0:
+            return None
+        rank = part * self.timed
+        at = bisect_left(self.within, rank)
+        if at == len(BOUNDS):
+            return BOUNDS[-1]
+        low, below = (BOUNDS[at - 1], self.within[at - 1]) if at else (0.0, 0)
+        inside = self.within[at] - below
+        return low + (BOUNDS[at] - low) * (rank - below) / inside if inside else BOUNDS[at]

@@ -1,0 +1,137 @@
+"""What happened lately, from totals that only grow: the rows of a table of who calls whom."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xds_server.signals.edge import Edge
+from xds_server.signals.ledger import Ledger
+from xds_server.signals.quantity import OVERFLOWS, Count, Level
+from xds_server.signals.tally import Tally
+
+STEP = 10.0
+"""Seconds between two marks."""
+SPAN = 60.0
+"""Seconds that "lately" goes back, give or take a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One edge; durations in milliseconds.
+
+    Attributes:
+        seconds: that lately goes back.
+        recent: what was counted lately.
+        total: since the server started.
+        levels: now, by `Level`.
+    """
+
+    edge: Edge
+    seconds: float
+    recent: Tally
+    total: Tally
+    levels: tuple[float, ...]
+
+    @property
+    def per_second(self) -> float:
+        """Requests, lately."""
+        return self.recent.requests / self.seconds if self.seconds else 0.0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Part of the requests that failed, lately; None without requests."""
+        return self.recent.errors / self.recent.requests if self.recent.requests else None
+
+    @property
+    def tls_share(self) -> float | None:
+        """Part of all connections that were TLS; None where that of none is known."""
+        known = self.total.counts[Count.CONNECTIONS]
+        return min(1.0, self.total.counts[Count.TLS_CONNECTIONS] / known) if known else None
+
+    @property
+    def overflows(self) -> int:
+        """How often a limit of the connection pool was hit."""
+        return int(sum(self.total.counts[count] for count in OVERFLOWS.values()))
+
+    def count(self, count: Count) -> int:
+        """Since the server started."""
+        return int(self.total.counts[count])
+
+    def level(self, level: Level) -> int:
+        """Now."""
+        return int(self.levels[level])
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A ledger at one moment, apart from it: may be read in another thread.
+
+    Attributes:
+        tallies: since the server started.
+        former: the same as it was when lately began.
+        seconds: since then.
+        levels: by edge and `Level`; an edge of which no proxy tells now is not among them.
+        apart: edges that are counted by themselves; limit, folded: see `Ledger`.
+    """
+
+    tallies: Mapping[Edge, Tally] = field(default_factory=dict)
+    former: Mapping[Edge, Tally] = field(default_factory=dict)
+    seconds: float = 0.0
+    levels: Mapping[Edge, Sequence[float]] = field(default_factory=dict)
+    apart: int = 0
+    limit: int = 0
+    folded: int = 0
+
+
+class Window:
+    """Marks in time of a ledger; seconds are of any clock that only goes forward."""
+
+    def __init__(self, ledger: Ledger, now: float) -> None:
+        self._ledger = ledger
+        self._marks: deque[tuple[float, Mapping[Edge, Tally]]] = deque()
+        self.mark(now)
+
+    def mark(self, now: float) -> None:
+        """Remember the totals; call it every `STEP` seconds."""
+        while len(self._marks) > 1 and self._marks[1][0] <= now - SPAN:
+            self._marks.popleft()
+        self._marks.append((now, self._copy()))
+
+    def sight(self, now: float) -> Sight:
+        """Everything as it is now."""
+        since, former = self._marks[0]
+        ledger = self._ledger
+        return Sight(
+            tallies=self._copy(),
+            former=former,
+            seconds=max(0.0, now - since),
+            levels=ledger.levels(),
+            apart=len(ledger),
+            limit=ledger.limit,
+            folded=ledger.folded,
+        )
+
+    def _copy(self) -> dict[Edge, Tally]:
+        return {edge: tally.copy() for edge, tally in self._ledger.tallies()}
+
+
+def rows(sight: Sight) -> tuple[Row, ...]:
+    """Every edge, those with the most errors first: lately, then in all."""
+    nothing, none = Tally(), (0.0,) * len(Level)
+    found = (
+        Row(
+            edge=edge,
+            seconds=sight.seconds,
+            recent=tally.since(sight.former.get(edge, nothing)),
+            total=tally,
+            levels=tuple(sight.levels.get(edge, none)),
+        )
+        for edge, tally in sight.tallies.items()
+    )
+    return tuple(sorted(found, key=_worst_first))
+
+
+def _worst_first(row: Row) -> tuple[object, ...]:
+    return (-row.recent.errors, -row.total.errors, -row.recent.requests, -row.total.requests, row.edge)
