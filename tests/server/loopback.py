@@ -98,7 +98,11 @@ class Client:
         await self.ask(response.type_url, *names, nonce=response.nonce)
 
     async def ending(self) -> tuple[grpc.StatusCode, str]:
-        """Status and text with which the server ends the stream."""
+        """Status and text with which the server ends the stream.
+
+        Of a stream that ends unasked, do not `ask` before: where grpc.aio cannot write any more and has not read the
+        status yet, it makes up one of its own, INTERNAL, and keeps it.
+        """
         async with asyncio.timeout(PATIENCE):
             return await self.call.code(), await self.call.details()
 
