@@ -245,6 +245,16 @@ async def test_a_port_in_use_changes_nothing() -> None:
         assert admitting.held == ()
 
 
+async def test_a_file_that_a_proxy_cannot_read_takes_no_policy_away() -> None:
+    """Without the rule that says TLS, calls would be plain."""
+    async with admission() as admitting:
+        await admitting.admit(policy_set([REVIEWS, rule()]))
+        await refusal_of(admitting, type_url.SECRET, "unable to read file: /a.crt")
+
+        assert not admitting.is_stale
+        assert admitting.held == ()
+
+
 async def changed_together(admitting: Admission) -> PolicySet:
     """Two documents come into force with one change, after a service of which every proxy has taken all."""
     await admitting.admit(policy_set([REVIEWS]))

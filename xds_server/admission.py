@@ -38,6 +38,7 @@ from xds_server.quarantine import Earlier, Held, Quarantine, nothing_earlier
 from xds_server.translate.unit import Unit, UnitKind
 from xds_server.validation.validator import Refused, Validator
 from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.type_url import SECRET
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +148,9 @@ class Admission:
     ) -> None:
         """A connected proxy refuses what it was sent; see `blame.Complaints` and `is_stale`.
 
+        A secret is of its machine, whose files it names: the proxy keeps closed what waits for it, where without the
+        policy it would speak plainly.
+
         Args:
             node_id: of the proxy.
             url: type of what it refuses.
@@ -157,7 +161,8 @@ class Admission:
             taken_ago: seconds since it was sent what it has in force of this type; None when what it refuses is not
                 new to it, and then nothing is blamed where it names nothing.
         """
-        suspected = () if is_of_the_machine(reason) else self._suspected(names, origins, taken_ago)
+        told_only = url == SECRET or is_of_the_machine(reason)
+        suspected = () if told_only else self._suspected(names, origins, taken_ago)
         vouched = self.validator is not None and self.validator.vouches_for(one.origin for one in suspected)
         what = f"{url.rpartition('.')[2]} {', '.join(names) or '(it does not say which)'}"
         for document in self._complaints.against(suspected, node_id, connected=connected, vouched=vouched):

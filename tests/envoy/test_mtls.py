@@ -429,6 +429,24 @@ def test_policies_without_namespaces_open_one_port_of_the_workloads_that_they_se
         written.unlink()
 
 
+BANK = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {host}}}
+spec:
+  hosts: [{host}]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {host}}}
+spec: {{host: {host}, trafficPolicy: {{tls: {{{tls}}}}}}}
+"""
+"""A service outside the mesh, and how it is called."""
+
+
 class Bank:
     """An HTTPS server outside the mesh, called "bank" by an authority of its own; it may ask for a certificate.
 
@@ -458,21 +476,7 @@ class Bank:
         """The service, and a rule with this tls section (YAML flow, with names of `files` in it)."""
         for name, path in self.files.items():
             tls = tls.replace(f"<{name}>", path)
-        return f"""\
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: {host}}}
-spec:
-  hosts: [{host}]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {self.backend.port}}}}}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{name: {host}}}
-spec: {{host: {host}, trafficPolicy: {{tls: {{{tls}}}}}}}
-"""
+        return BANK.format(host=host, port=self.backend.port, tls=tls)
 
 
 SIMPLE = "mode: SIMPLE, caCertificates: <CA>"
@@ -505,6 +509,19 @@ def test_rule_says_how_a_service_outside_is_called(mesh: Mesh, host: str, tls: s
         bank.backend.close()
 
     assert bank.backend.count == (1 if status == 200 else 0)
+
+
+def test_file_that_a_proxy_cannot_read_is_told_at_the_rule_that_names_it(mesh: Mesh) -> None:
+    """And the rule stays: without it the service would be called in plaintext."""
+    mesh.control.write("unread.yaml", BANK.format(host="unread", port=1, tls="mode: SIMPLE, caCertificates: /not/here"))
+    (problem,) = until(
+        lambda: [one for one in mesh.control.problems() if one["file"] == "unread.yaml"], what="the refusal is told"
+    )
+
+    assert (problem["kind"], problem["name"], problem["severity"]) == ("DestinationRule", "unread", "warning")
+    assert f"{problem['file']}:{problem['line']}" == "unread.yaml:10"
+    assert "file-root:/not/here" in problem["message"]
+    assert mesh.caller.call("unread").status == 503
 
 
 OWNERS_DOCUMENT = """\

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -31,7 +32,7 @@ from xds_server.mesh.traffic import (
 from xds_server.mesh.view import InboundPort
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
-from xds_server.translate.cluster import clusters, inbound_cluster, static_clusters
+from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.locality import Caller
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
@@ -337,3 +338,13 @@ def test_cluster_of_mesh_tls_needs_the_proxys_own_secrets() -> None:
 
     assert {name for url, name in made.refs if url == type_url.SECRET} == {"default", "ROOTCA"}
     assert [match.name for match in parsed(made).transport_socket_matches] == ["tlsMode-istio", "tlsMode-disabled"]
+
+
+def test_file_of_a_rule_is_one_secret_with_the_rules_origin() -> None:
+    origin = Origin("a.yaml", 1, "DestinationRule", "prod", "tune")
+    tls = ClientTls(TlsMode.SIMPLE, ca_certificates="/ca.crt")
+    rule = replace(traffic_rule(TrafficPolicy(tls=tls), v1={"version": "v1"}), origins=(origin,))
+
+    (secret,) = file_secrets(backend(service(), rule))
+
+    assert (secret.name, secret.origins) == ("file-root:/ca.crt", (origin,))

@@ -8,7 +8,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
 from tests.translate.gateways import gateway, rules, to, view
 from tests.translate.shown import shown
-from xds_server.translate.gateway_listener import gateway_listener, gateway_listeners
+from xds_server.translate.gateway_listener import file_secrets, gateway_listener, gateway_listeners
 from xds_server.xds.resource import Resource
 
 PASSED = "tls: {mode: PASSTHROUGH}"
@@ -62,6 +62,19 @@ def test_https_servers_are_told_by_name_and_routed_apart() -> None:
         ({"server_names": ["a.com"]}, "https.443.p0.edge.default"),
         ({}, "https.443.p1.edge.default"),
     ]
+
+
+def test_certificate_in_a_file_has_the_origin_of_its_own_server() -> None:
+    parts = [
+        gateway(f"443 HTTPS {at}.com, tls: {{mode: SIMPLE, serverCertificate: /{at}, privateKey: /k}}", name=at)
+        for at in ("a", "b")
+    ]
+    (plan,) = gateway_listeners(view(*parts))
+
+    assert {found.name: [origin.name for origin in found.origins] for found in file_secrets(plan)} == {
+        "file-cert:/a~/k": ["a"],
+        "file-cert:/b~/k": ["b"],
+    }
 
 
 def test_plain_connections_behind_tls_have_a_chain_of_their_own() -> None:

@@ -34,6 +34,7 @@ from xds_server.translate.dns_cluster import dns_cluster_type
 from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
 from xds_server.translate.encode import any_of
 from xds_server.translate.endpoint import address, is_looked_up, load_assignment, port_subsets
+from xds_server.translate.file_secret import each_once, written_in
 from xds_server.translate.health_check import health_checks
 from xds_server.translate.load_balancer import (
     common_lb_config,
@@ -75,7 +76,7 @@ def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource,
         client_security(backend, *pair, caller.trust_domain, caller.credentials, settings=caller.settings).secrets
         for pair in port_subsets(backend)
     )
-    return tuple({secret.name: secret for secrets in found for secret in secrets}.values())
+    return each_once(written_in((secret for secrets in found for secret in secrets), backend.traffic.origins))
 
 
 def inbound_cluster(port: InboundPort, interception: Interception, stat_name: str = "") -> Resource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from xds_server.mesh.view import View
+from xds_server.translate.file_secret import each_once
 from xds_server.translate.gateway_listener import file_secrets, gateway_listener, gateway_listeners
 from xds_server.translate.gateway_route import GatewayRouteTranslator
 from xds_server.xds.resource import Resource
@@ -26,5 +27,5 @@ class GatewayTranslator:
         listeners = [self._listener(plan) for plan in plans]
         named = {name for listener in listeners for _, name in listener.refs}
         routes = [found for found in self._routes.route_configurations(view, clusters) if found.name in named]
-        secrets = {secret.name: secret for plan in plans for secret in file_secrets(plan)}
-        return (*listeners, *routes, *secrets.values())
+        secrets = each_once(secret for plan in plans for secret in file_secrets(plan))
+        return (*listeners, *routes, *secrets)

@@ -25,6 +25,7 @@ from xds_server.translate import names, pack
 from xds_server.translate.access_log import listener_logs
 from xds_server.translate.collector import collector_refs
 from xds_server.translate.endpoint import address
+from xds_server.translate.file_secret import written_in
 from xds_server.translate.filter_chain import DETECTION_TIMEOUT, PLAINTEXT, tls_inspector
 from xds_server.translate.http_connection_manager import gateway_http
 from xds_server.translate.server_tls import ServerSecurity, server_security
@@ -49,6 +50,7 @@ class Chain:
         passed_on: TLS that the router does not end.
         route: the RouteConfiguration of requests; "" when `target` takes whole connections.
         stat_prefix: what requests are counted under.
+        origin: of the server whose TLS it is.
     """
 
     server_names: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ class Chain:
     route: str = ""
     stat_prefix: str = ""
     target: TcpTarget | None = None
+    origin: Origin | None = None
 
     @property
     def is_tls(self) -> bool:
@@ -138,11 +141,17 @@ def _chains(
             continue
         if server.reads_http:
             name = names.gateway_https_route(server.port.number, server.port.name, server.gateway, server.bind)
-            yield Chain(_comparable(server.server_names), server.tls, route=name, stat_prefix=_stat_prefix(server))
+            yield Chain(
+                _comparable(server.server_names),
+                server.tls,
+                route=name,
+                stat_prefix=_stat_prefix(server),
+                origin=server.origin,
+            )
         elif server.tls.terminates:
             if rule := next(_rules(server, bound, view, tls=False), None):
                 target = routed_target(rule, server.port.number, set(view.backends), view.trust_domain)
-                yield Chain(_comparable(server.server_names), server.tls, target=target)
+                yield Chain(_comparable(server.server_names), server.tls, target=target, origin=server.origin)
         else:
             yield from _passed_on(server, bound, view, taken)
     if any(server.reads_http for server in plain):
@@ -218,8 +227,13 @@ def gateway_listener(plan: GatewayListener) -> Resource:
 
 def file_secrets(plan: GatewayListener) -> tuple[Resource, ...]:
     """Certificates in files of the router, as the secrets by which its listeners name them."""
-    securities = (_security(chain, chain.tls, plan) for chain in plan.chains if chain.tls)
-    return tuple(secret for security in securities if security for secret in security.secrets)
+    securities = ((chain.origin, _security(chain, chain.tls, plan)) for chain in plan.chains if chain.tls)
+    return tuple(
+        secret
+        for origin, security in securities
+        if security
+        for secret in written_in(security.secrets, [origin] if origin else [])
+    )
 
 
 def _security(chain: Chain, tls: ServerTls, plan: GatewayListener) -> ServerSecurity | None:

@@ -14,6 +14,7 @@ from xds_server.mesh.service import Locality, Resolution
 from xds_server.mesh.view import View
 from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.endpoint import load_assignments, local_assignment
+from xds_server.translate.file_secret import each_once
 from xds_server.translate.gateway import GatewayTranslator
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
@@ -55,18 +56,16 @@ class Translator:
         if view.compares_zones:
             endpoints.append(self._local_assignment(view.peers, view.locality.region))
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
-        secrets = {secret.name: secret for backend in backends for secret in backend.secrets}
+        secrets = each_once(secret for backend in backends for secret in backend.secrets)
         if view.router is not None:
             opened = self._gateways.translate(view, cluster_names)
-            return (
-                *found_clusters,
-                *endpoints,
-                *{(r.type_url, r.name): r for r in (*secrets.values(), *opened)}.values(),
-            )
+            own = [resource for resource in opened if resource.type_url == type_url.SECRET]
+            others = (resource for resource in opened if resource.type_url != type_url.SECRET)
+            return (*found_clusters, *endpoints, *others, *each_once((*secrets, *own)))
         listeners = self._listeners.listeners(view)
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
         routes = self._routes.route_configurations(view, wanted, cluster_names)
-        return (*found_clusters, *endpoints, *listeners, *routes, *secrets.values())
+        return (*found_clusters, *endpoints, *listeners, *routes, *secrets)
 
     def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:
         if caller not in self._callers:
