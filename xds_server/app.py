@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,9 +37,11 @@ from xds_server.policy.document import Document
 from xds_server.problem import Problem, Severity
 from xds_server.registry.registrar import Registrar
 from xds_server.security import Security
+from xds_server.server.held_files import HeldFiles
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
 from xds_server.server.status import Refusal, StatusBoard
+from xds_server.server.tombstones import TombstoneBook
 from xds_server.settings import Settings
 from xds_server.store.debounce import Changed, Changes, Debounce
 from xds_server.store.directory import Reading, Rules, read_policies
@@ -112,6 +115,8 @@ class Server:
             mesh=lambda: self._published.mesh if self._published else None,
             clock=time.monotonic,
         )
+        self._held_files = HeldFiles(settings.state_dir / "held", f"{socket.gethostname()} {settings.listen}")
+        self._tombstones = TombstoneBook(self._held_files.read(time.time()))
         self._streams_of: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
         self._began = 0.0
@@ -149,6 +154,7 @@ class Server:
                 self._traffic.run(),
                 self._measure(),
                 self._keep(),
+                self._tombstones.write_down(self._held_files),
                 self._watch_credentials(),
                 _stopped(stop),
             )
@@ -168,6 +174,7 @@ class Server:
             admit=security.admit,
             report=self._traffic.open,
             credentials=security.port_credentials(),
+            tombstones=self._tombstones,
             options=ListenOptions(
                 stall_limit=settings.stalled_stream,
                 gate=settings.gate,

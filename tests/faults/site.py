@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.envoy.running import Control, Envoy, envoy, get, until
 from tests.faults.policies import route, save, service
 from tests.faults.traffic import Flow, Traffic
 from xds_server.bootstrap import Api
+from xds_server.server.held_files import HeldFiles
+from xds_server.settings import default_state_dir
+from xds_server.xds.type_url import CLUSTER
 
 HOST = "steady"
 """The service that is called all the time."""
@@ -125,6 +129,17 @@ def metric(control: Control, name: str, **labels: str) -> float:
         if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
             values.append(float(found[2]))
     return sum(values)
+
+
+def await_written(one: Envoy, service: str) -> None:
+    """Wait until the server has written down that an Envoy that speaks SotW holds the cluster of this service."""
+    node_id, files = one.node_id, HeldFiles(default_state_dir() / "held", "")
+
+    def is_written() -> bool:
+        kept = files.read(time.time()).get(node_id)
+        return kept is not None and f"outbound|80||{service}" in kept.held[CLUSTER]
+
+    until(is_written, what=f"that {node_id} holds {service} is written down")
 
 
 def in_step(control: Control, count: int) -> bool:

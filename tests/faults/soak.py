@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.envoy.running import Envoy, get, until
 from tests.faults.fleet import SimulatedProxy, fleet, in_step
 from tests.faults.policies import pool, route, save, service, snapshots
-from tests.faults.site import HOST, Site, site
+from tests.faults.site import HOST, Site, await_written, site
 from tests.faults.traffic import Flow, traffic
 from xds_server.bootstrap import Api
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
@@ -150,15 +150,12 @@ class Soak:
             proxy.refuses[self._random.choice(_REFUSABLE)] = frozenset(self._names)
 
     async def kill(self) -> None:
-        """SIGKILL for the server, and a new one; no move until the Envoys under load are back.
-
-        A server that starts anew does not know the clusters that it once sent, nor what they were: it cannot keep one
-        in place for an Envoy that comes back until the routes which name it are replaced.
-        """
+        """SIGKILL for the server, once it has written down what the Envoys under load hold; a move; and a new one."""
         await asyncio.to_thread(self._await_loaded)
+        await asyncio.to_thread(await_written, self._site.envoys[_ENVOYS.index(Api.SOTW)], f"home-{self._home}")
         await asyncio.to_thread(self._site.control.kill)
+        await self.move()
         await asyncio.to_thread(self._site.control.start)
-        await asyncio.to_thread(self._await_loaded)
 
     def _await_loaded(self) -> None:
         for one, api in zip(self._site.envoys[:_LOADED], _ENVOYS, strict=False):

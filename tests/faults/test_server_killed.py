@@ -6,9 +6,11 @@ import statistics
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.envoy.running import until
 from tests.faults.policies import route, service
-from tests.faults.site import HOST, Site
+from tests.faults.site import HOST, Site, await_written
 from xds_server.bootstrap import Api
 
 KILLS = 20
@@ -53,25 +55,34 @@ def test_server_killed_under_load_fails_no_request_and_resends_no_cluster_or_lis
     assert [one.stats(_UNTOUCHED) for one in site.envoys] == before
 
 
-def test_route_that_moved_while_the_server_was_down_fails_no_request(site: Site, figure: Callable[[str], None]) -> None:
-    """A delta Envoy says what it holds, so a server that knows nothing leaves it in place until its routes are new."""
-    one = next(envoy for envoy, api in zip(site.envoys, Api, strict=True) if api is Api.DELTA)
-    ports = [site.traffic.backend(f"home {number}") for number in range(MOVES + 1)]
-    site.apply("moving", _moving(ports, 0))
-    site.await_service("moving")
-    with site.traffic.flow(one.proxy_port, "moving") as flow:
+@pytest.mark.parametrize("api", Api)
+def test_route_that_moved_while_the_server_was_down_fails_no_request(
+    api: Api, site: Site, figure: Callable[[str], None]
+) -> None:
+    """A server that starts again leaves what Envoy holds in place until its routes are new.
+
+    By delta Envoy says what it holds; of SotW the server has written it down.
+    """
+    envoys = dict(zip(Api, site.envoys, strict=True))
+    host = f"moving-{api}"
+    ports = [site.traffic.backend(f"{host} {number}") for number in range(MOVES + 1)]
+    site.apply(host, _moving(host, ports, 0))
+    site.await_service(host)
+    with site.traffic.flow(envoys[api].proxy_port, host) as flow:
         for number in range(1, MOVES + 1):
+            await_written(envoys[Api.SOTW], f"{host}-home-{number - 1}")
             site.control.kill()
-            site.apply("moving", _moving(ports, number))
+            site.apply(host, _moving(host, ports, number))
             site.control.start()
-            until(lambda number=number: flow.bodies[f"home {number}"] > 0, seconds=60, what=f"move {number}")  # type: ignore[misc]  # a loop variable
+            until(lambda number=number: flow.bodies[f"{host} {number}"] > 0, seconds=60, what=f"move {number}")  # type: ignore[misc]  # a loop variable
             site.await_in_step()
-    figure(f"{MOVES} moves while the server was down: {sum(flow.failed.values())} of {flow.total} requests failed")
+    failed = sum(flow.failed.values())
+    figure(f"{MOVES} moves by {api} while the server was down: {failed} of {flow.total} requests failed")
 
     assert flow.failed == {}
 
 
-def _moving(ports: list[int], number: int) -> str:
+def _moving(host: str, ports: list[int], number: int) -> str:
     """A host that leads to a service of its own, which no other move has."""
-    home = f"home-{number}"
-    return service("moving", [ports[number]]) + service(home, [ports[number]]) + route("moving", home)
+    home = f"{host}-home-{number}"
+    return service(host, [ports[number]]) + service(home, [ports[number]]) + route(host, home)

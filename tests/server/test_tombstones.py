@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from tests.server.loopback import until
+from tests.xds.made import clusters
 from xds_server.server import tombstones
+from xds_server.server.held_files import FORGOTTEN_AFTER, HeldFiles
 from xds_server.server.tombstones import TombstoneBook
 from xds_server.xds import type_url
+from xds_server.xds.delta import DeltaStream
 from xds_server.xds.resource_set import ResourceSet
-from xds_server.xds.stream import NOTHING_HELD, Held, Tombstones
+from xds_server.xds.sotw import SotwStream
+from xds_server.xds.stream import NOTHING_HELD, Held, Stream, Tombstones
 
 A: Tombstones = {type_url.CLUSTER: frozenset({"a"})}
 B: Tombstones = {type_url.CLUSTER: frozenset({"b"}), type_url.ROUTE: frozenset({"r"})}
@@ -17,11 +28,12 @@ MORE: Held = {type_url.CLUSTER: ResourceSet({})}
 
 
 class Holder:
-    """A machine that is unsure of what the test says."""
+    """A machine that is unsure of what the test says, of SotW unless the test says otherwise."""
 
-    def __init__(self, unsure: Tombstones, held: Held = NOTHING_HELD) -> None:
+    def __init__(self, unsure: Tombstones, held: Held = NOTHING_HELD, variant: type[Stream[Any, Any]] = SotwStream):
         self.tombstones = unsure
         self.held = held
+        self.remembers = variant.remembers
 
 
 def test_next_stream_is_told_what_the_last_one_left() -> None:
@@ -102,3 +114,69 @@ def test_what_few_nodes_held_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         book.closed(node, machine)
 
     assert [bool(book.held_by(node)) for node in ("first", "second", "third")] == [False, True, True]
+
+
+@asynccontextmanager
+async def written_down(book: TombstoneBook, files: HeldFiles) -> AsyncIterator[Callable[[], set[str]]]:
+    """While the book is written down: which nodes are in the files."""
+    task = asyncio.create_task(book.write_down(files))
+    try:
+        yield lambda: set(files.read(now=0.0))
+    finally:
+        task.cancel()
+
+
+def at(moment: float) -> Callable[[], float]:
+    """A clock that stands still."""
+    return lambda: moment
+
+
+async def test_next_server_is_told_what_the_node_holds(tmp_path: Path) -> None:
+    """A moment after the node took it; a killed server says nothing more."""
+    files, held = HeldFiles(tmp_path / "held", "here"), {type_url.CLUSTER: clusters(a="1", b="2")}
+    book, machine = TombstoneBook(clock=at(5.0)), Holder({}, held)
+    book.opened("n", machine)
+    async with written_down(book, files) as nodes:
+        book.changed(machine)
+        await until(lambda: nodes() == {"n"})
+    told = TombstoneBook(files.read(now=6.0)).held_by("n")
+
+    assert {url: resources.by_name for url, resources in told.items()} == {
+        url: resources.by_name for url, resources in held.items()
+    }
+
+
+async def test_node_that_left_is_written_down_with_those_that_stay(tmp_path: Path) -> None:
+    files, held = HeldFiles(tmp_path, "here"), {type_url.CLUSTER: clusters(a="1")}
+    book, leaves, stays = TombstoneBook(clock=at(5.0)), Holder({}, held), Holder({}, held)
+    book.opened("leaves", leaves)
+    book.opened("stays", stays)
+    book.closed("leaves", leaves)
+    async with written_down(book, files) as nodes:
+        book.changed(stays)
+        await until(lambda: nodes() == {"leaves", "stays"})
+
+
+async def test_node_that_says_itself_what_it_holds_is_not_written_down(tmp_path: Path) -> None:
+    files, held = HeldFiles(tmp_path, "here"), {type_url.CLUSTER: clusters(a="1")}
+    book, delta, sotw = TombstoneBook(clock=at(5.0)), Holder({}, {}, DeltaStream), Holder({}, held)
+    book.opened("delta", delta)
+    book.opened("sotw", sotw)
+    async with written_down(book, files) as nodes:
+        book.changed(sotw)
+        await until(lambda: nodes() == {"sotw"})
+
+
+async def test_what_nobody_came_back_for_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    files, held = HeldFiles(tmp_path, "here"), {type_url.CLUSTER: clusters(a="1")}
+    times = [5.0]
+    book, leaves, stays = TombstoneBook(clock=lambda: times[0]), Holder({}, held), Holder({}, held)
+    book.opened("leaves", leaves)
+    book.closed("leaves", leaves)
+    book.opened("stays", stays)
+    times[0] += FORGOTTEN_AFTER + 1
+    async with written_down(book, files) as nodes:
+        book.changed(stays)
+        await until(lambda: nodes() == {"stays"})
+
+    assert book.held_by("leaves") == {}

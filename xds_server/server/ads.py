@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -58,6 +58,10 @@ class Machine(Protocol):
     def held(self) -> Held:
         """What it must know besides."""
 
+    @property
+    def remembers(self) -> Collection[str]:
+        """Of which types."""
+
     def receive(self, request: Any, /) -> Sequence[SotwResponse | DeltaResponse | Acked | Nacked]:
         """What a request calls for; raises ProtocolViolation."""
 
@@ -79,6 +83,7 @@ class AdsService:
         stall_limit: seconds for which a write may wait for a peer that neither reads nor acknowledges anything.
         gate: make before break, see `xds.rollout`; without it everything is sent at once.
         push_order: of types, in which one change leaves.
+        tombstones: what is known of nodes that were connected before.
     """
 
     def __init__(
@@ -91,11 +96,12 @@ class AdsService:
         stall_limit: float,
         gate: bool,
         push_order: Sequence[str],
+        tombstones: TombstoneBook,
     ) -> None:
         self.hub = hub
         self.board = board
         self.bodies = wire.Bodies()
-        self.tombstones = TombstoneBook()
+        self.tombstones = tombstones
         self.stall_limit = stall_limit
         self.gate = gate
         self.push_order = push_order
@@ -233,8 +239,7 @@ class AdsStream:
         for event in self._machine.receive(request):
             match event:
                 case Acked():
-                    self._record.acked(event)
-                    self._stall.alive()
+                    self._acked(event)
                 case Nacked():
                     self._nacked(event)
                 case _:
@@ -250,6 +255,12 @@ class AdsStream:
     def _due(self) -> None:
         self._record.is_due = True
         self._wake.set()
+
+    def _acked(self, acked: Acked) -> None:
+        self._record.acked(acked)
+        self._stall.alive()
+        if acked.type_url in self._machine.remembers:
+            self._service.tombstones.changed(self._machine)
 
     def _nacked(self, nacked: Nacked) -> None:
         refusal = self._record.nacked(nacked)

@@ -16,6 +16,7 @@ from xds_server.server.health import Health
 from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.server.reflection import add_reflection
 from xds_server.server.status import StatusBoard
+from xds_server.server.tombstones import TombstoneBook
 from xds_server.xds.type_url import PUSH_ORDER
 
 _LONGER_THAN_ANY_DRAIN = 86_400.0
@@ -133,6 +134,7 @@ async def listen(
     admit: Admit = _anything,
     report: metrics_sink.Open = metrics_sink.unheard,
     credentials: grpc.ServerCredentials | None = None,
+    tombstones: TombstoneBook | None = None,
     options: ListenOptions = ListenOptions(),
 ) -> Listener:
     """Open `address` and serve xDS on it; streams are turned away until the hub has a generation.
@@ -145,6 +147,7 @@ async def listen(
         admit: see `ads.Admit`.
         report: see `metrics_sink.Open`.
         credentials: TLS of the port; None is plaintext.
+        tombstones: what is known of nodes that were connected before; None is nothing.
         options: see `ListenOptions`.
 
     Raises:
@@ -159,6 +162,7 @@ async def listen(
         stall_limit=options.stall_limit,
         gate=options.gate,
         push_order=options.push_order,
+        tombstones=tombstones or TombstoneBook(),
     )
     client_status = csds.ClientStatusService(board, service.principal_of)
     sink = metrics_sink.MetricsService(hub, principal_of=service.principal_of, admit=admit, report=report)

@@ -5,24 +5,36 @@ not list when it reconnects. Its next stream must send or remove them, or a dele
 Only a restart of this server forgets them.
 
 Beside them is kept what the node held. A route that it holds may name a cluster which is deleted before it comes back,
-and such clusters must stay until the route is replaced. A delta client says itself what it holds, so that this holds
-over a restart of this server as well. A client of SotW does not: for it a server that starts anew can only send what
-there is now, and requests may fail (503) for the moment between its clusters and its routes, if a route was moved and
-the cluster it led to deleted while the server was away.
+and such clusters must stay until the route is replaced. A delta client says itself what it holds; a client of SotW does
+not, and for it that is written down too (`held_files.py`), so that this holds over a restart of this server as well.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
+import structlog
+
+from xds_server.server.held_files import FORGOTTEN_AFTER, HeldFiles, Kept
 from xds_server.xds.stream import NO_TOMBSTONES, NOTHING_HELD, Held, Tombstones
+from xds_server.xds.type_url import CLUSTER
+
+log = structlog.get_logger(__name__)
 
 _MOST_NODES = 10_000
 """Nodes remembered; of more, those that left longest ago are forgotten: they hardly come back."""
 
 _MOST_HELD = 1_000
 """Nodes of which it is remembered what they held: each may keep an old list of resources in memory."""
+
+_REFRESH = 3600.0
+"""Seconds after which what has not changed is written once more, since it is still so."""
+_REST = 0.2
+"""Seconds between two writings, or the time that the last one took if that was longer."""
 
 
 class Holder(Protocol):
@@ -36,14 +48,25 @@ class Holder(Protocol):
     def held(self) -> Held:
         """See `xds.stream.Stream.held`."""
 
+    @property
+    def remembers(self) -> Collection[str]:
+        """See `xds.stream.Stream.remembers`."""
+
 
 class TombstoneBook:
-    """Tombstones by node id, of streams that ended and of streams that are only thought to live."""
+    """Tombstones by node id, of streams that ended and of streams that are only thought to live.
 
-    def __init__(self) -> None:
+    Args:
+        kept: what nodes held when the server before this one ended, those seen longest ago first.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, kept: Mapping[str, Kept] | None = None, clock: Callable[[], float] = time.time) -> None:
         self._left: OrderedDict[str, Tombstones] = OrderedDict()
-        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._held: OrderedDict[str, Kept] = OrderedDict(kept or {})
         self._live: dict[str, list[Holder]] = {}
+        self._clock = clock
+        self._changed = asyncio.Event()
 
     def of(self, node_id: str) -> Tombstones:
         """All that a new stream of this node must settle.
@@ -58,7 +81,9 @@ class TombstoneBook:
     def held_by(self, node_id: str) -> Held:
         """What the newest stream of this node left it with, or would if it ended now."""
         live = self._live.get(node_id)
-        return live[-1].held if live else self._held.get(node_id, NOTHING_HELD)
+        if live:
+            return live[-1].held
+        return self._held[node_id].held if node_id in self._held else NOTHING_HELD
 
     def opened(self, node_id: str, machine: Holder) -> None:
         """A stream of this node begins; it was made with `of` and `held_by` of it and answers for all of that."""
@@ -80,11 +105,56 @@ class TombstoneBook:
         if len(self._left) > _MOST_NODES:
             self._left.popitem(last=False)
 
+    def changed(self, machine: Holder) -> None:
+        """A node took something that is remembered, on this stream."""
+        if _is_mute(machine):
+            self._changed.set()
+
+    async def write_down(self, files: HeldFiles) -> None:
+        """Keep `files` as things are, until cancelled; app.py runs this once, for the server's life."""
+        written: dict[str, Held] = {}
+        while True:
+            try:
+                async with asyncio.timeout(_REFRESH):
+                    await self._changed.wait()
+            except TimeoutError:
+                written = {}
+            self._changed.clear()
+            nodes = self._to_write()
+            now = {node_id: kept.held for node_id, kept in nodes.items()}
+            if now != written:
+                written = now
+                await asyncio.sleep(max(_REST, await _write(files, nodes)))
+
+    def _to_write(self) -> dict[str, Kept]:
+        """What is worth a place on disk, by node id."""
+        now = self._clock()
+        for node_id in [node_id for node_id, kept in self._held.items() if kept.at < now - FORGOTTEN_AFTER]:
+            del self._held[node_id]
+        left = {node_id: kept for node_id, kept in self._held.items() if CLUSTER in kept.held}
+        newest = ((node_id, machines[-1]) for node_id, machines in self._live.items())
+        return left | {node_id: Kept(machine.held, now) for node_id, machine in newest if _is_mute(machine)}
+
     def _keep_held(self, node_id: str, held: Held) -> None:
         if held:
-            self._held[node_id] = held
+            self._held[node_id] = Kept(held, self._clock())
         if len(self._held) > _MOST_HELD:
             self._held.popitem(last=False)
+
+
+async def _write(files: HeldFiles, nodes: Mapping[str, Kept]) -> float:
+    """Off the loop; gives the seconds that it took."""
+    began = time.monotonic()
+    try:
+        await asyncio.to_thread(files.write, nodes)
+    except OSError as error:
+        log.warning("what nodes hold not written down", error=str(error))
+    return time.monotonic() - began
+
+
+def _is_mute(machine: Holder) -> bool:
+    """Whether its node will not say itself what it holds, which begins with clusters."""
+    return CLUSTER in machine.remembers
 
 
 def _add(found: dict[str, frozenset[str]], more: Tombstones) -> None:

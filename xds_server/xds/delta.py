@@ -16,7 +16,7 @@ from xds_server.xds.type_url import ENDPOINT
 class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
     """One DeltaAggregatedResources stream, or one of a single type; see `Stream`."""
 
-    _remembers: ClassVar[frozenset[str]] = frozenset({ENDPOINT})
+    remembers: ClassVar[frozenset[str]] = frozenset({ENDPOINT})
 
     def _open(self, channel: Channel, request: DeltaRequest) -> None:
         channel.subscribe(delta_subscription(None, channel.url, request.subscribe, request.unsubscribe))

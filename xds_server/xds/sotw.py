@@ -18,7 +18,7 @@ _WHOLE = frozenset({CLUSTER, LISTENER})
 class SotwStream(Stream[SotwRequest, SotwResponse]):
     """One StreamAggregatedResources stream, or one of a single type; see `Stream`."""
 
-    _remembers: ClassVar[frozenset[str]] = frozenset({CLUSTER, ENDPOINT})
+    remembers: ClassVar[frozenset[str]] = frozenset({CLUSTER, ENDPOINT})
 
     def _open(self, channel: Channel, request: SotwRequest) -> None:
         channel.subscribe(sotw_subscription(None, channel.url, request.names))

@@ -47,8 +47,8 @@ class Stream(abc.ABC, Generic[Request, Response]):
         held: what that stream left the node with.
     """
 
-    _remembers: ClassVar[frozenset[str]]
-    """Types of which the node's next stream must know what is held, since the node does not say it itself."""
+    remembers: ClassVar[frozenset[str]]
+    """Types of which the node's next stream must be told what is held, since the node does not say it itself."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
         self._types = types
         self._order = order
         self._tombstones = tombstones
-        self._held = {url: held.get(url, EMPTY) for url in self._remembers}
+        self._held = {url: held.get(url, EMPTY) for url in self.remembers}
         self._node_id = ""
         self._snapshot: Snapshot | None = None
         self._channels: dict[str, Channel] = {}
@@ -120,7 +120,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
 
         It names what may still be in use and is gone from the snapshot by the time the node is back.
         """
-        seen = {url: channel for url, channel in self._channels.items() if url in self._remembers}
+        seen = {url: channel for url, channel in self._channels.items() if url in self.remembers}
         found = {**self._held, **{url: channel.sent or channel.remembered for url, channel in seen.items()}}
         return {url: resources for url, resources in found.items() if resources}
 
