@@ -6,6 +6,7 @@ import pytest
 
 from tests.policy.reading import errors, of_kind
 from xds_server.policy.legacy import OLD_SPELLINGS, rewritten
+from xds_server.policy.pattern import inside
 from xds_server.policy.position import Positions
 from xds_server.problem import Severity
 
@@ -14,7 +15,7 @@ TIMEOUT = {"timeout": "5s"}
 
 
 def today(kind: str, spec: object) -> object:
-    return rewritten(kind, spec, NOWHERE).spec
+    return rewritten(kind, spec, NOWHERE, inside(spec)).spec
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_what_is_spelled_for_today_is_the_same_object() -> None:
 def test_the_given_value_is_left_alone() -> None:
     spec = {"trafficPolicy": {"circuitBreaker": {"consecutiveErrors": 5}}}
 
-    rewritten("DestinationRule", spec, NOWHERE)
+    rewritten("DestinationRule", spec, NOWHERE, inside(spec))
 
     assert spec == {"trafficPolicy": {"circuitBreaker": {"consecutiveErrors": 5}}}
 

@@ -6,14 +6,14 @@ import pytest
 
 from tests.policy.reading import of_kind
 from xds_server.policy.not_applied import not_applied
-from xds_server.policy.pattern import pattern_parts
+from xds_server.policy.pattern import inside, pattern_parts
 from xds_server.problem import Severity
 
 MATCH = {"sourceSubnet": "10.0.0.0/8"}
 
 
 def places(kind: str, spec: object) -> list[tuple[str | int, ...]]:
-    return [finding.at for finding in not_applied(kind, spec)]
+    return [finding.at for finding in not_applied(kind, spec, inside(spec))]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xds_server.policy.pattern import keys_within, occurrences, pattern_parts, snake_case, value_at
+from xds_server.policy.pattern import inside, occurrences, pattern_parts, snake_case, value_at
 
 VALUE = {"http": [{"route": [{"weight": 1}, {"weight": 2}]}, {"timeout": "5s"}], "export_to": ["."]}
 
@@ -29,7 +29,15 @@ def test_the_empty_pattern_is_the_value() -> None:
 
 
 def test_keys_are_collected_at_every_depth_in_istios_spelling() -> None:
-    assert keys_within(VALUE) == {"http", "route", "weight", "timeout", "exportTo"}
+    assert inside(VALUE).keys == {"http", "route", "weight", "timeout", "exportTo"}
+
+
+def test_a_key_in_protos_spelling_is_noticed_anywhere() -> None:
+    assert [inside(value).proto_names for value in ({"a": [{"b_c": 1}]}, {"a": [{"bC": "d_e"}]})] == [True, False]
+
+
+def test_a_value_that_is_left_empty_is_noticed_anywhere() -> None:
+    assert [inside(value).gaps for value in ({"a": [{"b": None}]}, {"a": [{"b": ""}]})] == [True, False]
 
 
 @pytest.mark.parametrize(("name", "snake"), [("exportTo", "export_to"), ("h2UpgradePolicy", "h2_upgrade_policy")])

@@ -26,9 +26,3 @@ def test_a_linked_path_leads_to_the_same_place() -> None:
 
 def test_protos_spelling_is_found_under_istios_name() -> None:
     assert TREE.with_istio_names().at(("spec", "bC")) == (5, 3)
-
-
-def test_positions_without_protos_spelling_are_the_same_object() -> None:
-    tree = Positions(1, 1, {"spec": Positions(2, 1, {"exportTo": Positions(3, 1)})})
-
-    assert tree.with_istio_names() is tree

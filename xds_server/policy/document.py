@@ -23,6 +23,7 @@ from xds_server.policy.mesh_config import as_document
 from xds_server.policy.metadata import read_metadata
 from xds_server.policy.model import Finding, Path, PolicyModel
 from xds_server.policy.not_applied import not_applied
+from xds_server.policy.pattern import Inside, inside
 from xds_server.policy.position import Positions
 from xds_server.policy.wording import findings, istio_path
 from xds_server.problem import Origin, Problem, Severity
@@ -267,8 +268,10 @@ def _parsed(
     raw: RawDocument, value: Mapping[str, object], default_namespace: str, kind: Kind
 ) -> tuple[Document | None, tuple[Problem, ...]]:
     metadata = read_metadata(value.get("metadata"), default_namespace)
-    today = rewritten(kind.name, value.get("spec"), raw.positions.with_istio_names())
-    model, of_spec = _spec(kind, today.spec)
+    found, spec = inside(value), value.get("spec")
+    positions = raw.positions.with_istio_names() if found.proto_names else raw.positions
+    today = rewritten(kind.name, spec, positions, found)
+    model, of_spec = _spec(kind, today.spec, found if today.spec is spec else inside(today.spec))
     below = [replace(each, at=("spec", *istio_path(kind.model, each.at))) for each in (*today.findings, *of_spec)]
     placed = RawDocument(raw.file, raw.value, today.positions)
     problems = _problems(placed, default_namespace, [*_top_level(value), *metadata.findings, *below])
@@ -300,10 +303,10 @@ def _top_level(value: Mapping[str, object]) -> Iterator[Finding]:
             yield Finding(f"there is no field {key} here", fix, (str(key),), "unknown-field")
 
 
-def _spec(kind: Kind, spec: object) -> tuple[PolicyModel | None, list[Finding]]:
+def _spec(kind: Kind, spec: object, found: Inside) -> tuple[PolicyModel | None, list[Finding]]:
     if spec is None:
         return None, [Finding("spec is required", "write spec: {...}", code="missing-field")]
-    beside = [*not_applied(kind.name, spec), *_empty_values(spec)]
+    beside = [*not_applied(kind.name, spec, found), *(_empty_values(spec) if found.gaps else ())]
     try:
         return kind.model.model_validate(spec), beside
     except ValidationError as error:

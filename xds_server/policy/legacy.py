@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from xds_server.policy.model import Finding, Path
-from xds_server.policy.pattern import keys_within, occurrences, pattern_parts, value_at
+from xds_server.policy.pattern import Inside, occurrences, pattern_parts, value_at
 from xds_server.policy.position import Positions
 from xds_server.problem import Severity
 
@@ -107,22 +108,26 @@ class Rewritten:
     findings: tuple[Finding, ...] = ()
 
 
-def rewritten(kind: str, spec: object, positions: Positions) -> Rewritten:
+def rewritten(kind: str, spec: object, positions: Positions, within: Inside) -> Rewritten:
     """The spec with its old spellings replaced; the given value is left alone, and given back if it has none.
 
     Args:
         kind: Istio kind.
         spec: plain value.
         positions: of the whole document, in Istio's names.
+        within: of the spec, or of a value that holds it.
     """
     done = Rewritten(spec, positions)
-    rows = [row for row in OLD_SPELLINGS if row.kind == kind]
-    keys = keys_within(spec) if rows else frozenset()
-    for row in rows:
-        if row.old in keys:
+    for row in _rows(kind):
+        if row.old in within.keys:
             for where in row.where:
                 done = _apply(row, (*pattern_parts(where), row.old), done)
     return done
+
+
+@cache
+def _rows(kind: str) -> tuple[OldSpelling, ...]:
+    return tuple(row for row in OLD_SPELLINGS if row.kind == kind)
 
 
 def _apply(row: OldSpelling, pattern: Path, done: Rewritten) -> Rewritten:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from xds_server.policy.model import Finding
-from xds_server.policy.pattern import keys_within, occurrences, pattern_parts
+from xds_server.policy.pattern import Inside, occurrences, pattern_parts
 from xds_server.policy.proxy_config import ProxyConfig
 from xds_server.problem import Severity
 
@@ -98,19 +99,25 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
 )
 
 
-def not_applied(kind: str, spec: object) -> Iterable[Finding]:
-    """A warning for each field of this spec that is not obeyed; places are below the spec."""
-    rows = [row for row in NOT_APPLIED if row.kind == kind]
-    keys = keys_within(spec) if rows else frozenset()
-    for row in rows:
-        yield from (finding for field in row.fields for finding in _met(row, pattern_parts(field), spec, keys))
+def not_applied(kind: str, spec: object, within: Inside) -> Iterable[Finding]:
+    """A warning for each field of this spec that is not obeyed; places are below the spec.
+
+    `within` is of the spec, or of a value that holds it.
+    """
+    for row, pattern in _patterns(kind):
+        if pattern[-1] in within.keys:
+            yield from _met(row, pattern, spec)
 
 
-def _met(row: NotApplied, pattern: tuple[str, ...], spec: object, keys: frozenset[str]) -> Iterable[Finding]:
-    if pattern[-1] in keys:
-        for path, value in occurrences(spec, pattern):
-            if row.met(value):
-                yield _finding(row, path)
+@cache
+def _patterns(kind: str) -> tuple[tuple[NotApplied, tuple[str, ...]], ...]:
+    return tuple((row, pattern_parts(field)) for row in NOT_APPLIED if row.kind == kind for field in row.fields)
+
+
+def _met(row: NotApplied, pattern: tuple[str, ...], spec: object) -> Iterable[Finding]:
+    for path, value in occurrences(spec, pattern):
+        if row.met(value):
+            yield _finding(row, path)
 
 
 def _finding(row: NotApplied, path: tuple[str | int, ...]) -> Finding:

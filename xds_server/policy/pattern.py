@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from xds_server.policy.model import Path, istio_name
@@ -18,17 +19,38 @@ def pattern_parts(pattern: str) -> tuple[str, ...]:
     return tuple(pattern.replace(EACH, f".{EACH}").split(".")) if pattern else ()
 
 
-def keys_within(value: object) -> frozenset[str]:
-    """Every key at any depth, in Istio's spelling: a quick answer to whether a pattern can occur at all."""
-    found: set[str] = set()
-    waiting = [value] if isinstance(value, dict | list) else []
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a plain value holds at any depth: a quick answer to whether there is anything to look for.
+
+    Attributes:
+        keys: of mappings, in Istio's spelling.
+        proto_names: whether some key is in proto's spelling.
+        gaps: whether some value is left empty.
+    """
+
+    keys: frozenset[str]
+    proto_names: bool
+    gaps: bool
+
+
+def inside(value: object) -> Inside:
+    """What there is inside of `value`, in one walk."""
+    keys: set[str] = set()
+    gaps = False
+    waiting = [value]
     while waiting:
         here = waiting.pop()
         if isinstance(here, dict):
-            found.update(map(str, here))
-        inside = here.values() if isinstance(here, dict) else here
-        waiting += [item for item in inside if isinstance(item, dict | list)]
-    return frozenset(istio_name(key) if "_" in key else key for key in found)
+            keys.update(map(str, here))
+            waiting += here.values()
+        elif isinstance(here, list):
+            waiting += here
+        elif here is None:
+            gaps = True
+    proto_names = {key for key in keys if "_" in key}
+    keys.difference_update(proto_names)
+    return Inside(frozenset(keys.union(map(istio_name, proto_names))), bool(proto_names), gaps)
 
 
 @cache

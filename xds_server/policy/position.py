@@ -40,17 +40,7 @@ class Positions:
 
     def with_istio_names(self) -> Positions:
         """These positions, where a field in proto's own spelling is found under Istio's name too."""
-        return _renamed(self) if _has_proto_names(self) else self
-
-
-def _has_proto_names(positions: Positions) -> bool:
-    waiting = [positions.children]
-    while waiting:
-        children = waiting.pop()
-        if any("_" in key for key in children if isinstance(key, str)):
-            return True
-        waiting += [child.children for child in children.values() if child.children]
-    return False
+        return _renamed(self)
 
 
 def _renamed(positions: Positions) -> Positions:
