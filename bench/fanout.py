@@ -111,11 +111,15 @@ class Bare(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
 
 
 class Ours:
-    """The whole stream: hub, machine, status, wire."""
+    """The whole stream: hub, machine, status, wire.
+
+    Attributes:
+        board: what every stream was sent and answered.
+    """
 
     def __init__(self, *first: Resource) -> None:
         self._generation = 0
-        self._board = StatusBoard()
+        self.board = StatusBoard()
         self._hub = Hub(self._snapshots_for)
         self.push(*first)
         self._listener: Listener
@@ -126,7 +130,7 @@ class Ours:
     async def started(cls, *first: Resource) -> Ours:
         """A server that sends `first` to whoever comes."""
         server = cls(*first)
-        server._listener = await listen("127.0.0.1:0", server._hub, server._board)
+        server._listener = await listen("127.0.0.1:0", server._hub, server.board)
         server._running = asyncio.create_task(server._hub.run())
         server.port = server._listener.port
         return server
@@ -142,11 +146,11 @@ class Ours:
 
     def answers(self) -> int:
         """See Server."""
-        return self._board.acks.total()
+        return self.board.acks.total()
 
     def streams(self) -> int:
         """See Server."""
-        return self._board.totals().open
+        return self.board.totals().open
 
     async def stop(self) -> None:
         """See Server."""
