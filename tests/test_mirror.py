@@ -25,6 +25,8 @@ TESTED_THROUGH = {
     "demo/story.py": "demo/test_main.py",
     "enroll.py": "test_cli_identity.py",
     "errors.py": "server/test_ads.py",
+    "explain/held.py": "explain/test_way.py",
+    "explain/traffic.py": "explain/test_header.py",
     "fields/destination_rule.py": "fields/test_table.py",
     "fields/gateway.py": "fields/test_table.py",
     "fields/mesh_config.py": "fields/test_table.py",

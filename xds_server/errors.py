@@ -4,6 +4,7 @@ XdsServerError
 ├── ConfigurationError      the operator's mistake: a flag, an address in use, an unreadable root; exit with its text
 ├── InconsistentSnapshot    our mistake: a snapshot names a resource that it does not hold; keep the last good one
 ├── UnusableIdentity        a certificate, key or token that must not be used or believed; its text holds no secret
+├── CannotTell              something in a proxy's configuration decides by what is not known to `explain/`
 └── ProtocolViolation       a peer's mistake: close that stream only, with the gRPC status it names
 
 A policy author's mistake is no exception but a `problem.Problem`.
@@ -26,6 +27,10 @@ class InconsistentSnapshot(XdsServerError):
 
 class UnusableIdentity(XdsServerError):
     """A certificate, a key or a token must not be used, sent or believed; the message says why and quotes no secret."""
+
+
+class CannotTell(XdsServerError):
+    """A proxy decides by something that this server never sends and cannot follow; the message says by what."""
 
 
 class ProtocolViolation(XdsServerError):

@@ -1,0 +1,129 @@
+"""The whole way of a connection, and of a request on it, through a proxy: from listener to cluster.
+
+It is read off the messages that the proxy was sent, by Envoy's documented rules; `tests/envoy/test_ways.py` asks real
+Envoys whether they agree. It does not know policies, and nothing of what happens behind a cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
+from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy import v3 as tcp_proxy_v3
+
+from xds_server.errors import CannotTell
+from xds_server.explain.filter_chain import filter_chain_for
+from xds_server.explain.held import Held, config_of
+from xds_server.explain.inspection import found_by
+from xds_server.explain.listener import listener_for
+from xds_server.explain.path import path_seen
+from xds_server.explain.route import routes_for
+from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, Fate, Target, route_target, tcp_target
+from xds_server.explain.traffic import Connection, Request
+from xds_server.explain.virtual_host import virtual_host_for
+
+_TlsRequirement = route_v3.VirtualHostTlsRequirementType
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One end of the way, and the part of requests that come to it.
+
+    Attributes:
+        route: None for connections that are not routed by request, and for requests that no route takes.
+    """
+
+    share: Fraction
+    target: Target
+    route: route_v3.Route | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How far something gets, and where it ends.
+
+    Attributes:
+        listener: None when nobody listens.
+        chain: None when the listener closes it.
+        routes: the name of the RouteConfiguration; "" where no requests are read.
+        path: of the request, as routes see it; "" for one that is refused before, and for none.
+        virtual_host: None when the request's host has none.
+        turns: where it ends; several where chance decides. Their shares sum up to 1.
+    """
+
+    listener: listener_v3.Listener | None = None
+    chain: listener_v3.FilterChain | None = None
+    routes: str = ""
+    path: str = ""
+    virtual_host: route_v3.VirtualHost | None = None
+    turns: tuple[Turn, ...] = (Turn(Fraction(1), CLOSED),)
+
+
+def way_of(held: Held, connection: Connection, request: Request | None = None) -> Way:
+    """The way of `connection`, and of `request` where the proxy reads requests in it.
+
+    Raises:
+        CannotTell: something on the way decides by what is not known here; never for what this server sends.
+    """
+    listener = listener_for(held.listeners, connection)
+    if listener is None:
+        return Way()
+    chain = filter_chain_for(listener, connection, found_by(listener, connection))
+    if chain is None:
+        return Way(listener)
+    last = _last_filter(chain)
+    if isinstance(last, tcp_proxy_v3.TcpProxy):
+        return Way(listener, chain, turns=(Turn(Fraction(1), tcp_target(last)),))
+    here = Way(listener, chain, _routes_name(last))
+    if request is None or (connection.tls and chain.transport_socket is None):
+        return here  # bytes that are no request end the connection
+    return _routed(here, _routes(last, held), last, request, secure=chain.transport_socket is not None)
+
+
+def _routed(
+    here: Way,
+    routes: route_v3.RouteConfiguration,
+    manager: hcm_v3.HttpConnectionManager,
+    request: Request,
+    *,
+    secure: bool,
+) -> Way:
+    path = path_seen(manager, request.path)
+    if path is None:
+        return replace(here, turns=(Turn(Fraction(1), Target(Fate.RESPOND, status=400)),))
+    here = replace(here, path=path)
+    virtual_host = virtual_host_for(routes, request.authority)
+    if virtual_host is None:
+        return replace(here, turns=(Turn(Fraction(1), NOT_FOUND),))
+    if virtual_host.require_tls is _TlsRequirement.ALL and not secure:
+        return replace(here, virtual_host=virtual_host, turns=(Turn(Fraction(1), TO_HTTPS),))
+    found = routes_for(virtual_host, replace(request, path=path))
+    turns = tuple(Turn(share, route_target(route), route) for share, route in found)
+    left = 1 - sum((turn.share for turn in turns), Fraction(0))
+    return replace(here, virtual_host=virtual_host, turns=(*turns, *([Turn(left, NOT_FOUND)] if left else [])))
+
+
+def _last_filter(chain: listener_v3.FilterChain) -> hcm_v3.HttpConnectionManager | tcp_proxy_v3.TcpProxy:
+    """The filter that ends the chain; those before it look, and pass on."""
+    config = config_of(chain.filters[-1].typed_config) if chain.filters else None
+    if isinstance(config, hcm_v3.HttpConnectionManager | tcp_proxy_v3.TcpProxy):
+        return config
+    raise CannotTell(f"filter chain {chain.name!r} ends in a filter that is not known here")
+
+
+def _routes_name(manager: hcm_v3.HttpConnectionManager) -> str:
+    if manager.rds is not None:
+        return manager.rds.route_config_name
+    return manager.route_config.name if manager.route_config else ""
+
+
+def _routes(manager: hcm_v3.HttpConnectionManager, held: Held) -> route_v3.RouteConfiguration:
+    if manager.route_config is not None:
+        return manager.route_config
+    found = held.routes.get(_routes_name(manager))
+    if found is None:
+        raise CannotTell(f"there are no routes named {_routes_name(manager)!r}")
+    return found
