@@ -1,0 +1,105 @@
+"""The ways that `explain` tells, against the ways that a real Envoy takes under the same policies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.builders import documents, policy_set
+from tests.envoy.situations import Situation, situations
+from tests.envoy.witness import Case, Told, Witness, numbered
+from xds_server.bootstrap import bootstrap
+from xds_server.compiler.premises import Premises
+from xds_server.explain.held import Held, held
+from xds_server.explain.target import Fate
+from xds_server.explain.way import Turn, Way, way_of
+from xds_server.mesh.identity import TrustDomain
+from xds_server.pipeline import Pipeline
+from xds_server.render import node_workload
+
+
+@pytest.fixture(scope="module")
+def witness(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Witness]:
+    found = Witness(envoy_binary, tmp_path_factory.mktemp("witness"))
+    yield found
+    found.close()
+
+
+def held_in(situation: Situation) -> Held:
+    """What the proxy would be sent."""
+    pipeline = Pipeline(Premises(trust_domain=TrustDomain()))
+    node = node_workload(bootstrap(situation.node), "default", "a test")
+    return held(pipeline.snapshot_for(pipeline.compile(policy_set(documents(situation.policies))), node))
+
+
+def chain_of(way: Way) -> str:
+    if way.listener is None or way.chain is None:
+        return ""
+    return next(name for name, chain in numbered(way.listener) if chain is way.chain)
+
+
+def agrees(case: Case, way: Way, told: Told) -> bool:
+    """Whether Envoy went that way; where chance decides, whether it went one of those."""
+    if (way.listener.name if way.listener else "", chain_of(way)) != (told.listener, told.chain):
+        return False
+    if way.routes and case.request and way.turns[0].target.fate is not Fate.CLOSE:
+        routed = way.virtual_host.name if way.virtual_host else ""
+        if told.path != way.path or told.virtual_host not in {routed, ""}:
+            return False
+    return any(_ends(turn, way, told) for turn in way.turns)
+
+
+def _ends(turn: Turn, way: Way, told: Told) -> bool:
+    if turn.target.fate is Fate.FORWARD:
+        route = turn.route.name if turn.route else ""
+        return (route, told.cluster) in {(told.route, name) for name, _ in turn.target.clusters}
+    if turn.target.fate is Fate.CLOSE:
+        return not told.cluster and not told.route
+    return (told.status, told.cluster) == (turn.target.status, "") and told.route == (
+        turn.route.name if turn.route else ""
+    )
+
+
+@pytest.mark.parametrize("kind", range(4), ids=("captured-outbound", "captured-inbound", "bound", "router"))
+def test_real_envoy_takes_the_way_that_is_told(witness: Witness, figure: Callable[[str], None], kind: int) -> None:
+    agreed: Counter[str] = Counter()
+
+    @settings(
+        max_examples=5,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(situations()[kind])
+    def agree(situation: Situation) -> None:
+        proxy = held_in(situation)
+        witness.load(proxy)
+        for case, told in zip(situation.cases, witness.ask(situation.cases), strict=True):
+            way = way_of(proxy, case.connection, case.request)
+            assert agrees(case, way, told), f"{case}\nEnvoy: {told}\nhere: {told_of(way)}\n{situation.policies}"
+            agreed[sort_of(told)] += 1
+
+    agree()
+    figure(f"ways: {agreed.total()} of {agreed.total()} agree with Envoy, {dict(agreed)}")
+    assert agreed.total() >= 200
+
+
+def sort_of(told: Told) -> str:
+    """How far something got, for the figures."""
+    if told.route.startswith("rule"):
+        return "by a rule"
+    if told.path:
+        return "by a default"
+    return "as a connection" if told.cluster else "nowhere"
+
+
+def told_of(way: Way) -> str:
+    listener, host = way.listener.name if way.listener else None, way.virtual_host.name if way.virtual_host else None
+    turns = [(str(turn.share), turn.route.name if turn.route else None, turn.target) for turn in way.turns]
+    return f"listener {listener}, chain {chain_of(way)!r}, virtual host {host}, {turns}"
