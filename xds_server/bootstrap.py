@@ -14,8 +14,8 @@ from xds_server.errors import ConfigurationError
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception, NodeType
 from xds_server.settings import Address
-from xds_server.translate.names import LOCAL_CLUSTER
 from xds_server.signals.stat import PATTERNS
+from xds_server.translate.names import LOCAL_CLUSTER
 
 XDS_CLUSTER = "xds-grpc"
 """The cluster of the control plane, named as in Istio's own bootstrap."""

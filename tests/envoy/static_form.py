@@ -100,10 +100,11 @@ def _cluster(body: bytes, endpoints: dict[str, bytes], static: _Secrets) -> clus
     cluster.transport_socket = static.filled(cluster.transport_socket)
     for match in cluster.transport_socket_matches:
         match.transport_socket = static.filled(match.transport_socket)
-    if cluster.type is cluster_v3.ClusterDiscoveryType.EDS:
+    if cluster.eds_cluster_config is not None:
+        assigned = endpoints[cluster.eds_cluster_config.service_name]
         cluster.type = cluster_v3.ClusterDiscoveryType.STATIC
         cluster.eds_cluster_config = None
-        cluster.load_assignment = endpoint_v3.ClusterLoadAssignment.parse(endpoints[cluster.name])
+        cluster.load_assignment = endpoint_v3.ClusterLoadAssignment.parse(assigned)
     return cluster
 
 

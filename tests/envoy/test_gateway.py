@@ -293,3 +293,88 @@ def test_calls_leave_by_an_egress_router_which_begins_tls(router: Router, envoy_
     finally:
         caller.close()
         outside.close()
+
+
+def test_client_may_come_without_a_certificate_but_not_with_a_wrong_one(router: Router) -> None:
+    """OPTIONAL_MUTUAL; with insecureSkipVerify a wrong one is let in too."""
+    own, own_key = pair()
+    router.keep("optional", own, own_key, pair("somebody else")[0])
+    stranger = showing(router.directory, trusting(own), *pair("stranger"))
+
+    def opened(name: str, more: str = "") -> int:
+        tls = f"tls: {{mode: OPTIONAL_MUTUAL, credentialName: optional{more}}}"
+        return router.open(name, f"{{port: {{number: PORT, name: https, protocol: HTTPS}}, hosts: [{HOST}], {tls}}}")
+
+    checking, indifferent = opened("optional"), opened("indifferent", ", insecureSkipVerify: true")
+
+    until(lambda: ask(checking, context=trusting(own)) == (200, "shop"))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        ask(checking, context=stranger)
+    until(lambda: ask(indifferent, context=stranger) == (200, "shop"))
+
+
+def showing(directory: Path, context: ssl.SSLContext, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """The same, showing a certificate."""
+    files = directory / "shown.crt", directory / "shown.key"
+    files[0].write_bytes(certificate)
+    files[1].write_bytes(key)
+    context.load_cert_chain(*files)
+    return context
+
+
+def test_only_the_mesh_comes_in_by_mesh_tls(router: Router, envoy_binary: Path) -> None:
+    """ISTIO_MUTUAL: the router shows its own identity, and asks for one."""
+    server = '{port: {number: PORT, name: mesh, protocol: HTTPS}, hosts: ["*"], tls: {mode: ISTIO_MUTUAL}}'
+    port = router.open("mesh-only", server, hosts="edge")
+    router.control.write(
+        "edge.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: edge}\n"
+        "spec: {hosts: [edge], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], "
+        f"endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]}}\n---\n"
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: edge}\n"
+        "spec: {host: edge, trafficPolicy: {tls: {mode: ISTIO_MUTUAL, "
+        "subjectAltNames: ['spiffe://cluster.local/ns/default/sa/default']}}}\n",
+    )
+    caller = envoy(router.control, envoy_binary, router.directory, "caller-of-edge").wait()
+    stranger = ssl.create_default_context()
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+
+    try:
+        until(lambda: caller.call("edge").body == "shop", what="a workload of the mesh comes in")
+    finally:
+        caller.close()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        ask(port, "edge", context=stranger)
+
+
+def test_mesh_tls_is_passed_on_to_the_service_that_it_names(router: Router) -> None:
+    """AUTO_PASSTHROUGH: no VirtualService says so, and nothing but mesh TLS gets through."""
+    certificate, key = pair("inner")
+    files = router.directory / "inner.crt", router.directory / "inner.key"
+    files[0].write_bytes(certificate)
+    files[1].write_bytes(key)
+    application = Backend("inner")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    proxy = _tls_in_front(application.port, context)
+    router.control.write(
+        "inner.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: inner}\n"
+        "spec: {hosts: [inner.local], location: MESH_INTERNAL, resolution: STATIC, "
+        f"ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 127.0.0.1, "
+        f"ports: {{http: {proxy}}}}}]}}\n",
+    )
+    server = '{port: {number: PORT, name: tls, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}'
+    port = router.open("by-name", server)
+
+    def asked(alpn: str) -> tuple[int, str]:
+        caller = ssl.create_default_context()
+        caller.check_hostname, caller.verify_mode = False, ssl.CERT_NONE
+        caller.set_alpn_protocols([alpn])
+        return ask(port, "outbound_.80_._.inner.local", context=caller)
+
+    until(lambda: asked("istio-http/1.1") == (200, "inner"))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        asked("h2")
+
+    application.close()

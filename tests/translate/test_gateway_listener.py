@@ -6,6 +6,7 @@ from typing import Any
 
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
+from tests.builders import entry, istio
 from tests.translate.gateways import gateway, rules, to, view
 from tests.translate.shown import shown
 from xds_server.translate.gateway_listener import file_secrets, gateway_listener, gateway_listeners
@@ -114,3 +115,18 @@ def test_strangers_headers_are_not_believed() -> None:
     config = listener["filter_chains"][0]["filters"][0]["typed_config"]
     assert config["use_remote_address"] is True
     assert config["forward_client_cert_details"] == "SANITIZE_SET"
+
+
+def test_mesh_tls_is_passed_on_by_the_name_of_a_port_of_a_service_of_the_mesh() -> None:
+    """Without a VirtualService; what is outside of the mesh, or not let in, has no chain."""
+    inside = entry("a.local", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1}]")
+    rest = entry("b.local") + entry("a", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1}]")
+    subset = istio("DestinationRule", "host: a.local, subsets: [{name: v1}]")
+
+    found = made(gateway('15443 TLS "*.local", tls: {mode: AUTO_PASSTHROUGH}'), inside, rest, subset)
+
+    alpn = ["istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"]
+    wanted = ["outbound_.80_._.a.local", "outbound_.80_.v1_.a.local"]
+    assert matches(found["0.0.0.0_15443"]) == [
+        ({"server_names": [name], "application_protocols": alpn}, name) for name in wanted
+    ]

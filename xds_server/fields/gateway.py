@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, refused
+from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, refused, without_effect
 from xds_server.policy import gateway as g
 from xds_server.policy import server_tls as t
 from xds_server.policy import sidecar as s
@@ -17,7 +17,7 @@ GATEWAY: Rows = {
         "bind": becomes("Listener.address", default="every address"),
         "hosts": becomes("FilterChainMatch.server_names", "VirtualHost.domains"),
         "tls": becomes("FilterChain.transport_socket"),
-        "defaultEndpoint": NOT_YET,
+        "defaultEndpoint": without_effect("Istio does not implement it"),
         "name": becomes("HttpConnectionManager.stat_prefix", default="outbound_BIND_PORT;"),
     },
     g.ServerPort: {
@@ -28,7 +28,11 @@ GATEWAY: Rows = {
     },
     t.ServerTLSSettings: {
         "httpsRedirect": becomes("VirtualHost.require_tls"),
-        "mode": becomes("FilterChain.transport_socket", "DownstreamTlsContext.require_client_certificate"),
+        "mode": becomes(
+            "FilterChain.transport_socket",
+            "DownstreamTlsContext.require_client_certificate",
+            "FilterChainMatch.application_protocols",
+        ),
         "serverCertificate": becomes("TlsCertificate.certificate_chain", words="a file of the proxy"),
         "privateKey": becomes("TlsCertificate.private_key", words="a file of the proxy"),
         "caCertificates": becomes("CertificateValidationContext.trusted_ca", words="a file of the proxy"),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xds_server.mesh.credential import roots_name
-from xds_server.mesh.route import ConnectionMatch, ConnectionRoute, Destination, Match, Route
-from xds_server.mesh.service import Labels, Port
+from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute, Destination, Match, Route
+from xds_server.mesh.service import Labels, Port, Service
 from xds_server.problem import Origin
 
 
@@ -116,6 +116,15 @@ class Server:
         names = tuple(dict.fromkeys(host for _, host in self.hosts))
         return () if "*" in names else names
 
+    @property
+    def passes_by_name(self) -> bool:
+        """Whether mesh TLS is passed on to the service that its server name says, without any VirtualService."""
+        return self.tls is not None and self.tls.mode is ServerTlsMode.AUTO_PASSTHROUGH
+
+    def lets_in(self, service: Service) -> bool:
+        """Whether a service is among its hosts."""
+        return any(narrower(each, service.host) == service.host for each in self.hosts_for(service.namespace))
+
     def hosts_for(self, namespace: str) -> Iterator[str]:
         """The hosts that VirtualServices of `namespace` may speak for."""
         return (host for where, host in self.hosts if where in {"*", namespace})
@@ -186,12 +195,14 @@ class Router:
         ports: (port of a Gateway, where the router listens for it), where these differ.
         credentials: names in the secrets directory that are there, of those that `gateways` name, and the rules of
             services that it sends to.
+        by_name: the services of the mesh that some server passes mesh TLS on to by name, sorted by host.
     """
 
     gateways: tuple[Gateway, ...]
     routes: tuple[tuple[str, tuple[GatewayRoutes, ...]], ...] = ()
     ports: tuple[tuple[int, int], ...] = ()
     credentials: frozenset[str] = frozenset()
+    by_name: tuple[Backend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

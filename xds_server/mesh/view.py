@@ -5,12 +5,12 @@ Two workloads with equal views get the same bytes, so nothing goes in here that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from xds_server.mesh.dns_table import DnsTable, dns_table
 from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, resolved, selects
-from xds_server.mesh.gateway import Router
+from xds_server.mesh.gateway import Router, Server
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.observation import UNOBSERVED, Observed, observation
@@ -173,7 +173,16 @@ def _router(mesh: Mesh, scope: Scope, workload: Workload) -> Router:
         routes=tuple((name, scope.gateway_routes[name]) for name in names if name in scope.gateway_routes),
         ports=_own_ports(mesh, workload, {server.port.number for server in servers}),
         credentials=(mesh.credentials or frozenset()) & wanted,
+        by_name=_by_name(scope, [server for server in servers if server.passes_by_name]),
     )
+
+
+def _by_name(scope: Scope, servers: Sequence[Server]) -> tuple[Backend, ...]:
+    """What of the mesh itself these servers let in; who is outside of it speaks no mesh TLS."""
+    if not servers:
+        return ()
+    inside = (backend for backend in scope.all_backends if not backend.service.external)
+    return tuple(backend for backend in inside if any(server.lets_in(backend.service) for server in servers))
 
 
 def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple[int, int], ...]:

@@ -5,7 +5,7 @@ Some will be obeyed one day. Others have nothing to act on where there are only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,14 +15,6 @@ from xds_server.policy.proxy_config import ProxyConfig
 from xds_server.problem import Severity
 
 
-def _written(value: object) -> bool:
-    return value is not None
-
-
-def _is(*words: object) -> Callable[[object], bool]:
-    return lambda value: value in words
-
-
 @dataclass(frozen=True, slots=True)
 class NotApplied:
     """One row of the table.
@@ -30,13 +22,11 @@ class NotApplied:
     Attributes:
         kind: Istio kind.
         fields: patterns below spec.
-        met: which values are not obeyed.
         because: why nothing here could obey it; "" where something will one day.
     """
 
     kind: str
     fields: tuple[str, ...]
-    met: Callable[[object], bool] = _written
     because: str = ""
 
 
@@ -81,8 +71,7 @@ _OF_KUBERNETES = (
 
 NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", _OF_MESH),
-    NotApplied("Gateway", ("servers[].defaultEndpoint",)),
-    NotApplied("Gateway", ("servers[].tls.mode",), _is("AUTO_PASSTHROUGH", 3)),
+    NotApplied("Gateway", ("servers[].defaultEndpoint",), because="Istio does not implement it"),
     NotApplied("Sidecar", ("ingress[].tls",)),
     NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
     NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),
@@ -116,7 +105,7 @@ def _patterns(kind: str) -> tuple[tuple[NotApplied, tuple[str, ...]], ...]:
 
 def _met(row: NotApplied, pattern: tuple[str, ...], spec: object) -> Iterable[Finding]:
     for path, value in occurrences(spec, pattern):
-        if row.met(value):
+        if value is not None:
             yield _finding(row, path)
 
 

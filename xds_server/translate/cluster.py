@@ -22,7 +22,7 @@ from xds_server.mesh.traffic import ConnectionPool, LoadBalancer, LoadBalancing,
 from xds_server.mesh.view import InboundPort
 from xds_server.mesh.workload import Interception
 from xds_server.translate import names, pack
-from xds_server.translate.client_tls import client_security
+from xds_server.translate.client_tls import ClientSecurity, client_security
 from xds_server.translate.connection_pool import (
     circuit_breakers,
     downstream_protocol,
@@ -68,6 +68,11 @@ def clusters(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...
     Where `caller` stands matters to clusters that carry their endpoints within them: those that look host names up.
     """
     return tuple(_outbound(backend, port, subset, caller) for port, subset in port_subsets(backend))
+
+
+def clusters_by_name(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
+    """The same under the names that callers ask for in mesh TLS, which is passed on as it comes (Istio's SNI-DNAT)."""
+    return tuple(_outbound(backend, port, subset, caller, by_name=True) for port, subset in port_subsets(backend))
 
 
 def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource, ...]:
@@ -116,13 +121,18 @@ def static_clusters(interception: Interception, outbound_policy: OutboundPolicy)
     return tuple(pack.resource(type_url.CLUSTER, message.name, message) for message in found)
 
 
-def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Resource:
+def _outbound(backend: Backend, port: Port, subset: str, caller: Caller, *, by_name: bool = False) -> Resource:
     service = backend.service
     policy = backend.traffic.policy_for(port.number, subset)
-    name = names.outbound_cluster(port.number, subset, service.host)
+    assigned = names.outbound_cluster(port.number, subset, service.host)
+    name = names.outbound_sni(port.number, subset, service.host) if by_name else assigned
     origins = service.origins + backend.traffic.origins
     called = names.alt_stat_name(outbound_stat_name(caller.settings.outbound_stat_name, service, port, subset))
-    security = client_security(backend, port, subset, caller.trust_domain, caller.credentials, settings=caller.settings)
+    security = (
+        ClientSecurity()
+        if by_name
+        else client_security(backend, port, subset, caller.trust_domain, caller.credentials, settings=caller.settings)
+    )
     if security.refused:
         refusing = _without_endpoints(name, called)
         return pack.resource(type_url.CLUSTER, name, refusing, origins=origins)
@@ -138,7 +148,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         alt_stat_name=called,
         type=None if refreshed else kind,
         cluster_type=dynamic_dns_cluster_type() if kind is None else refreshed,
-        eds_cluster_config=_eds(name) if kind is _DiscoveryType.EDS else None,
+        eds_cluster_config=_eds(assigned) if kind is _DiscoveryType.EDS else None,
         load_assignment=inline,
         dns_lookup_family=_LookupFamily.V4_ONLY if looked_up and not refreshed else _LookupFamily.AUTO,
         typed_dns_resolver_config=_dns_resolver() if looked_up and not refreshed else None,
@@ -161,7 +171,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller) -> Reso
         transport_socket_matches=list(security.matches),
         metadata=_outbound_metadata(service, backend.traffic, subset),
     )
-    refs = [(type_url.ENDPOINT, name)] if kind is _DiscoveryType.EDS else []
+    refs = [(type_url.ENDPOINT, assigned)] if kind is _DiscoveryType.EDS else []
     return pack.resource(type_url.CLUSTER, name, message, (*refs, *security.refs), origins)
 
 

@@ -24,10 +24,11 @@ from xds_server.problem import Origin
 from xds_server.translate import names, pack
 from xds_server.translate.access_log import listener_logs
 from xds_server.translate.collector import collector_refs
-from xds_server.translate.endpoint import address
+from xds_server.translate.endpoint import address, port_subsets
 from xds_server.translate.file_secret import written_in
 from xds_server.translate.filter_chain import DETECTION_TIMEOUT, PLAINTEXT, tls_inspector
 from xds_server.translate.http_connection_manager import gateway_http
+from xds_server.translate.mesh_tls import MESH_ALPN
 from xds_server.translate.server_tls import ServerSecurity, server_security
 from xds_server.translate.tcp_proxy import TcpTarget, clusters_of, routed_target, tcp_filters
 from xds_server.translate.virtual_host import holds
@@ -46,6 +47,7 @@ class Chain:
 
     Attributes:
         server_names: whom a TLS client asks for; () for anybody.
+        protocols: what it says is inside (ALPN); () for anything.
         tls: the router ends it; None leaves the bytes as they are.
         passed_on: TLS that the router does not end.
         route: the RouteConfiguration of requests; "" when `target` takes whole connections.
@@ -54,6 +56,7 @@ class Chain:
     """
 
     server_names: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
     tls: ServerTls | None = None
     passed_on: bool = False
     route: str = ""
@@ -123,8 +126,6 @@ def open_servers(view: View) -> dict[tuple[str, int], tuple[Server, ...]]:
 def _can_speak(tls: ServerTls | None, there: frozenset[str], view: View) -> bool:
     if tls is None:
         return True
-    if tls.mode is ServerTlsMode.AUTO_PASSTHROUGH:
-        return False
     if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
         return view.trust_domain is not None
     return there.issuperset(tls.needed)
@@ -143,15 +144,17 @@ def _chains(
             name = names.gateway_https_route(server.port.number, server.port.name, server.gateway, server.bind)
             yield Chain(
                 _comparable(server.server_names),
-                server.tls,
+                tls=server.tls,
                 route=name,
                 stat_prefix=_stat_prefix(server),
                 origin=server.origin,
             )
+        elif server.passes_by_name:
+            yield from _by_name(server, view, taken)
         elif server.tls.terminates:
             if rule := next(_rules(server, bound, view, tls=False), None):
                 target = routed_target(rule, server.port.number, set(view.backends), view.trust_domain)
-                yield Chain(_comparable(server.server_names), server.tls, target=target, origin=server.origin)
+                yield Chain(_comparable(server.server_names), tls=server.tls, target=target, origin=server.origin)
         else:
             yield from _passed_on(server, bound, view, taken)
     if any(server.reads_http for server in plain):
@@ -175,6 +178,17 @@ def _passed_on(server: Server, bound: Iterable[GatewayRoutes], view: View, taken
         if free:
             target = routed_target(rule, server.port.number, present, view.trust_domain)
             yield Chain(_comparable(name for name in free if name), passed_on=True, target=target)
+
+
+def _by_name(server: Server, view: View, taken: set[str]) -> Iterator[Chain]:
+    """A chain for each port and subset of the services that the server lets in: mesh TLS that asks for its name."""
+    for backend in view.router.by_name if view.router else ():
+        if server.lets_in(backend.service):
+            for port, subset in port_subsets(backend):
+                name = names.outbound_sni(port.number, subset, backend.service.host)
+                if name not in taken:
+                    taken.add(name)
+                    yield Chain((name,), MESH_ALPN, passed_on=True, target=TcpTarget(name))
 
 
 def _rules(server: Server, bound: Iterable[GatewayRoutes], view: View, *, tls: bool) -> Iterator[ConnectionRoute]:
@@ -245,6 +259,7 @@ def _filter_chain(
 ) -> listener_v3.FilterChain:
     match = listener_v3.FilterChainMatch(
         server_names=list(chain.server_names),
+        application_protocols=list(chain.protocols),
         transport_protocol=(TLS if chain.is_tls else PLAINTEXT) if mixed else "",
     )
     looks_up, paths = plan.dynamic_forward_proxy, plan.settings.path_normalization

@@ -6,13 +6,14 @@ made from, which the compiler keeps for as long as nothing about them changes; l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Locality, Resolution
 from xds_server.mesh.view import View
-from xds_server.translate.cluster import clusters, file_secrets, inbound_cluster, static_clusters
+from xds_server.translate.cluster import clusters, clusters_by_name, file_secrets, inbound_cluster, static_clusters
 from xds_server.translate.endpoint import load_assignments, local_assignment
 from xds_server.translate.file_secret import each_once
 from xds_server.translate.gateway import GatewayTranslator
@@ -32,6 +33,7 @@ class Translator:
 
     def __init__(self) -> None:
         self._callers: dict[Caller, Memory[Backend, _Translated]] = {}
+        self._by_name: dict[Caller, Memory[Backend, _Translated]] = {}
         self._static_clusters = lru_cache(static_clusters)
         self._local_assignment = lru_cache(local_assignment)
         self._inbound_cluster = lru_cache(maxsize=REMEMBERED)(inbound_cluster)
@@ -47,12 +49,16 @@ class Translator:
         stat_name = view.settings.inbound_stat_name
         caller = _caller(view)
         backends = self._memory(caller).each(view.backends)
+        by_name = self._passed_on(view, caller)
         found_clusters = [
             *self._static_clusters(view.interception, view.outbound_policy),
             *(self._inbound_cluster(port, view.interception, stat_name) for port in inbound_ports(view)),
             *(cluster for backend in backends for cluster in backend.clusters),
+            *(cluster for each in by_name for cluster in each.clusters),
         ]
         endpoints = [assignment for backend in backends for assignment in backend.endpoints]
+        known = {assignment.name for assignment in endpoints}
+        endpoints += [found for each in by_name for found in each.endpoints if found.name not in known]
         if view.compares_zones:
             endpoints.append(self._local_assignment(view.peers, view.locality.region))
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
@@ -66,6 +72,16 @@ class Translator:
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
         routes = self._routes.route_configurations(view, wanted, cluster_names)
         return (*found_clusters, *endpoints, *listeners, *routes, *secrets)
+
+    def _passed_on(self, view: View, caller: Caller) -> Sequence[_Translated]:
+        """The services that a router passes mesh TLS on to, under the names that callers ask for."""
+        if view.router is None or not view.router.by_name:
+            return ()
+        if caller not in self._by_name:
+            self._by_name[caller] = Memory(
+                lambda backend: _Translated(clusters_by_name(backend, caller), load_assignments(backend, caller), ())
+            )
+        return self._by_name[caller].each(view.router.by_name)
 
     def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:
         if caller not in self._callers:
