@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.builders import compiled, entry, istio, workload
+from tests.builders import compiled, entry, istio, policy_set, workload
+from xds_server.compiler.compile import compile_mesh
+from xds_server.memo import Memo
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
@@ -93,3 +95,15 @@ def test_only_a_proxy_that_compares_zones_is_told_of_its_own_service() -> None:
     assert compares.peers.host == "reviews"
     assert view_for(mesh, serving).peers is None
     assert view_for(mesh, replace(workload(), self_discovery=True)).peers is None
+
+
+def test_a_sidecar_is_given_the_credentials_of_rules_that_select_it_and_that_are_there() -> None:
+    tls = "trafficPolicy: {tls: {mode: MUTUAL, credentialName: bank}}"
+    rule = istio("DestinationRule", f"host: reviews, workloadSelector: {{matchLabels: {{app: teller}}}}, {tls}")
+    for_all = istio("DestinationRule", f"host: reviews, {tls}", name="all")
+    there = frozenset({"bank", "bank-cacert", "other"})
+
+    mesh, _ = compile_mesh(policy_set(entry(), rule, for_all), Memo(), credentials=there)
+    assert view_for(mesh, workload(app="teller")).credentials == {"bank", "bank-cacert"}
+    assert view_for(mesh, workload(app="other")).credentials == frozenset()
+    assert view_for(mesh, workload(app="teller", namespace="elsewhere")).credentials == frozenset()

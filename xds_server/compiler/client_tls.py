@@ -58,10 +58,10 @@ def _of_policy(policy: TrafficPolicy, place: Place) -> Iterator[tuple[ClientTLSS
 def _traps(written: ClientTLSSettings, place: Place, service: Service) -> Iterator[Problem]:
     if written.mode in _BY_FILES and written.credential_name:
         message = (
-            f"sidecars are given no credentials, only routers are: a sidecar's calls of {service.host} are answered "
-            "503 rather than sent in plaintext"
+            "sidecars are given credentials by rules with a workloadSelector only: calls of "
+            f"{service.host} from all others are answered 503 rather than sent in plaintext"
         )
-        fix = "for sidecars name files of the proxy: clientCertificate, privateKey, caCertificates"
+        fix = "write a workloadSelector, or name files of the proxy: clientCertificate, privateKey, caCertificates"
         yield place.at("credentialName").warning("no-credential-for-sidecars", message, fix)
     if _checks_no_name(written, service):
         message = "the server's name is not checked: any certificate of a trusted authority will do"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from xds_server.compiler.delegate import Delegation
-from xds_server.compiler.destination_rule import is_selective, selective_rule
+from xds_server.compiler.destination_rule import is_selective, lost_credentials, selective_rule
 from xds_server.compiler.finding import Outcome
 from xds_server.compiler.gateways import Gateways
 from xds_server.compiler.mesh_config import MeshDefaults, mesh_defaults, with_default_export
@@ -137,7 +137,7 @@ class Compiler:
         scopes = self._scopes.by_namespace(self._namespaces)
         self._rules = [
             self._memo(selective_rule, document, scopes[document.namespace], self._defaults.traffic)
-            for document in sorted(self._selective, key=precedence)
+            for document in self._in_order_of_rules()
         ]
         mesh = Mesh(
             services=self._services.in_order,
@@ -164,13 +164,19 @@ class Compiler:
         yield from self._delegation.problems
         yield from self._scopes.problems
         yield from self._gateways.problems
-        yield from (problem for rule in self._rules for problem in rule.problems)
+        for document, rule in zip(self._in_order_of_rules(), self._rules, strict=True):
+            yield from rule.problems
+            yield from lost_credentials(document, rule.value, mesh.credentials)
         yield from self._sidecars.all_problems
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
         yield from self._groups.all_problems
         yield from self._telemetries.problems
         yield from (problem for config in self._config for problem in lost_collectors(config, self._services))
+
+    def _in_order_of_rules(self) -> list[Document]:
+        """DestinationRules for some workloads only."""
+        return sorted(self._selective, key=precedence)
 
     def _exported(self, documents: Sequence[Document]) -> Sequence[Document]:
         """The documents, those without exportTo exported as the mesh says."""

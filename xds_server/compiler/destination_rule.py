@@ -7,11 +7,12 @@ section, which is better on purpose than Istio, where all but the oldest policy 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
 from xds_server.compiler.client_tls import tls_traps
+from xds_server.compiler.credential import missing_credentials
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy, tunnel
 from xds_server.compiler.workload_entry import sorted_labels
@@ -73,6 +74,12 @@ def selective_rule(document: Document, scope: Scope, defaults: TrafficDefaults) 
     lost = () if hosts else unknown_host(document, neighbours(normal(_spec(document).host), sorted(found))).problems
     made = SelectiveRule(document.namespace, sorted_labels(selector.match_labels if selector else {}), backends)
     return Outcome(made, (*rule.problems, *lost))
+
+
+def lost_credentials(document: Document, found: SelectiveRule, credentials: frozenset[str] | None) -> Iterator[Problem]:
+    """What to say of credentials that such a rule names and that are not there."""
+    where, therefore = Place(document).at("trafficPolicy"), "the calls that need it are answered 503"
+    yield from missing_credentials(sorted(found.credentials), credentials, where, therefore)
 
 
 def traffic_rule(documents: tuple[Document, ...], defaults: TrafficDefaults = ISTIO_TRAFFIC) -> Outcome[TrafficRule]:

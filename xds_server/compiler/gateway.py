@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.credential import missing_credentials
+from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.workload_entry import sorted_labels
-from xds_server.mesh.credential import ROOTS_SUFFIX
 from xds_server.mesh.gateway import Gateway, Refusal, Server, ServerTls, ServerTlsMode, open_ports
 from xds_server.mesh.host import normal
 from xds_server.mesh.service import Labels, Port, Protocol
@@ -94,7 +94,9 @@ def gateway_problems(gateways: Iterable[tuple[Document, Gateway]], credentials: 
     problems = [_refused(refusal, documents) for refusal in refused.values()]
     for document, each in found:
         for server in each.servers:
-            problems += _missing_credentials(server, Place(document), credentials)
+            place = Place(document).at("servers", server.index, "tls")
+            needed = server.tls.needed if server.tls else ()
+            problems += missing_credentials(needed, credentials, place, "the server is not opened")
     return problems
 
 
@@ -110,28 +112,3 @@ def _refused(refusal: Refusal, documents: dict[str, Document]) -> Problem:
     message = f"port {server.port.number} is not opened for this server: {refusal.reason}, by {where}"
     place = Place(documents[server.gateway]).at("servers", server.index)
     return place.error("port-conflict", message, "use other hosts, another port, or one of the two alone")
-
-
-def _missing_credentials(server: Server, place: Place, credentials: frozenset[str] | None) -> list[Problem]:
-    needed = server.tls.needed if server.tls else ()
-    if not needed:
-        return []
-    here = place.at("servers", server.index, "tls")
-    if credentials is None:
-        message = f"there is no secrets directory to find {needed[0]} in: the server is not opened"
-        return [here.error("unknown-credential", message, "start the server with --secrets DIR")]
-    return [
-        here.error("unknown-credential", f"{_lacks(name)}: the server is not opened", _nearest(name, credentials))
-        for name in needed
-        if name not in credentials
-    ]
-
-
-def _lacks(name: str) -> str:
-    bare = name.removesuffix(ROOTS_SUFFIX)
-    return f"credential {bare} has no ca.crt" if bare != name else f"there is no credential {name}"
-
-
-def _nearest(name: str, credentials: frozenset[str]) -> str:
-    known = sorted(each for each in credentials if not each.endswith(ROOTS_SUFFIX))
-    return nearest(name.removesuffix(ROOTS_SUFFIX), known, "in the secrets directory")

@@ -23,6 +23,11 @@ class SelectiveRule:
     selector: Labels
     backends: Mapping[str, Backend]
 
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Names in the secrets directory that those whom it holds for need."""
+        return frozenset().union(*(backend.traffic.credentials for backend in self.backends.values()))
+
 
 def with_backends(found: VirtualHost, backends: Mapping[str, Backend]) -> VirtualHost:
     """The same host, sending to these backends instead of those of the same name; itself when it sends to none."""

@@ -17,6 +17,7 @@ from xds_server.mesh.observation import UNOBSERVED, Observed, observation
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, VirtualHost
 from xds_server.mesh.security import MutualTls
+from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
 from xds_server.mesh.service_index import Clue
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
@@ -77,6 +78,7 @@ class View:
         settings: those of every proxy of the mesh.
         peers: where a proxy compares zones: the service that its workload serves, None for one that serves none.
         compares_zones: it does.
+        credentials: names in the secrets directory that the proxy is given, of those that are there.
     """
 
     backends: tuple[Backend, ...] = ()
@@ -98,6 +100,7 @@ class View:
     observed: Observed = UNOBSERVED
     compares_zones: bool = False
     peers: Service | None = None
+    credentials: frozenset[str] = frozenset()
 
 
 def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = None) -> View:
@@ -134,7 +137,14 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         trust_domain=trust_domain,
         settings=mesh.settings,
         observed=observed,
+        credentials=_granted(mesh, workload),
     )
+
+
+def _granted(mesh: Mesh, workload: Workload) -> frozenset[str]:
+    """What the rules name that are for this workload by its labels; a rule for everybody gives no sidecar a secret."""
+    named = frozenset().union(*(rule.credentials for rule in _selecting(mesh, workload)))
+    return (mesh.credentials or frozenset()) & named
 
 
 def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None) -> View:
@@ -158,6 +168,7 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
         outbound_policy=OutboundPolicy.REGISTRY_ONLY,
         trust_domain=trust_domain,
         router=router,
+        credentials=router.credentials,
         settings=mesh.settings,
         observed=observed,
     )
@@ -220,9 +231,12 @@ def _names(mesh: Mesh, workload: Workload, backends: Iterable[Backend]) -> DnsTa
 
 def _scope(mesh: Mesh, workload: Workload) -> Scope:
     """What the namespace of `workload` sees, under the rules that are for this workload alone."""
-    selecting = (rule for rule in mesh.selective if rule.namespace == workload.namespace)
-    rules = tuple(rule for rule in selecting if labels_match(rule.selector, workload.labels))
-    return mesh.scope(workload.namespace).ruled(rules)
+    return mesh.scope(workload.namespace).ruled(_selecting(mesh, workload))
+
+
+def _selecting(mesh: Mesh, workload: Workload) -> tuple[SelectiveRule, ...]:
+    own = (rule for rule in mesh.selective if rule.namespace == workload.namespace)
+    return tuple(rule for rule in own if labels_match(rule.selector, workload.labels))
 
 
 def served_ports(mesh: Mesh, workload: Workload) -> dict[int, str]:

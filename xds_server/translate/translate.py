@@ -103,7 +103,7 @@ def _caller(view: View) -> Caller:
         locality=view.locality,
         labels=view.labels,
         trust_domain=view.trust_domain,
-        credentials=view.router.credentials if view.router else frozenset(),
+        credentials=view.credentials,
         settings=view.settings,
         compares_zones=view.compares_zones,
     )
