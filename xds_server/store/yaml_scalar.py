@@ -6,6 +6,7 @@ YAML 1.1 words for booleans and null, Go's integer and float spellings. A date a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 Scalar = str | int | float | bool | None
 
@@ -34,6 +35,7 @@ def plain_scalar(text: str) -> Scalar:
     return _number(text)
 
 
+@lru_cache(maxsize=1024)
 def _number(text: str) -> Scalar:
     digits = text.replace("_", "")
     if _INTEGER.match(digits):

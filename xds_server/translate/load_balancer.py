@@ -5,6 +5,8 @@ Source: Istio, DestinationRule LoadBalancerSettings; Envoy, Cluster.LbPolicy.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
@@ -61,12 +63,19 @@ def common_lb_config(policy: TrafficPolicy, *, compares_zones: bool = False) -> 
     `compares_zones`: the caller knows where its own service's endpoints are. To such a one Envoy would bring zone aware
     routing for every cluster with six endpoints, asked for or not.
     """
-    weighted = cluster_v3.ClusterCommonLbConfigLocalityWeightedLbConfig() if is_weighted(policy) else None
-    zones = _zones(policy.load_balancer.zone_aware, compares_zones=compares_zones)
+    weighted, zone_aware = is_weighted(policy), policy.load_balancer.zone_aware
+    return _common_lb_config(policy.min_health_percent, zone_aware, weighted=weighted, compares_zones=compares_zones)
+
+
+@lru_cache(maxsize=256)
+def _common_lb_config(
+    min_health_percent: int, zone_aware: ZoneAware | None, *, weighted: bool, compares_zones: bool
+) -> cluster_v3.ClusterCommonLbConfig:
+    """One read-only message for all that say the same."""
     return cluster_v3.ClusterCommonLbConfig(
-        healthy_panic_threshold=type_v3.Percent(value=policy.min_health_percent),
-        locality_weighted_lb_config=weighted,
-        zone_aware_lb_config=zones if weighted is None else None,
+        healthy_panic_threshold=type_v3.Percent(value=min_health_percent),
+        locality_weighted_lb_config=cluster_v3.ClusterCommonLbConfigLocalityWeightedLbConfig() if weighted else None,
+        zone_aware_lb_config=None if weighted else _zones(zone_aware, compares_zones=compares_zones),
     )
 
 

@@ -6,6 +6,8 @@ Only what Envoy itself compares: port, source labels, source namespace and gatew
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
@@ -14,8 +16,9 @@ from xds_server.mesh.route import HeaderMatch, Match, MatchKind, QueryMatch, Str
 EVERYTHING = StringMatch(MatchKind.PREFIX, "/")
 
 
+@lru_cache(maxsize=256)
 def route_match(match: Match) -> route_v3.RouteMatch:
-    """All conditions of `match`, and-ed."""
+    """All conditions of `match`, and-ed: one read-only message for all that say the same."""
     uri = match.uri or EVERYTHING
     return route_v3.RouteMatch(
         path=uri.value if uri.kind is MatchKind.EXACT else None,
