@@ -49,6 +49,21 @@ async def admission(refuses: Refuses | None = None) -> AsyncIterator[Admission]:
         yield Admission(Pipeline(), worker, Validator(ask) if refuses else None)
 
 
+async def test_mutual_tls_changes_step_by_step_for_somebody_who_says_when() -> None:
+    with ThreadPoolExecutor(1) as worker:
+        admitting = Admission(Pipeline(), worker, in_steps=True)
+        modes = [istio("PeerAuthentication", f"mtls: {{mode: {mode}}}") for mode in ("DISABLE", "STRICT")]
+        await admitting.admit(policy_set(modes[0]))
+        begun = await admitting.admit(policy_set(modes[1]))
+        steps = [begun]
+        while admitting.changes_mutual_tls:
+            steps.append(admitting.advance())
+
+    assert [one.mesh.peers.mode("default", ()).name for one in steps] == ["PERMISSIVE", "PERMISSIVE", "STRICT"]
+    assert [one.number for one in steps] == [2, 3, 4]
+    assert admitting.generation is steps[-1]
+
+
 def kinds(generation: Generation | None) -> set[str]:
     """Of the documents in force."""
     assert generation is not None

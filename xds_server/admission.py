@@ -35,6 +35,7 @@ from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document, PolicySet
 from xds_server.problem import Origin
 from xds_server.quarantine import Earlier, Held, Quarantine, nothing_earlier
+from xds_server.staging import Staging
 from xds_server.translate.unit import Unit, UnitKind
 from xds_server.validation.validator import Refused, Validator
 from xds_server.xds.snapshot import Snapshot
@@ -60,6 +61,7 @@ class Admission:
         worker: one thread, for the pipeline alone.
         validator: None accepts everything.
         earlier: see `Quarantine`.
+        in_steps: changes of mutual TLS come into force step by step, for somebody who calls `advance`.
 
     Attributes:
         validator: may be set until the first admission.
@@ -72,6 +74,8 @@ class Admission:
         worker: Executor,
         validator: Validator | None = None,
         earlier: Earlier = nothing_earlier,
+        *,
+        in_steps: bool = False,
     ) -> None:
         self.validator = validator
         self.credentials: CredentialSet | None = None
@@ -83,6 +87,7 @@ class Admission:
         self._policies = PolicySet()
         self._registrations: tuple[Registration, ...] = ()
         self._generation: Generation | None = None
+        self._staging: Staging | None = Staging() if in_steps else None
         self._is_stale = False
 
     @property
@@ -134,6 +139,17 @@ class Admission:
             if await self._first_refused(snapshots) is not None:
                 now = await self._admitted(self._policies, workloads)
             return await self._in_worker(self._snapshots, now, workloads)
+
+    @property
+    def changes_mutual_tls(self) -> bool:
+        """Whether what is in force is a step only of a change of mutual TLS."""
+        return self._staging is not None and self._staging.is_under_way
+
+    def advance(self) -> Generation:
+        """Put the next step of a change of mutual TLS into force."""
+        if self._staging is None:
+            raise ValueError("changes come into force at once here")
+        return self._put_in_force(self._staging.advance())
 
     def refused(
         self,
@@ -208,10 +224,16 @@ class Admission:
                 self.validator.let_pass([refused.unit], refused.reason)
 
     def _accepted(self, policies: PolicySet, generation: Generation) -> Generation:
-        number = self._generation.number + 1 if self._generation else 1
-        self._policies, self._generation = policies, replace(generation, number=number)
+        self._policies = policies
+        first = self._staging.begin(self._generation, generation) if self._staging else generation
+        in_force = self._put_in_force(first)
         self._quarantine.accepted(generation.policies, asyncio.get_running_loop().time())
         self._complaints.forget()
+        return in_force
+
+    def _put_in_force(self, generation: Generation) -> Generation:
+        number = self._generation.number + 1 if self._generation else 1
+        self._generation = replace(generation, number=number)
         return self._generation
 
     async def _first_refused(self, snapshots: Sequence[Snapshot | None]) -> Refused | None:

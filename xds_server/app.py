@@ -43,6 +43,7 @@ from xds_server.server.listen import Listener, ListenOptions, listen
 from xds_server.server.status import Refusal, StatusBoard
 from xds_server.server.tombstones import TombstoneBook
 from xds_server.settings import Settings
+from xds_server.staging import Patience
 from xds_server.store.debounce import Changed, Changes, Debounce
 from xds_server.store.directory import Reading, Rules, read_policies
 from xds_server.store.keepsake import Keepsakes, StandIns
@@ -53,6 +54,7 @@ from xds_server.translate.to_json import resource_json
 from xds_server.validation.validator import find_validator
 from xds_server.xds.messages import Nacked
 from xds_server.xds.snapshot import Snapshot
+from xds_server.xds.type_url import PUSH_ORDER
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +91,9 @@ class Server:
         self._to_keep: tuple[Reading, StandIns] | None = None
         self._came_into_force = asyncio.Event()
         pipeline = Pipeline(Premises(settings.root_namespace, settings.default_namespace, settings.trust))
-        self._admission = Admission(pipeline, self._worker, earlier=self._keepsakes.earlier)
+        self._admission = Admission(
+            pipeline, self._worker, earlier=self._keepsakes.earlier, in_steps=settings.mtls_change_time > 0
+        )
         self._not_validated = ""
         self._notice: Callable[[Changed], None] = lambda _: None
         self._rules = Rules(
@@ -154,6 +158,7 @@ class Server:
                 self._traffic.run(),
                 self._measure(),
                 self._keep(),
+                self._change_mutual_tls(),
                 self._tombstones.write_down(self._held_files),
                 self._watch_credentials(),
                 _stopped(stop),
@@ -294,6 +299,22 @@ class Server:
             self._came_into_force.clear()
             if self._to_keep is not None:
                 is_kept = await asyncio.to_thread(self._keepsakes.keep, *self._to_keep)
+
+    async def _change_mutual_tls(self) -> None:
+        """Go on with a change of mutual TLS once everybody has taken its last step, or when that takes too long."""
+        loop, patience = asyncio.get_running_loop(), Patience(self._settings.mtls_change_time)
+        while True:
+            await asyncio.sleep(_MEASURE_INTERVAL)
+            if not self._admission.changes_mutual_tls:
+                patience.rest()
+                continue
+            late = {node for url in PUSH_ORDER for node in self._board.waiting_for(url)}
+            if not patience.is_over(loop.time(), taken=self._hub.is_idle and not late):
+                continue
+            if patience.is_exhausted(loop.time()):
+                log.warning("mutual TLS changes without waiting any longer", waiting_for=sorted(late))
+            self._admission.advance()
+            self._publish()
 
     async def _measure(self) -> None:
         """Tell the metrics how long each change took until every proxy had answered it."""

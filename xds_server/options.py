@@ -263,6 +263,10 @@ class ServeFlags:
         float,
         setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
     ] = 60.0
+    mtls_change_time: Annotated[
+        float,
+        setting("MTLS_CHANGE_TIME", "Wait so long for callers to follow a change of mutual TLS.", metavar="SECONDS"),
+    ] = 10.0
     drain_time: Annotated[
         float, setting("DRAIN_TIME", "When stopping, spread the end of streams over so long.", metavar="SECONDS")
     ] = 5.0

@@ -144,6 +144,8 @@ class Settings(BaseModel):
         traffic_edges: pairs of caller and called service of which proxies' metrics are kept apart; those of any beyond
             are added together.
         stalled_stream: a peer that leaves a response unanswered for so long is disconnected.
+        mtls_change_time: how long a change that switches mesh TLS on or off may wait for callers; see `staging`. 0 puts
+            it into force at once, and calls fail meanwhile.
         drain_time: how long a stopping server may take to end its streams, one by one; 0 ends all at once.
     """
 
@@ -177,6 +179,7 @@ class Settings(BaseModel):
     traffic_edges: int = Field(default=2000, gt=0)
     stalled_stream: float = Field(default=60.0, gt=0)
     drain_time: float = Field(default=5.0, ge=0)
+    mtls_change_time: float = Field(default=10.0, ge=0)
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
 

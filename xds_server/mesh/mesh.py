@@ -9,7 +9,7 @@ from functools import cached_property
 from xds_server.mesh.gateway import Gateway, GatewayRoutes
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, VirtualHost
-from xds_server.mesh.security import NO_POLICIES, PeerPolicies
+from xds_server.mesh.security import NO_POLICIES, ChangingPolicies, PeerPolicies
 from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backends, with_backends
 from xds_server.mesh.service import Service
 from xds_server.mesh.service_index import ServiceIndex
@@ -98,7 +98,7 @@ class Mesh:
     default_scope: Scope = field(default_factory=lambda: Scope(""))
     sidecars: tuple[Sidecar, ...] = ()
     selective: tuple[SelectiveRule, ...] = ()
-    peers: PeerPolicies = NO_POLICIES
+    peers: PeerPolicies | ChangingPolicies = NO_POLICIES
     telemetry: TelemetryPolicies = TelemetryPolicies()
     gateways: tuple[Gateway, ...] = ()
     credentials: frozenset[str] | None = None

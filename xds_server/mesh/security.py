@@ -83,6 +83,30 @@ class PeerPolicies:
         return MutualTls.DISABLE in modes
 
 
+@dataclass(frozen=True)
+class ChangingPolicies:
+    """What servers ask for while callers may follow any of several policies.
+
+    Attributes:
+        earlier: what callers may still follow.
+        after: what they are to follow.
+    """
+
+    earlier: tuple[PeerPolicies, ...]
+    after: PeerPolicies
+
+    def mode(self, namespace: str, labels: Labels, port: int | None = None) -> MutualTls:
+        """As of `after`; both mesh TLS and plain connections where one of them switches mesh TLS off and another on."""
+        goal = self.after.mode(namespace, labels, port)
+        modes = {goal, *(one.mode(namespace, labels, port) for one in self.earlier)}
+        return MutualTls.PERMISSIVE if MutualTls.DISABLE in modes and len(modes) > 1 else goal
+
+    def ports(self, namespace: str, labels: Labels) -> tuple[int, ...]:
+        """The ports of a workload that some policy names, sorted."""
+        found = (policies.ports(namespace, labels) for policies in (*self.earlier, self.after))
+        return tuple(sorted(set().union(*found)))
+
+
 NO_POLICIES = PeerPolicies()
 
 
