@@ -28,12 +28,13 @@ OURS: dict[str, set[str]] = {
     "blame": LEAVES | VOCABULARY | {"quarantine"},
     "staging": LEAVES | VOCABULARY | {"pipeline"},
     "admission": LEAVES | VOCABULARY | {"pipeline", "staging", "quarantine", "blame", "translate", "validation"},
+    "telemetry": LEAVES,
     "store": LEAVES | VOCABULARY,
     "identity": LEAVES | VOCABULARY,
     "registry": LEAVES | VOCABULARY,
-    "server": LEAVES | VOCABULARY | {"_proto"},
+    "server": LEAVES | VOCABULARY | {"_proto", "telemetry"},
     "signals": LEAVES | {"mesh.workload", "translate.names"},
-    "debug": LEAVES | VOCABULARY | {"signals"},
+    "debug": LEAVES | VOCABULARY | {"signals", "telemetry"},
 }
 """Our own modules that each layer may import, besides itself. The shell (app, cli, settings, log, __main__) may all."""
 
@@ -54,6 +55,7 @@ THEIRS: dict[str, set[str]] = {
     "blame": set(),
     "staging": set(),
     "admission": {"structlog"},
+    "telemetry": set(),
     "store": {"structlog", "watchdog", "yaml", "pydantic"},
     "identity": {"structlog", "cryptography"},
     "registry": {"structlog", "pydantic"},

@@ -60,7 +60,7 @@ def test_loopback_needs_no_permission(host: str) -> None:
     assert Settings.of(policies=(ROOT,), listen=f"{host}:1").listen.is_loopback
 
 
-@pytest.mark.parametrize("flag", ["listen", "debug_listen"])
+@pytest.mark.parametrize("flag", ["listen", "debug_listen", "telemetry_listen"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "10.0.0.1", "xds-server"])
 def test_other_machines_are_served_unasked_only_when_told_to(flag: str, host: str) -> None:
     """An accident must not publish a mesh."""

@@ -24,6 +24,7 @@ from xds_server.collector import collector_paused, set_aside
 from xds_server.compiler.premises import Premises
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
+from xds_server.debug.otlp_http import otlp_app
 from xds_server.debug.refusals import refusals
 from xds_server.debug.serve import serve_debug
 from xds_server.debug.sources import Sources, Validation
@@ -40,6 +41,7 @@ from xds_server.security import Security
 from xds_server.server.held_files import HeldFiles
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
+from xds_server.server.receive import MOST_BYTES, Receiver, receive
 from xds_server.server.status import Refusal, StatusBoard
 from xds_server.server.tombstones import TombstoneBook
 from xds_server.settings import Settings
@@ -49,6 +51,8 @@ from xds_server.store.directory import Reading, Rules, read_policies
 from xds_server.store.keepsake import Keepsakes, StandIns
 from xds_server.store.policy_file import nothing_kept
 from xds_server.store.watcher import Watcher
+from xds_server.telemetry.log_buffer import LogBuffer
+from xds_server.telemetry.traces import Traces
 from xds_server.traffic import Traffic
 from xds_server.translate.to_json import resource_json
 from xds_server.validation.validator import find_validator
@@ -123,6 +127,9 @@ class Server:
         self._tombstones = TombstoneBook(self._held_files.read(time.time()))
         self._streams_of: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
+        receives = settings.telemetry_listen is not None
+        self._traces = Traces() if receives else None
+        self._logs = LogBuffer() if receives else None
         self._began = 0.0
         self._metrics = Metrics(self._sources())
 
@@ -139,6 +146,7 @@ class Server:
             port = await parts.enter_async_context(
                 serve_debug(debug, settings.debug_listen.host, settings.debug_listen.port, any_host=settings.insecure)
             )
+            await parts.enter_async_context(self._receiving())
             listener = await self._listen()
             parts.push_async_callback(listener.stop)
             changes = await parts.enter_async_context(self._watching())
@@ -168,6 +176,31 @@ class Server:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping", streams=len(self._hub.proxies()))
             await listener.drain(settings.drain_time)
+
+    @contextlib.asynccontextmanager
+    async def _receiving(self) -> AsyncIterator[None]:
+        """The ports on which proxies tell of requests, where they are asked for: gRPC, and HTTP on the one after it."""
+        where = self._settings.telemetry_listen
+        if where is None or self._traces is None or self._logs is None:
+            yield
+            return
+        receiver = Receiver(self._traces.add, self._logs.add)
+        port = await receive(str(where), receiver)
+        http = serve_debug(
+            otlp_app(receiver.export, MOST_BYTES),
+            where.host,
+            where.port and where.port + 1,
+            any_host=True,
+            flag="--telemetry-listen",
+        )
+        try:
+            async with http as http_port:
+                log.info(
+                    "receiving", grpc=f"{where.host}:{port.port}", http=f"http://{where.host}:{http_port}/v1/traces"
+                )
+                yield
+        finally:
+            await port.stop()
 
     async def _listen(self) -> Listener:
         settings, security = self._settings, self._security
@@ -401,6 +434,8 @@ class Server:
             validation=self._validation,
             authorities=self._security.described,
             traffic=self._traffic.sight,
+            traces=self._traces,
+            logs=self._logs,
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )

@@ -198,6 +198,14 @@ class ServeFlags:
     debug_listen: Annotated[
         str, setting("DEBUG_LISTEN", "Debug endpoints and metrics (HTTP); / lists them.", metavar="HOST:PORT")
     ] = "127.0.0.1:15014"
+    telemetry_listen: Annotated[
+        str | None,
+        setting(
+            "TELEMETRY_LISTEN",
+            "Take spans (OTLP) and access logs here (gRPC; OTLP by HTTP on the next port).",
+            metavar="HOST:PORT",
+        ),
+    ] = None
     insecure: Annotated[
         bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
     ] = False

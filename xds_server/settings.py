@@ -115,7 +115,10 @@ class Settings(BaseModel):
         policies: files and directories of policy documents.
         listen: gRPC; port 15010 is Istio's.
         debug_listen: HTTP: debug endpoints and metrics; port 15014 is Istio's.
-        insecure: let `listen` and `debug_listen` be reached from other machines though nobody is authenticated.
+        telemetry_listen: gRPC: what proxies tell of requests, spans (OTLP) and access log entries (ALS), is kept in
+            memory and shown on the debug port; OTLP over HTTP on the port after it. None takes nothing.
+        insecure: let `listen`, `debug_listen` and `telemetry_listen` be reached from other machines though nobody is
+            authenticated.
         auth: what was asked for; `authentication` is what it comes to.
         state_dir: authorities, revocations, a root rotation under way, last good forms, what nodes hold; private.
             Replicas share one, or copies.
@@ -154,6 +157,7 @@ class Settings(BaseModel):
     policies: tuple[Path, ...] = Field(min_length=1)
     listen: ListenAddress = Address("127.0.0.1", 15010)
     debug_listen: ListenAddress = Address("127.0.0.1", 15014)
+    telemetry_listen: ListenAddress | None = None
     insecure: bool = False
     secrets: Path | None = None
     auth: Authentication = Authentication.AUTO
@@ -232,11 +236,12 @@ class Settings(BaseModel):
                 f"--secrets holds private keys, and with --auth none whoever reaches {self.listen} could ask for them; "
                 f"leave --auth out, or listen on 127.0.0.1:{self.listen.port}"
             )
-        if not self.debug_listen.is_loopback and not self.insecure:
-            raise ValueError(
-                f"--debug-listen {self.debug_listen} can be reached from other machines and nobody would be asked who "
-                f"they are; listen on 127.0.0.1:{self.debug_listen.port}, or add --insecure if the network is private"
-            )
+        for flag, address in (("debug", self.debug_listen), ("telemetry", self.telemetry_listen)):
+            if address is not None and not address.is_loopback and not self.insecure:
+                raise ValueError(
+                    f"--{flag}-listen {address} can be reached from other machines and nobody would be asked who "
+                    f"they are; listen on 127.0.0.1:{address.port}, or add --insecure if the network is private"
+                )
         return self
 
     @model_validator(mode="after")

@@ -10,17 +10,21 @@ import httpx
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from tests.telemetry.values import span
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.pages import ENDPOINTS
 from xds_server.debug.sources import Sources, Validation
 from xds_server.policy.document import Document, Positions
 from xds_server.problem import Origin, Problem, Severity
+from xds_server.telemetry.log_buffer import LogBuffer
+from xds_server.telemetry.traces import Traces
 from xds_server.xds import type_url
 from xds_server.xds.proxy_status import ProxyStatus, TypeState, Variant
 from xds_server.xds.resource import Resource
 from xds_server.xds.snapshot import Snapshot
 
+NOT_JSON = ("/metrics", "/traces?service=S")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NODE_ID = "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local"
 ORIGIN = Origin("shop.yaml", 3, "DestinationRule", "shop", "reviews")
@@ -95,6 +99,8 @@ def sources(*, generation: int = 4) -> Sources:
         proxies=lambda: (STATUS,),
         totals=Totals,
         validation=lambda: VALIDATION,
+        traces=Traces(),
+        logs=LogBuffer(),
         snapshot_of={NODE_ID: SNAPSHOT}.get,
         resource_json=lambda resource: {"name": resource.name},
     )
@@ -145,8 +151,7 @@ async def test_every_endpoint_that_the_page_lists_answers(endpoint: object) -> N
     answer = await get(path)
 
     assert answer.status_code == 200
-    is_json = answer.headers["content-type"] == "application/json"
-    assert is_json or path == "/metrics"
+    assert answer.headers["content-type"] == "application/json" or path in NOT_JSON or path.startswith("/debug/logs")
 
 
 async def test_page_lists_every_endpoint_with_its_purpose() -> None:
@@ -297,3 +302,27 @@ async def test_our_own_defect_shows_no_traceback() -> None:
     assert answer.status_code == 500
     assert "secret inner state" not in answer.text
     assert "Traceback" not in answer.text
+
+
+async def test_what_is_received_is_found_by_its_trace() -> None:
+    kept = Traces()
+    kept.add([span(1), span(2, 1)])
+    of = replace(sources(), traces=kept)
+    (listed,) = (await get("/debug/traces", of)).json()
+    tree = (await get(f"/debug/traces?id={listed['id']}", of)).json()
+
+    assert (listed["spans"], listed["services"]) == (2, ["web.shop"])
+    assert [child["name"] for child in tree["trees"][0]["children"]] == ["call 2"]
+    assert "call 2" in (await get(f"/traces?id={listed['id']}", of)).text
+
+
+@pytest.mark.parametrize("path", ["/traces", "/debug/traces", "/debug/logs"])
+async def test_where_nothing_is_received_the_way_to_it_is_said(path: str) -> None:
+    answer = await get(path, replace(sources(), traces=None, logs=None))
+
+    assert answer.status_code == 404
+    assert "--telemetry-listen" in answer.json()["error"]
+
+
+async def test_a_trace_that_is_not_kept_is_not_found() -> None:
+    assert (await get("/debug/traces?id=x")).status_code == 404

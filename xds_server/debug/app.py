@@ -13,18 +13,22 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from xds_server.debug import pages
 from xds_server.debug.config_dump import config_dump
 from xds_server.debug.configz import config_objects
+from xds_server.debug.logs import log_lines
 from xds_server.debug.metrics import CONTENT_TYPE, Metrics
 from xds_server.debug.sources import Sources
 from xds_server.debug.syncz import sync_status
+from xds_server.debug.traces import MOST_LISTED, trace_page, trace_summary, trace_tree, traces_page
 from xds_server.debug.traffic import traffic_page, traffic_rows
 from xds_server.debug.traffic_metrics import traffic_exposition
 from xds_server.problem import Severity
+from xds_server.telemetry.span import Trace
+from xds_server.telemetry.traces import Traces
 
 
 def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
@@ -42,6 +46,9 @@ def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
         "/debug/problems": endpoints.problems,
         "/debug/validation": endpoints.validation,
         "/debug/ca": endpoints.authorities,
+        "/traces": endpoints.traces_page,
+        "/debug/traces": endpoints.traces,
+        "/debug/logs": endpoints.logs,
         "/debug/list": endpoints.list,
     }
     return Starlette(
@@ -112,8 +119,50 @@ class _Endpoints:
     async def authorities(self, _request: Request) -> Response:
         return JSONResponse(self._sources.authorities())
 
+    async def traces_page(self, request: Request) -> Response:
+        traces, trace = self._traces(), self._asked_trace(request)
+        if trace is not None:
+            return HTMLResponse(await run_in_threadpool(trace_page, trace))
+        service = request.query_params.get("service", "")
+        found = traces.latest(MOST_LISTED, service=service)
+        return HTMLResponse(await run_in_threadpool(traces_page, found, traces.received, service))
+
+    async def traces(self, request: Request) -> Response:
+        trace, asked = self._asked_trace(request), request.query_params
+        if trace is not None:
+            return JSONResponse(await run_in_threadpool(trace_tree, trace))
+        most = int(text) if (text := asked.get("limit", "")).isdecimal() else MOST_LISTED
+        found = self._traces().latest(most, service=asked.get("service", ""), failed=asked.get("failed") == "true")
+        return JSONResponse([trace_summary(trace) for trace in found])
+
+    async def logs(self, request: Request) -> Response:
+        buffer = self._sources.logs
+        if buffer is None:
+            raise HTTPException(404, _NOTHING_RECEIVED)
+        service, follows = request.query_params.get("service", ""), request.query_params.get("follow") == "true"
+        lines = log_lines(buffer, service, follow=follows)
+        return StreamingResponse(lines, media_type="application/jsonl")
+
+    def _traces(self) -> Traces:
+        if self._sources.traces is None:
+            raise HTTPException(404, _NOTHING_RECEIVED)
+        return self._sources.traces
+
+    def _asked_trace(self, request: Request) -> Trace | None:
+        """The trace that a request names; None when it names none."""
+        trace_id = request.query_params.get("id")
+        if trace_id is None:
+            return None
+        trace = self._traces().of(trace_id)
+        if trace is None:
+            raise HTTPException(404, f"no trace {trace_id!r} is kept; /debug/traces lists them")
+        return trace
+
     async def list(self, _request: Request) -> Response:
         return JSONResponse([asdict(endpoint) for endpoint in pages.ENDPOINTS])
+
+
+_NOTHING_RECEIVED = "nothing is received; start the server with --telemetry-listen, and tell proxies by a Telemetry"
 
 
 async def _refusal(_request: Request, error: Exception) -> Response:

@@ -15,7 +15,9 @@ from xds_server.errors import ConfigurationError
 
 
 @contextlib.asynccontextmanager
-async def serve_debug(app: ASGIApp, host: str, port: int, *, any_host: bool = False) -> AsyncIterator[int]:
+async def serve_debug(
+    app: ASGIApp, host: str, port: int, *, any_host: bool = False, flag: str = "--debug-listen"
+) -> AsyncIterator[int]:
     """Serve `app` inside the `async with` block, which gets the port: the system's choice when `port` is 0.
 
     Requests that mean another host are refused (see `HostGuard`), unless `any_host` lets them in.
@@ -23,9 +25,9 @@ async def serve_debug(app: ASGIApp, host: str, port: int, *, any_host: bool = Fa
     Signals are left alone: whoever holds the block decides when it ends.
 
     Raises:
-        ConfigurationError: the address cannot be listened on.
+        ConfigurationError: the address, which `flag` gives, cannot be listened on.
     """
-    listener = _listener(host, port)
+    listener = _listener(host, port, flag)
     guarded = app if any_host else HostGuard(app, host)
     server = _Server(
         uvicorn.Config(guarded, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
@@ -47,13 +49,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(host: str, port: int, flag: str) -> socket.socket:
     """Bound and listening before it is returned, so that the port answers at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigurationError(
-            f"--debug-listen {host}:{port}: {reason}; choose another port, or stop what uses it"
-        ) from None
+        raise ConfigurationError(f"{flag} {host}:{port}: {reason}; choose another port, or stop what uses it") from None

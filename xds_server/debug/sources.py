@@ -9,6 +9,8 @@ from typing import Protocol
 from xds_server.policy.document import Document
 from xds_server.problem import Problem
 from xds_server.signals.window import Sight
+from xds_server.telemetry.log_buffer import LogBuffer
+from xds_server.telemetry.traces import Traces
 from xds_server.xds.proxy_status import ProxyStatus
 from xds_server.xds.resource import Resource
 from xds_server.xds.snapshot import Snapshot
@@ -61,6 +63,7 @@ class Sources:
         authorities: who signs certificates and who is believed, the rotation under way, what expires when; no keys.
         traffic: who calls whom, as proxies tell it.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
+        traces, logs: what proxies told of requests; None where nothing is received.
         resource_json: a resource as proto-JSON, secrets redacted.
     """
 
@@ -73,5 +76,7 @@ class Sources:
     validation: Callable[[], Validation] = Validation
     authorities: Callable[[], Mapping[str, object]] = dict
     traffic: Callable[[], Sight] = Sight
+    traces: Traces | None = None
+    logs: LogBuffer | None = None
     snapshot_of: Callable[[str], Snapshot | None]
     resource_json: Callable[[Resource], Mapping[str, object]]

@@ -1,0 +1,74 @@
+"""One entry of an access log: a request or a connection, as the proxy that logged it saw it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from xds_server.telemetry.response_flags import in_words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One entry; what is not known is "" or 0.
+
+    Attributes:
+        time: when it began, in seconds since the epoch.
+        seconds: how long it took.
+        proxy: the node id of the proxy.
+        service: what the proxy stands beside: "name.namespace".
+        status: of the answer; 0 for a connection, and for a request without an answer.
+        flags: as %RESPONSE_FLAGS% writes them.
+        details: why Envoy answered as it did, or ended the connection.
+        failure: of the transport: why no connection came about.
+        attempts: how often it was sent on.
+    """
+
+    time: float
+    seconds: float
+    proxy: str
+    service: str
+    log: str = ""
+    protocol: str = ""
+    method: str = ""
+    authority: str = ""
+    path: str = ""
+    status: int = 0
+    flags: tuple[str, ...] = ()
+    details: str = ""
+    failure: str = ""
+    route: str = ""
+    cluster: str = ""
+    upstream: str = ""
+    caller: str = ""
+    request_id: str = ""
+    attempts: int = 0
+    received: int = 0
+    sent: int = 0
+
+    @property
+    def is_inbound(self) -> bool:
+        """Whether the proxy took it for its own application."""
+        return self.cluster.startswith("inbound|")
+
+    @property
+    def called(self) -> str:
+        """The host of the service that was called, as far as the proxy knows."""
+        parts = self.cluster.split("|")
+        return parts[3] if len(parts) == 4 and parts[3] else self.authority.partition(":")[0]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the answer was an error of the server's, or something went wrong on the way."""
+        return self.status >= _SERVER_ERROR or (not self.status and bool(self.flags))
+
+    def concerns(self, service: str) -> bool:
+        """Whether `service` called, or was called."""
+        own = self.service.partition(".")[0]
+        return service in {self.service, own, self.called}
+
+    def as_json(self) -> dict[str, object]:
+        """Every field, with what the flags mean."""
+        return {**asdict(self), "called": self.called, "meaning": [in_words(flag) for flag in self.flags]}
+
+
+_SERVER_ERROR = 500
