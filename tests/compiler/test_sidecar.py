@@ -96,3 +96,18 @@ def test_egress_proxy_that_is_not_there_is_told(host: str, port: int, told: int)
     _, problems = compiled(service + istio("Sidecar", written))
 
     assert codes(problems) == ["unknown-egress-proxy"] * told
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [("DISABLE", []), ("PERMISSIVE", ["covered-tls"]), ("STRICT", ["covered-tls"])]
+)
+def test_tls_of_a_port_that_takes_mesh_tls_is_told_not_to_be_obeyed(mode: str, told: list[str]) -> None:
+    tls = "tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}"
+    ingress = f"ingress: [{{port: {{number: 8443, protocol: HTTPS}}, defaultEndpoint: '127.0.0.1:80', {tls}}}]"
+    peers = f"selector: {{matchLabels: {{app: web}}}}, portLevelMtls: {{8443: {{mode: {mode}}}}}"
+
+    _, problems = compiled(
+        istio("Sidecar", f"workloadSelector: {{labels: {{app: web}}}}, {ingress}"), istio("PeerAuthentication", peers)
+    )
+
+    assert codes(problems) == told

@@ -91,10 +91,10 @@ def test_only_a_proxy_that_compares_zones_is_told_of_its_own_service() -> None:
 
     compares = view_for(mesh, replace(serving, self_discovery=True))
     assert compares.compares_zones
-    assert compares.peers is not None
-    assert compares.peers.host == "reviews"
-    assert view_for(mesh, serving).peers is None
-    assert view_for(mesh, replace(workload(), self_discovery=True)).peers is None
+    assert compares.own_service is not None
+    assert compares.own_service.host == "reviews"
+    assert view_for(mesh, serving).own_service is None
+    assert view_for(mesh, replace(workload(), self_discovery=True)).own_service is None
 
 
 def test_a_sidecar_is_given_the_credentials_of_rules_that_select_it_and_that_are_there() -> None:

@@ -30,6 +30,12 @@ from xds_server.policy.sidecar import OutboundTrafficPolicyMode, SidecarSpec
         ("{ingress: [{port: {number: 80}, defaultEndpoint: '127.0.0.1'}]}", "ingress[0].defaultEndpoint"),
         ("{ingress: [{port: {number: 80}, tls: {mode: SIMPLE}}]}", "ingress[0].tls"),
         ("{ingress: [{port: {number: 80, protocol: TLS}, tls: {mode: ISTIO_MUTUAL}}]}", "ingress[0].tls.mode"),
+        ("{ingress: [{port: {number: 80, protocol: TLS}, tls: {mode: SIMPLE}}]}", "ingress[0].tls"),
+        (
+            "{ingress: [{port: {number: 80, protocol: TLS}, "
+            "tls: {mode: MUTUAL, serverCertificate: /a, privateKey: /b}}]}",
+            "ingress[0].tls",
+        ),
         ("{outboundTrafficPolicy: {egressProxy: {host: a, port: {number: 1}}}}", "outboundTrafficPolicy.egressProxy"),
         ("{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a}}}", "outboundTrafficPolicy.egressProxy"),
     ],

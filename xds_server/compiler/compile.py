@@ -25,7 +25,7 @@ from xds_server.compiler.peer_authentication import PeerAuthentications
 from xds_server.compiler.premises import Premises
 from xds_server.compiler.scope import Scopes
 from xds_server.compiler.services import Services
-from xds_server.compiler.sidecar import lost_egress_proxy, sidecar
+from xds_server.compiler.sidecar import covered_tls, lost_egress_proxy, sidecar
 from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.telemetry import Telemetries, lost_collectors
@@ -170,6 +170,7 @@ class Compiler:
         yield from self._sidecars.all_problems
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
+            yield from covered_tls(document, row.value, self._peers.in_force)
         yield from self._groups.all_problems
         yield from self._telemetries.problems
         yield from (problem for config in self._config for problem in lost_collectors(config, self._services))

@@ -7,14 +7,14 @@ from typing import cast
 
 from xds_server.compiler.credential import missing_credentials
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.server_tls import server_tls
 from xds_server.compiler.workload_entry import sorted_labels
-from xds_server.mesh.gateway import Gateway, Refusal, Server, ServerTls, ServerTlsMode, open_ports
+from xds_server.mesh.gateway import Gateway, Refusal, Server, open_ports
 from xds_server.mesh.host import normal
 from xds_server.mesh.service import Labels, Port, Protocol
 from xds_server.policy.document import Document
 from xds_server.policy.gateway import GatewaySpec
 from xds_server.policy.gateway import Server as WrittenServer
-from xds_server.policy.server_tls import ServerTLSSettings, TLSProtocol
 from xds_server.problem import Problem
 
 
@@ -36,7 +36,7 @@ def _server(written: WrittenServer, index: int, document: Document) -> Server:
         port=Port(written.port.number, written.port.name, Protocol(written.port.protocol)),
         hosts=tuple(_host(host, document.namespace) for host in written.hosts),
         bind=written.bind or "",
-        tls=_tls(written.tls) if written.tls and Protocol(written.port.protocol).is_tls else None,
+        tls=server_tls(written.tls) if written.tls and Protocol(written.port.protocol).is_tls else None,
         https_redirect=bool(written.tls and written.tls.https_redirect),
         name=written.name,
         origin=document.origin,
@@ -46,35 +46,6 @@ def _server(written: WrittenServer, index: int, document: Document) -> Server:
 def _host(text: str, own: str) -> tuple[str, str]:
     namespace, _, host = text.rpartition("/")
     return {"": "*", ".": own}.get(namespace, namespace), normal(host)
-
-
-def _tls(written: ServerTLSSettings) -> ServerTls:
-    mode = ServerTlsMode(written.mode)
-    credentials = written.credential_names or ((written.credential_name,) if written.credential_name else ())
-    files = tuple((each.server_certificate, each.private_key) for each in written.tls_certificates)
-    if written.server_certificate:
-        files = ((written.server_certificate, written.private_key),)
-    roots = next((each.ca_certificates for each in written.tls_certificates if each.ca_certificates), "")
-    return ServerTls(
-        mode=mode,
-        credentials=credentials,
-        roots_credential=written.ca_cert_credential_name,
-        files=files,
-        roots_file=written.ca_certificates or roots,
-        revoked_file=written.ca_crl,
-        subject_alt_names=written.subject_alt_names,
-        spki_hashes=written.verify_certificate_spki,
-        certificate_hashes=written.verify_certificate_hash,
-        takes_any=bool(written.insecure_skip_verify),
-        min_version=_version(written.min_protocol_version),
-        max_version=_version(written.max_protocol_version),
-        cipher_suites=written.cipher_suites,
-        curves=written.ecdh_curves,
-    )
-
-
-def _version(written: TLSProtocol) -> str:
-    return "" if written is TLSProtocol.TLS_AUTO else str(written)
 
 
 def gateway_problems(gateways: Iterable[tuple[Document, Gateway]], credentials: frozenset[str] | None) -> list[Problem]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.server_tls import server_tls
 from xds_server.compiler.traffic_policy import connection_pool
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.egress import EgressListener
 from xds_server.mesh.mesh import Scope
+from xds_server.mesh.security import MutualTls, PeerPolicies
 from xds_server.mesh.service import Port, Protocol
 from xds_server.mesh.sidecar import IngressListener, OutboundPolicy, Sidecar
 from xds_server.policy.document import Document
+from xds_server.policy.server_tls import ServerTLSMode
 from xds_server.policy.sidecar import (
     CaptureMode,
     IstioEgressListener,
@@ -55,6 +59,16 @@ def lost_egress_proxy(document: Document, found: Sidecar, scope: Scope) -> tuple
     )
 
 
+def covered_tls(document: Document, found: Sidecar, peers: PeerPolicies) -> Iterator[Problem]:
+    """What to say of TLS on a port that takes mesh TLS: two kinds of it cannot be told apart."""
+    for index, listener in enumerate(found.ingress or ()):
+        mode = peers.mode(found.namespace, found.selector, listener.port.number)
+        if listener.tls is not None and mode is not MutualTls.DISABLE:
+            message = f"the port takes mesh TLS (PeerAuthentication {mode.name}), and so no other: this is not obeyed"
+            fix = "write a PeerAuthentication with this selector and portLevelMtls mode DISABLE for the port"
+            yield Place(document).at("ingress", index, "tls").error("covered-tls", message, fix)
+
+
 def _mode_left_out(document: Document, written: OutboundTrafficPolicy | None) -> tuple[Problem, ...]:
     if written is None or "mode" in written.model_fields_set:
         return ()
@@ -71,6 +85,7 @@ def _ingress(written: IstioIngressListener) -> IngressListener:
         default_endpoint=written.default_endpoint,
         bound=written.capture_mode is CaptureMode.NONE,
         pool=connection_pool(written.connection_pool) if written.connection_pool else None,
+        tls=server_tls(written.tls) if written.tls and written.tls.mode is not ServerTLSMode.PASSTHROUGH else None,
     )
 
 

@@ -159,7 +159,7 @@ DESTINATION_RULE: Rows = {
         "credentialName": becomes(
             "CommonTlsContext.tls_certificate_sds_secret_configs",
             "CommonTlsContext.combined_validation_context",
-            words="`kubernetes://name`",
+            words="`kubernetes://name`, for routers, and for sidecars that a workloadSelector selects",
         ),
         "subjectAltNames": becomes(
             "CertificateValidationContext.match_typed_subject_alt_names", default="the ServiceEntry's"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, refused, without_effect
+from xds_server.fields.row import BLOCK, Rows, becomes, decides, refused, without_effect
 from xds_server.policy import gateway as g
 from xds_server.policy import server_tls as t
 from xds_server.policy import sidecar as s
@@ -76,7 +76,7 @@ SIDECAR: Rows = {
         "bind": becomes("Listener.address", words="where the proxy binds the port itself"),
         "captureMode": becomes("Listener.bind_to_port", default="as the proxy captures"),
         "defaultEndpoint": becomes("Cluster.load_assignment", default="where it was addressed"),
-        "tls": NOT_YET,
+        "tls": becomes("FilterChain.transport_socket", words="where PeerAuthentication says DISABLE"),
         "connectionPool": becomes("Cluster.circuit_breakers", default="inboundConnectionPool"),
     },
     s.SidecarPort: {

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from xds_server.mesh.egress import EgressListener
+from xds_server.mesh.gateway import ServerTls
 from xds_server.mesh.service import Labels, Port
 from xds_server.mesh.traffic import ConnectionPool
 from xds_server.problem import Origin
@@ -26,6 +27,7 @@ class IngressListener:
         bind: address to bind in NONE mode, "" for the default.
         bound: the proxy binds it itself although it captures other ports.
         pool: limits towards the application; None is the Sidecar's own.
+        tls: TLS of its own that the proxy ends there, where no mesh TLS is asked for.
         default_endpoint: where the application listens, as "127.0.0.1:port", "[::1]:port" or "unix:///path"; "" sends
             to where the traffic was addressed.
     """
@@ -35,6 +37,7 @@ class IngressListener:
     default_endpoint: str = ""
     bound: bool = False
     pool: ConnectionPool | None = None
+    tls: ServerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

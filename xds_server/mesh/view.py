@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from xds_server.mesh.dns_table import DnsTable, dns_table
 from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, resolved, selects
-from xds_server.mesh.gateway import Router, Server
+from xds_server.mesh.gateway import Router, Server, ServerTls
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.observation import UNOBSERVED, Observed, observation
@@ -37,6 +37,7 @@ class InboundPort:
         mutual_tls: what callers are asked for.
         bound: the proxy binds it itself although it captures other ports.
         pool: limits towards the application.
+        tls: TLS of its own that the proxy ends there; mesh TLS is then not spoken.
     """
 
     number: int
@@ -49,6 +50,7 @@ class InboundPort:
     bound: bool = False
     pool: ConnectionPool = ConnectionPool()
     port_name: str = ""
+    tls: ServerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class View:
         router: for a proxy that stands alone: what it opens. It then has no virtual hosts, and of services only those
             that something is sent to.
         settings: those of every proxy of the mesh.
-        peers: where a proxy compares zones: the service that its workload serves, None for one that serves none.
+        own_service: where a proxy compares zones: the service that its workload serves, None for one that serves none.
         compares_zones: it does.
         credentials: names in the secrets directory that the proxy is given, of those that are there.
     """
@@ -99,7 +101,7 @@ class View:
     settings: ProxySettings = ISTIO_SETTINGS
     observed: Observed = UNOBSERVED
     compares_zones: bool = False
-    peers: Service | None = None
+    own_service: Service | None = None
     credentials: frozenset[str] = frozenset()
 
 
@@ -132,7 +134,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         egress=_egress(sidecar, backends, virtual_hosts, workload.namespace),
         names=_names(mesh, workload, backends),
         compares_zones=workload.self_discovery,
-        peers=_peers(mesh, workload) if workload.self_discovery else None,
+        own_service=_own_service(mesh, workload) if workload.self_discovery else None,
         mutual_tls=_captured_mode(mesh, workload, own_labels),
         trust_domain=trust_domain,
         settings=mesh.settings,
@@ -216,7 +218,7 @@ def _with_collectors(backends: tuple[Backend, ...], observed: Observed, scope: S
     return tuple(found[host] for host in sorted(found))
 
 
-def _peers(mesh: Mesh, workload: Workload) -> Service | None:
+def _own_service(mesh: Mesh, workload: Workload) -> Service | None:
     """The first service that the workload serves."""
     return next((service for service in _candidates(mesh, workload) if serves(service, workload)), None)
 
@@ -316,6 +318,7 @@ def _inbound(mesh: Mesh, scope: Scope, workload: Workload, sidecar: Sidecar | No
                 default_endpoint=listener.default_endpoint or _addressed(mesh, workload, listener.port.number),
                 bound=listener.bound and workload.interception is Interception.REDIRECT,
                 pool=listener.pool or sidecar.inbound_pool or ConnectionPool(),
+                tls=listener.tls,
             )
             for listener in sidecar.ingress
         )
@@ -363,7 +366,12 @@ def _asked_inbound(
         known = {port.number for port in inbound}
         named = mesh.peers.ports(workload.namespace, own_labels)
         found += [InboundPort(number, Protocol.AUTO, service_port=number) for number in named if number not in known]
-    return tuple(replace(p, mutual_tls=mesh.peers.mode(workload.namespace, own_labels, p.number)) for p in found)
+    return tuple(_asking(port, mesh.peers.mode(workload.namespace, own_labels, port.number)) for port in found)
+
+
+def _asking(port: InboundPort, mode: MutualTls) -> InboundPort:
+    """TLS of its own only where none of the mesh is taken: a policy that asks for that must not be got around."""
+    return replace(port, mutual_tls=mode, tls=port.tls if mode is MutualTls.DISABLE else None)
 
 
 def _captured_mode(mesh: Mesh, workload: Workload, own_labels: Labels) -> MutualTls:

@@ -72,7 +72,6 @@ _OF_KUBERNETES = (
 NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", _OF_MESH),
     NotApplied("Gateway", ("servers[].defaultEndpoint",), because="Istio does not implement it"),
-    NotApplied("Sidecar", ("ingress[].tls",)),
     NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
     NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),
     NotApplied("MeshConfig", ("hboneIdleTimeout",), because="nothing speaks HBONE"),

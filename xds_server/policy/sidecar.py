@@ -26,6 +26,8 @@ from xds_server.policy.virtual_service import Destination
 
 _ENDPOINT_HOSTS = {"", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"}  # noqa: S104 names to compare with, nothing binds
 
+_ENDED = {ServerTLSMode.SIMPLE, ServerTLSMode.MUTUAL, ServerTLSMode.OPTIONAL_MUTUAL}
+
 
 class CaptureMode(PolicyEnum):
     """How traffic reaches the listener."""
@@ -94,6 +96,13 @@ class IstioIngressListener(PolicyModel):
             yield Finding(f"mode {tls.mode} cannot be used in a Sidecar", fix, at=("tls", "mode"))
         if self.port.protocol not in {"HTTPS", "TLS"}:
             yield Finding("tls needs a port of protocol HTTPS or TLS", at=("tls",))
+            return
+        if tls.mode in _ENDED and not (tls.server_certificate and tls.private_key):
+            message = f"mode {tls.mode} needs a certificate"
+            yield Finding(message, "name serverCertificate and privateKey", at=("tls",), code="missing-field")
+        if tls.mode in _ENDED - {ServerTLSMode.SIMPLE} and not tls.ca_certificates:
+            message = f"mode {tls.mode} does not say whose certificates are believed"
+            yield Finding(message, "name caCertificates", at=("tls",), code="missing-field")
 
 
 def _egress_hosts(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -32,14 +32,14 @@ def load_assignments(backend: Backend, caller: Caller = Caller()) -> tuple[Resou
     )
 
 
-def local_assignment(peers: Service | None, region: str) -> Resource:
+def local_assignment(service: Service | None, region: str) -> Resource:
     """Where a proxy's own service has endpoints in its region, by zone, for Envoy to compare other services with.
 
     Empty where nothing is known: then no zone is preferred.
     """
-    known = peers.endpoints if peers is not None and peers.resolution is Resolution.STATIC else ()
+    known = service.endpoints if service is not None and service.resolution is Resolution.STATIC else ()
     near = sorted(each for each in known if each.healthy and each.locality.region == region)
-    port = peers.ports[0] if peers is not None and peers.ports else Port(0, "", Protocol.TCP)
+    port = service.ports[0] if service is not None and service.ports else Port(0, "", Protocol.TCP)
     by_locality: dict[Locality, list[endpoint_v3.LbEndpoint]] = {}
     for each in near:
         where = address(each.address, each.port_for(port))
@@ -52,7 +52,7 @@ def local_assignment(peers: Service | None, region: str) -> Resource:
             for locality, found in sorted(by_locality.items())
         ],
     )
-    origins = peers.origins if peers is not None else ()
+    origins = service.origins if service is not None else ()
     return pack.resource(type_url.ENDPOINT, names.LOCAL_CLUSTER, message, origins=origins)
 
 

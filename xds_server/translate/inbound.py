@@ -31,9 +31,10 @@ from xds_server.translate.filter_chain import (
     tls_inspector,
 )
 from xds_server.translate.http_connection_manager import inbound_http
-from xds_server.translate.mutual_tls import Reading, WayIn, ways_in
+from xds_server.translate.mutual_tls import TLS, Reading, WayIn, ways_in
 from xds_server.translate.refusal_log import refusal_log
 from xds_server.translate.retry import retry_policy
+from xds_server.translate.server_tls import ServerSecurity, server_security
 from xds_server.translate.stat_name import inbound_stat_name
 from xds_server.translate.tcp_proxy import TcpTarget, tcp_proxy
 from xds_server.translate.timeout import inbound_stream_duration, request_timeout
@@ -95,8 +96,13 @@ class _Door:
 
     @property
     def takes_mesh_tls(self) -> bool:
-        """Whether the proxy ends TLS there."""
+        """Whether the proxy ends the mesh's TLS there."""
         return any(way.mesh_tls for way in self.ways)
+
+    @property
+    def ends_tls(self) -> bool:
+        """Whether the proxy ends any TLS there."""
+        return self.takes_mesh_tls or self.port.tls is not None
 
 
 def captured_inbound(inbound: CapturedInbound) -> Resource:
@@ -105,6 +111,7 @@ def captured_inbound(inbound: CapturedInbound) -> Resource:
     doors = [_door(port, inbound.reports, captured=True, has_identity=has_identity) for port in inbound.ports]
     others = _other_ports(inbound.mutual_tls, inbound.reports, has_identity=has_identity)
     secure = any(door.takes_mesh_tls for door in (*doors, others))
+    inspects = any(door.ends_tls for door in (*doors, others))
     declared = (port.number for port in inbound.ports if not _is_detected(port))
     message = listener_v3.Listener(
         name=names.VIRTUAL_INBOUND,
@@ -112,7 +119,7 @@ def captured_inbound(inbound: CapturedInbound) -> Resource:
         traffic_direction=_INBOUND,
         listener_filters=[
             original_dst(),
-            *([_captured_tls_inspector(doors, others)] if secure else []),
+            *([_captured_tls_inspector(doors, others)] if inspects else []),
             http_inspector(declared),
         ],
         listener_filters_timeout=inbound.settings.detection_timeout,
@@ -124,7 +131,7 @@ def captured_inbound(inbound: CapturedInbound) -> Resource:
         access_log=[*([refusal_log()] if secure else []), *listener_logs(inbound.reports)],
     )
     clusters = (names.BLACK_HOLE_CLUSTER, others.cluster, *(door.cluster for door in doors))
-    refs = _refs(clusters, inbound.reports, secure=secure)
+    refs = [*_refs(clusters, inbound.reports, secure=secure), *_own_refs(inbound.ports, inbound.settings)]
     return pack.resource(type_url.LISTENER, message.name, message, refs, inbound.reports.origins)
 
 
@@ -132,19 +139,19 @@ def bound_inbound(inbound: BoundInbound) -> Resource:
     """The listener of one port, bound by the proxy itself."""
     port = inbound.port
     door = _door(port, inbound.reports, captured=False, has_identity=inbound.trust_domain is not None)
-    secure, detected = door.takes_mesh_tls, _is_detected(port)
+    secure, inspects, detected = door.takes_mesh_tls, door.ends_tls, _is_detected(port)
     message = listener_v3.Listener(
         name=names.listener(inbound.bind, port.number),
         address=address(inbound.bind, port.number),
         traffic_direction=_INBOUND,
-        listener_filters=[*([tls_inspector()] if secure else []), *([http_inspector()] if detected else [])],
-        listener_filters_timeout=inbound.settings.detection_timeout if detected or secure else None,
-        continue_on_listener_filters_timeout=detected or secure,
+        listener_filters=[*([tls_inspector()] if inspects else []), *([http_inspector()] if detected else [])],
+        listener_filters_timeout=inbound.settings.detection_timeout if detected or inspects else None,
+        continue_on_listener_filters_timeout=detected or inspects,
         filter_chains=list(_chains([door], inbound.trust_domain, inbound.settings)),
         access_log=[*([refusal_log()] if secure else []), *listener_logs(inbound.reports)],
     )
     cluster = door.cluster if door.ways else names.BLACK_HOLE_CLUSTER
-    refs = _refs([cluster], inbound.reports, secure=secure)
+    refs = [*_refs([cluster], inbound.reports, secure=secure), *_own_refs([port], inbound.settings)]
     return pack.resource(type_url.LISTENER, message.name, message, refs, inbound.reports.origins)
 
 
@@ -157,7 +164,7 @@ def _door(port: InboundPort, reports: Reports, *, captured: bool, has_identity: 
     name = names.listener(names.WILDCARD_ADDRESS, port.number)
     return _Door(
         port=port,
-        ways=ways_in(port.protocol, port.mutual_tls, has_identity=has_identity),
+        ways=(_own_way(port),) if port.tls else ways_in(port.protocol, port.mutual_tls, has_identity=has_identity),
         cluster=names.inbound_cluster(port.number),
         match_port=port.number if captured else None,
         name=name,
@@ -165,6 +172,26 @@ def _door(port: InboundPort, reports: Reports, *, captured: bool, has_identity: 
         operation=f"{port.service_host or 'inbound'}:{port.service_port}/*",
         reports=reports,
     )
+
+
+def _own_way(port: InboundPort) -> WayIn:
+    """TLS that is not the mesh's, and HTTP inside where the port says HTTPS."""
+    return WayIn(Reading.HTTP if _is_https(port) else Reading.TCP, transport=TLS)
+
+
+def _is_https(port: InboundPort) -> bool:
+    return port.protocol is Protocol.HTTPS
+
+
+def own_security(port: InboundPort, settings: ProxySettings) -> ServerSecurity | None:
+    """The TLS that a proxy ends on one port and that is not the mesh's; None for none."""
+    return server_security(port.tls, None, http=_is_https(port), settings=settings) if port.tls else None
+
+
+def _own_refs(ports: Iterable[InboundPort], settings: ProxySettings) -> Iterator[tuple[str, str]]:
+    for port in ports:
+        if security := own_security(port, settings):
+            yield from security.refs
 
 
 def _other_ports(mode: MutualTls, reports: Reports, *, has_identity: bool) -> _Door:
@@ -182,10 +209,10 @@ def _other_ports(mode: MutualTls, reports: Reports, *, has_identity: bool) -> _D
 
 
 def _captured_tls_inspector(doors: Sequence[_Door], others: _Door) -> listener_v3.ListenerFilter:
-    """Looks for TLS on the ports that take that of the mesh, and on no others."""
-    if others.takes_mesh_tls:
-        return tls_inspector(not_on=[door.port.number for door in doors if not door.takes_mesh_tls])
-    return tls_inspector(only_on=[door.port.number for door in doors if door.takes_mesh_tls])
+    """Looks for TLS on the ports where the proxy ends it, and on no others."""
+    if others.ends_tls:
+        return tls_inspector(not_on=[door.port.number for door in doors if not door.ends_tls])
+    return tls_inspector(only_on=[door.port.number for door in doors if door.ends_tls])
 
 
 def _chains(
@@ -198,12 +225,13 @@ def _chains(
             closing = tcp_proxy(TcpTarget(names.BLACK_HOLE_CLUSTER), door.reports)
             yield matching([closing], _match(door.match_port, WayIn(Reading.TCP)), name=door.name)
         filters = {reading: _filter(reading, door, settings) for reading in {way.reading for way in door.ways}}
+        own = own_security(door.port, settings)
         for way in door.ways:
             yield matching(
                 [filters[way.reading]],
                 _match(door.match_port, way),
                 name=door.http_name if way.reading is Reading.HTTP else door.name,
-                socket=server if way.mesh_tls else None,
+                socket=own.socket if own else server if way.mesh_tls else None,
             )
 
 

@@ -17,6 +17,7 @@ from xds_server.translate.cluster import clusters, clusters_by_name, file_secret
 from xds_server.translate.endpoint import load_assignments, local_assignment
 from xds_server.translate.file_secret import each_once
 from xds_server.translate.gateway import GatewayTranslator
+from xds_server.translate.inbound import own_security
 from xds_server.translate.listener import ListenerTranslator, inbound_ports
 from xds_server.translate.locality import Caller
 from xds_server.translate.memory import Memory
@@ -60,7 +61,7 @@ class Translator:
         known = {assignment.name for assignment in endpoints}
         endpoints += [found for each in by_name for found in each.endpoints if found.name not in known]
         if view.compares_zones:
-            endpoints.append(self._local_assignment(view.peers, view.locality.region))
+            endpoints.append(self._local_assignment(view.own_service, view.locality.region))
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
         secrets = each_once(secret for backend in backends for secret in backend.secrets)
         if view.router is not None:
@@ -71,7 +72,9 @@ class Translator:
         listeners = self._listeners.listeners(view)
         wanted = {name for listener in listeners for url, name in listener.refs if url == type_url.ROUTE}
         routes = self._routes.route_configurations(view, wanted, cluster_names)
-        return (*found_clusters, *endpoints, *listeners, *routes, *secrets)
+        ending = (own_security(port, view.settings) for port in view.inbound if port.tls)
+        shown = (secret for security in ending if security for secret in security.secrets)
+        return (*found_clusters, *endpoints, *listeners, *routes, *each_once((*secrets, *shown)))
 
     def _passed_on(self, view: View, caller: Caller) -> Sequence[_Translated]:
         """The services that a router passes mesh TLS on to, under the names that callers ask for."""
