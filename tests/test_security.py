@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -135,14 +137,18 @@ async def test_foreign_secret_is_taken_away_and_told_once(tmp_path: Path) -> Non
 
 
 @WAYS
-async def test_revoked_node_is_out_until_it_is_enrolled_again(way: Authentication, tmp_path: Path) -> None:
+async def test_revoked_node_is_out_until_it_is_enrolled_again(
+    way: Authentication, tmp_path: Path, figure: Callable[[str], None]
+) -> None:
     async with secured(tmp_path, LISTENER, auth=way) as server:
         node, other = server.enrol("web-1"), server.enrol("web-2")
         async with server.stream(node) as client, server.stream(other) as bystander:
             await secrets_of(client)
             await secrets_of(bystander)
+            began = time.monotonic()
             revoke(server.settings.state_dir / "revoked", "web-1.default", utc_now())
             status, text = await client.ending()
+            figure(f"revoked ({way}): the stream ended {time.monotonic() - began:.2f} s later")
             assert status is grpc.StatusCode.UNAUTHENTICATED
             assert "revoked" in text
             assert len(server.hub.proxies()) == 1
