@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -13,7 +16,8 @@ import pytest
 
 from tests.builders import entry
 from tests.envoy.running import Control, free_port, get, until
-from tests.server.loopback import SOTW, Client
+from tests.server.loopback import DELTA, SOTW, Client
+from xds_server.server.held_files import HeldFiles
 from xds_server.xds import type_url
 
 
@@ -70,3 +74,39 @@ def test_a_service_outlives_a_server_that_is_killed_while_its_file_is_broken(tmp
             assert 'xds_server_documents{kind="ServiceEntry"} 1.0' in get(control.debug_port, "/metrics")
     finally:
         control.close()
+
+
+async def test_what_a_node_refused_in_part_is_taken_away_by_the_server_after_it(tmp_path: Path) -> None:
+    """The node took the rest of that response, and does not say so when it is back (C50, over a restart)."""
+    state, late = tmp_path / "state", "outbound|80||late"
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "reviews.yaml").write_text(entry("reviews"))
+    control = Control(tmp_path, "--no-validation", "--state-dir", str(state))
+    try:
+        async with _delta(control, "refuses") as one, _delta(control, "takes") as other:
+            for client in (one, other):
+                await client.ask(type_url.CLUSTER)
+                await client.ack(await client.response())
+            control.write("late.yaml", entry("late"))
+            refused = await one.response()
+            await one.ask(type_url.CLUSTER, nonce=refused.nonce, error="no good")
+            await other.ack(await other.response())
+            held = HeldFiles(state / "held", "")
+            await asyncio.to_thread(until, lambda: late in str(held.read(time.time()).get("refuses")))
+            control.kill()
+        (tmp_path / "policies" / "late.yaml").unlink()
+        await asyncio.to_thread(control.start)
+        async with _delta(control, "refuses") as again:
+            await again.ask(type_url.CLUSTER)
+            while late not in (response := await again.response()).removed_resources:
+                await again.ack(response)
+    finally:
+        control.close()
+
+
+@asynccontextmanager
+async def _delta(control: Control, node: str) -> AsyncIterator[Client]:
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{control.xds_port}", options=[("grpc.use_local_subchannel_pool", 1)]
+    ) as connection:
+        yield Client(connection, DELTA, node=node)

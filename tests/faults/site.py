@@ -155,6 +155,13 @@ def in_step(control: Control, count: int) -> bool:
     )
 
 
+def all_answered(control: Control) -> bool:
+    """Whether no stream owes an answer."""
+    found = control.debug("/debug/syncz")
+    assert isinstance(found, list)
+    return all(state["status"] != "STALE" for proxy in found for state in proxy["resources"].values())
+
+
 @contextlib.contextmanager
 def site(
     binary: Path, directory: Path, traffic: Traffic, *options: str, apis: Sequence[Api] = tuple(Api)

@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.envoy.running import Envoy, get, until
 from tests.faults.fleet import SimulatedProxy, fleet, in_step
 from tests.faults.policies import pool, route, save, service, snapshots
-from tests.faults.site import HOST, Site, await_written, site
+from tests.faults.site import HOST, Site, all_answered, await_written, site
 from tests.faults.traffic import Flow, traffic
 from xds_server.bootstrap import Api
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
@@ -150,9 +150,14 @@ class Soak:
             proxy.refuses[self._random.choice(_REFUSABLE)] = frozenset(self._names)
 
     async def kill(self) -> None:
-        """SIGKILL for the server, once it has written down what the Envoys under load hold; a move; and a new one."""
+        """SIGKILL for the server, once it has written down what everybody holds and refused; a move; and a new one.
+
+        It does so a fifth of a second after the last answer, or later if writing takes long.
+        """
         await asyncio.to_thread(self._await_loaded)
+        await asyncio.to_thread(until, lambda: all_answered(self._site.control))
         await asyncio.to_thread(await_written, self._site.envoys[_ENVOYS.index(Api.SOTW)], f"home-{self._home}")
+        await asyncio.sleep(1)
         await asyncio.to_thread(self._site.control.kill)
         await self.move()
         await asyncio.to_thread(self._site.control.start)

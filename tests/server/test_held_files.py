@@ -20,7 +20,7 @@ NOW = time.time()
 
 def kept(at: float = NOW, **versions: str) -> Kept:
     """A node with these clusters."""
-    return Kept({CLUSTER: clusters(**versions)}, at)
+    return Kept({CLUSTER: clusters(**versions)}, {}, at)
 
 
 def held(files: HeldFiles, now: float = NOW) -> dict[str, dict[str, list[str]]]:
@@ -35,18 +35,19 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Whole: it is sent again as it was."""
     both = ResourceSet({name: resource(CLUSTER, name, "1", f"e{name}") for name in "ab"})
     files = HeldFiles(tmp_path / "state" / "held", "here")
-    files.write({"n": Kept({CLUSTER: both, ENDPOINT: ResourceSet({})}, NOW - 1)})
+    files.write({"n": Kept({CLUSTER: both, ENDPOINT: ResourceSet({})}, {CLUSTER: frozenset("xy")}, NOW - 1)})
 
     found = files.read(NOW)["n"]
 
     assert found.held[CLUSTER].by_name == both.by_name
+    assert found.tombstones == {CLUSTER: {"x", "y"}}
     assert found.at == NOW - 1
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "state" / "held").iterdir()] == [0o600]
 
 
 def test_what_nodes_have_in_common_is_written_once_and_is_one_object_again(tmp_path: Path) -> None:
     files, shared = HeldFiles(tmp_path, "here"), clusters(a="1")
-    files.write({name: Kept({CLUSTER: shared}, NOW) for name in ("m", "n")})
+    files.write({name: Kept({CLUSTER: shared}, {}, NOW) for name in ("m", "n")})
 
     found = files.read(NOW)
 
@@ -94,7 +95,9 @@ def test_nodes_seen_long_ago_give_way_when_there_is_too_much(tmp_path: Path, mon
     assert set(files.read(NOW)) == {"between", "late"}
 
 
-@pytest.mark.parametrize("text", ["", "[", "[]", "{}", '{"resources": [1], "sets": [], "nodes": []}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "{}", '{"resources": [1], "sets": [], "names": [], "nodes": []}', "\xff"]
+)
 def test_file_that_makes_no_sense_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     files = HeldFiles(tmp_path, "here")
     files.write({})

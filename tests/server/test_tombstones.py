@@ -31,7 +31,7 @@ class Holder:
     """A machine that is unsure of what the test says, of SotW unless the test says otherwise."""
 
     def __init__(self, unsure: Tombstones, held: Held = NOTHING_HELD, variant: type[Stream[Any, Any]] = SotwStream):
-        self.tombstones = unsure
+        self.tombstones = self.doubts = unsure
         self.held = held
         self.remembers = variant.remembers
 
@@ -137,7 +137,7 @@ async def test_next_server_is_told_what_the_node_holds(tmp_path: Path) -> None:
     book, machine = TombstoneBook(clock=at(5.0)), Holder({}, held)
     book.opened("n", machine)
     async with written_down(book, files) as nodes:
-        book.changed(machine)
+        book.acked("n", machine, type_url.CLUSTER)
         await until(lambda: nodes() == {"n"})
     told = TombstoneBook(files.read(now=6.0)).held_by("n")
 
@@ -153,7 +153,7 @@ async def test_node_that_left_is_written_down_with_those_that_stay(tmp_path: Pat
     book.opened("stays", stays)
     book.closed("leaves", leaves)
     async with written_down(book, files) as nodes:
-        book.changed(stays)
+        book.acked("stays", stays, type_url.CLUSTER)
         await until(lambda: nodes() == {"leaves", "stays"})
 
 
@@ -163,7 +163,7 @@ async def test_node_that_says_itself_what_it_holds_is_not_written_down(tmp_path:
     book.opened("delta", delta)
     book.opened("sotw", sotw)
     async with written_down(book, files) as nodes:
-        book.changed(sotw)
+        book.acked("sotw", sotw, type_url.CLUSTER)
         await until(lambda: nodes() == {"sotw"})
 
 
@@ -176,7 +176,29 @@ async def test_what_nobody_came_back_for_is_forgotten_after_a_day(tmp_path: Path
     book.opened("stays", stays)
     times[0] += FORGOTTEN_AFTER + 1
     async with written_down(book, files) as nodes:
-        book.changed(stays)
+        book.acked("stays", stays, type_url.CLUSTER)
         await until(lambda: nodes() == {"stays"})
 
     assert book.held_by("leaves") == {}
+
+
+async def test_next_server_is_told_what_the_node_refused_in_part(tmp_path: Path) -> None:
+    """It may hold what it will not tell of, and a deleted policy would be served for ever."""
+    files, book, machine = HeldFiles(tmp_path, "here"), TombstoneBook(clock=at(5.0)), Holder(A, {}, DeltaStream)
+    book.opened("n", machine)
+    async with written_down(book, files) as nodes:
+        book.nacked()
+        await until(lambda: nodes() == {"n"})
+
+    assert TombstoneBook(files.read(now=6.0)).of("n") == A
+
+
+async def test_what_has_been_settled_since_is_not_told(tmp_path: Path) -> None:
+    files, book, machine = HeldFiles(tmp_path, "here"), TombstoneBook(clock=at(5.0)), Holder(A, {}, DeltaStream)
+    book.opened("n", machine)
+    async with written_down(book, files) as nodes:
+        book.nacked()
+        await until(lambda: nodes() == {"n"})
+        machine.doubts = {}
+        book.acked("n", machine, type_url.CLUSTER)
+        await until(lambda: nodes() == set())

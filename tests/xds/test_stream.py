@@ -69,6 +69,16 @@ def test_tombstones_are_what_was_refused_or_never_answered() -> None:
     assert stream.tombstones == {CLUSTER: {"b"}}
 
 
+def test_doubts_leave_out_what_is_on_its_way() -> None:
+    """It is accepted in a moment, as a rule; what was refused in part stays doubtful."""
+    stream = following(DeltaStream())
+    stream.offer(NEW)
+    assert stream.doubts == {}
+
+    stream.receive(DeltaRequest(CLUSTER, nonce="2", error=NackDetail(13, "bad")))
+    assert stream.doubts == stream.tombstones == {CLUSTER: {"b"}}
+
+
 def test_tombstones_of_a_type_not_asked_for_are_handed_on() -> None:
     """The stream after this one may settle them."""
     stream = following(DeltaStream(tombstones={CLUSTER: frozenset({"x"}), ENDPOINT: frozenset({"e"})}))

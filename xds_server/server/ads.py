@@ -59,8 +59,12 @@ class Machine(Protocol):
         """What it must know besides."""
 
     @property
+    def doubts(self) -> Tombstones:
+        """What of the tombstones is worth a place on disk."""
+
+    @property
     def remembers(self) -> Collection[str]:
-        """Of which types."""
+        """Of which types the next stream must know what is held."""
 
     def receive(self, request: Any, /) -> Sequence[SotwResponse | DeltaResponse | Acked | Nacked]:
         """What a request calls for; raises ProtocolViolation."""
@@ -259,8 +263,7 @@ class AdsStream:
     def _acked(self, acked: Acked) -> None:
         self._record.acked(acked)
         self._stall.alive()
-        if acked.type_url in self._machine.remembers:
-            self._service.tombstones.changed(self._machine)
+        self._service.tombstones.acked(self.proxy.node.id, self._machine, acked.type_url)
 
     def _nacked(self, nacked: Nacked) -> None:
         refusal = self._record.nacked(nacked)
@@ -274,6 +277,7 @@ class AdsStream:
             origins=[str(origin) for origin in refusal.origins],
         )
         self._stall.alive()
+        self._service.tombstones.nacked()
 
     def _stalled(self) -> None:
         self.refuse(ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading"))

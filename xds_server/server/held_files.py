@@ -1,7 +1,8 @@
-"""What nodes held, on disk: a server that starts again must keep in place what their routes may still lead to.
+"""What nodes held, on disk, for a server that starts again.
 
-Each server writes a file of its own and reads those of all, so that replicas may share a directory. What several nodes
-hold is written once. No secret is in it; a file that cannot be read is as good as none.
+It must keep in place what their routes may still lead to, and take away what a node has and will not tell of. Each
+server writes a file of its own and reads those of all, so that replicas may share a directory. What several nodes hold
+is written once. No secret is in it; a file that cannot be read is as good as none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import structlog
 
 from xds_server.xds.resource import Resource
 from xds_server.xds.resource_set import ResourceSet
-from xds_server.xds.stream import Held
+from xds_server.xds.stream import Held, Tombstones
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +35,10 @@ _OTHERS_WRITE = 0o022
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one node held, and when it was last known to: in seconds since the epoch."""
+    """What one node held, and what of it is not certain; when that was last known, in seconds since the epoch."""
 
     held: Held
+    tombstones: Tombstones
     at: float
 
 
@@ -79,25 +81,28 @@ class HeldFiles:
 
 
 class _Table:
-    """The form on disk: resources, sets of their numbers, and nodes that refer to sets by number."""
+    """The form on disk: resources, sets of their numbers, sets of names, and nodes that refer to sets by number."""
 
     def __init__(self) -> None:
         self._resources: list[Resource] = []
         self._sets: list[list[int]] = []
         self._number_of_resource: dict[tuple[str, str, str], int] = {}
         self._number_of_set: dict[ResourceSet, int] = {}
+        self._names: dict[frozenset[str], int] = {}
         self._bytes = 0
 
     def of(self, nodes: Mapping[str, Kept]) -> dict[str, Any]:
         """All of it, as plain values."""
         rows = [*self._rows(nodes)]
-        return {"resources": [_plain(resource) for resource in self._resources], "sets": self._sets, "nodes": rows}
+        resources, names = [_plain(resource) for resource in self._resources], [sorted(each) for each in self._names]
+        return {"resources": resources, "sets": self._sets, "names": names, "nodes": rows}
 
     def _rows(self, nodes: Mapping[str, Kept]) -> Iterator[list[Any]]:
         for node_id, kept in sorted(nodes.items(), key=lambda item: -item[1].at):
             if self._bytes > _MOST_BYTES:
                 return
-            yield [node_id, kept.at, {url: self._set(resources) for url, resources in kept.held.items()}]
+            held = {url: self._set(resources) for url, resources in kept.held.items()}
+            yield [node_id, kept.at, held, {url: self._name_set(names) for url, names in kept.tombstones.items()}]
 
     def _set(self, resources: ResourceSet) -> int:
         number = self._number_of_set.get(resources)
@@ -105,6 +110,12 @@ class _Table:
             number = self._number_of_set[resources] = len(self._sets)
             self._sets.append([self._resource(resource) for resource in resources.resources])
         return number
+
+    def _name_set(self, names: frozenset[str]) -> int:
+        if names not in self._names:
+            self._names[names] = len(self._names)
+            self._bytes += sum(map(len, names))
+        return self._names[names]
 
     def _resource(self, resource: Resource) -> int:
         key = resource.type_url, resource.name, resource.version
@@ -142,8 +153,11 @@ def _nodes(table: Any) -> Iterator[tuple[str, Kept]]:
         for url, name, version, body, refs in table["resources"]
     ]
     sets = [ResourceSet({resources[n].name: resources[n] for n in numbers}) for numbers in table["sets"]]
-    for node_id, at, held in table["nodes"]:
-        yield str(node_id), Kept({url: sets[number] for url, number in held.items()}, float(at))
+    names = [frozenset(map(str, each)) for each in table["names"]]
+    for node_id, at, held, tombstones in table["nodes"]:
+        resources_of = {url: sets[number] for url, number in held.items()}
+        names_of = {url: names[number] for url, number in tombstones.items()}
+        yield str(node_id), Kept(resources_of, names_of, float(at))
 
 
 def _is_fresh(kept: Kept, now: float) -> bool:

@@ -2,11 +2,13 @@
 
 A node that refused part of a response, or that was cut off while one was on its way, may hold resources that it does
 not list when it reconnects. Its next stream must send or remove them, or a deleted policy would be served for ever.
-Only a restart of this server forgets them.
 
 Beside them is kept what the node held. A route that it holds may name a cluster which is deleted before it comes back,
 and such clusters must stay until the route is replaced. A delta client says itself what it holds; a client of SotW does
-not, and for it that is written down too (`held_files.py`), so that this holds over a restart of this server as well.
+not.
+
+Both are written down (`held_files.py`), so that they hold over a restart of this server as well. Not so what was on its
+way to a node: it is lost if in one moment the server is killed and the node refuses that in part.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -49,6 +51,10 @@ class Holder(Protocol):
         """See `xds.stream.Stream.held`."""
 
     @property
+    def doubts(self) -> Tombstones:
+        """See `xds.stream.Stream.doubts`."""
+
+    @property
     def remembers(self) -> Collection[str]:
         """See `xds.stream.Stream.remembers`."""
 
@@ -62,8 +68,10 @@ class TombstoneBook:
     """
 
     def __init__(self, kept: Mapping[str, Kept] | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._left: OrderedDict[str, Tombstones] = OrderedDict()
-        self._held: OrderedDict[str, Kept] = OrderedDict(kept or {})
+        kept = kept or {}
+        self._left = OrderedDict((node_id, one) for node_id, one in kept.items() if one.tombstones)
+        self._held = OrderedDict((node_id, one) for node_id, one in kept.items() if one.held)
+        self._written_doubts: frozenset[str] = frozenset()
         self._live: dict[str, list[Holder]] = {}
         self._clock = clock
         self._changed = asyncio.Event()
@@ -73,7 +81,7 @@ class TombstoneBook:
 
         A node can be back before its old connection is known to be dead, so what that one is unsure of counts too.
         """
-        found: dict[str, frozenset[str]] = dict(self._left.get(node_id, NO_TOMBSTONES))
+        found = self._left_by(node_id)
         for holder in self._live.get(node_id, ()):
             _add(found, holder.tombstones)
         return found
@@ -98,21 +106,26 @@ class TombstoneBook:
         if not live:
             del self._live[node_id]
             self._keep_held(node_id, machine.held)
-        left = dict(self._left.pop(node_id, NO_TOMBSTONES))
+        left = self._left_by(node_id)
         _add(left, machine.tombstones)
+        self._left.pop(node_id, None)
         if left:
-            self._left[node_id] = left
+            self._left[node_id] = Kept(NOTHING_HELD, left, self._clock())
         if len(self._left) > _MOST_NODES:
             self._left.popitem(last=False)
 
-    def changed(self, machine: Holder) -> None:
-        """A node took something that is remembered, on this stream."""
-        if _is_mute(machine):
+    def acked(self, node_id: str, machine: Holder, url: str) -> None:
+        """A node took something of this type, on this stream."""
+        if (_is_mute(machine) and url in machine.remembers) or node_id in self._written_doubts:
             self._changed.set()
+
+    def nacked(self) -> None:
+        """A node refused something: in part, perhaps."""
+        self._changed.set()
 
     async def write_down(self, files: HeldFiles) -> None:
         """Keep `files` as things are, until cancelled; app.py runs this once, for the server's life."""
-        written: dict[str, Held] = {}
+        written: dict[str, tuple[Held, Tombstones]] = {}
         while True:
             try:
                 async with asyncio.timeout(_REFRESH):
@@ -121,23 +134,31 @@ class TombstoneBook:
                 written = {}
             self._changed.clear()
             nodes = self._to_write()
-            now = {node_id: kept.held for node_id, kept in nodes.items()}
+            now = {node_id: (kept.held, kept.tombstones) for node_id, kept in nodes.items()}
             if now != written:
                 written = now
+                self._written_doubts = frozenset(node_id for node_id, kept in nodes.items() if kept.tombstones)
                 await asyncio.sleep(max(_REST, await _write(files, nodes)))
 
     def _to_write(self) -> dict[str, Kept]:
         """What is worth a place on disk, by node id."""
         now = self._clock()
-        for node_id in [node_id for node_id, kept in self._held.items() if kept.at < now - FORGOTTEN_AFTER]:
-            del self._held[node_id]
-        left = {node_id: kept for node_id, kept in self._held.items() if CLUSTER in kept.held}
-        newest = ((node_id, machines[-1]) for node_id, machines in self._live.items())
-        return left | {node_id: Kept(machine.held, now) for node_id, machine in newest if _is_mute(machine)}
+        for book in (self._held, self._left):
+            for node_id in [node_id for node_id, kept in book.items() if kept.at < now - FORGOTTEN_AFTER]:
+                del book[node_id]
+        found = {node_id: kept for node_id, kept in self._held.items() if CLUSTER in kept.held}
+        for node_id, kept in self._left.items():
+            held = found[node_id].held if node_id in found else NOTHING_HELD
+            found[node_id] = Kept(held, kept.tombstones, kept.at)
+        live = {node_id: _alive(machines, now) for node_id, machines in self._live.items()}
+        return found | {node_id: kept for node_id, kept in live.items() if kept.held or kept.tombstones}
+
+    def _left_by(self, node_id: str) -> dict[str, frozenset[str]]:
+        return dict(self._left[node_id].tombstones) if node_id in self._left else {}
 
     def _keep_held(self, node_id: str, held: Held) -> None:
         if held:
-            self._held[node_id] = Kept(held, self._clock())
+            self._held[node_id] = Kept(held, NO_TOMBSTONES, self._clock())
         if len(self._held) > _MOST_HELD:
             self._held.popitem(last=False)
 
@@ -150,6 +171,14 @@ async def _write(files: HeldFiles, nodes: Mapping[str, Kept]) -> float:
     except OSError as error:
         log.warning("what nodes hold not written down", error=str(error))
     return time.monotonic() - began
+
+
+def _alive(machines: Sequence[Holder], now: float) -> Kept:
+    """What is worth a place on disk of a node that is connected."""
+    doubts: dict[str, frozenset[str]] = {}
+    for machine in machines:
+        _add(doubts, machine.doubts)
+    return Kept(machines[-1].held if _is_mute(machines[-1]) else NOTHING_HELD, doubts, now)
 
 
 def _is_mute(machine: Holder) -> bool:

@@ -115,6 +115,12 @@ class Stream(abc.ABC, Generic[Request, Response]):
         return {url: names for url, names in {**self._tombstones, **left}.items() if names}
 
     @property
+    def doubts(self) -> Tombstones:
+        """`tombstones` without those of responses that are on their way: most of them are accepted in a moment."""
+        left = {url: _unknown(channel) for url, channel in self._channels.items()}
+        return {url: names for url, names in {**self._tombstones, **left}.items() if names}
+
+    @property
     def held(self) -> Held:
         """What the node is left with, of the types whose next stream must know it, in case this one ends now.
 
@@ -238,7 +244,9 @@ def _mentioned(channel: Channel, target: rollout.Target) -> frozenset[str]:
 
 def _uncertain(channel: Channel) -> frozenset[str]:
     """Names under which the peer may hold something unawares; only a wildcard leaves it with what it did not name."""
-    if not channel.subscription.wildcard:
-        return NO_NAMES
-    outstanding = channel.outstanding
-    return channel.unknown if outstanding is None else channel.unknown | outstanding.names
+    unknown, outstanding = _unknown(channel), channel.outstanding
+    return unknown | outstanding.names if outstanding and channel.subscription.wildcard else unknown
+
+
+def _unknown(channel: Channel) -> frozenset[str]:
+    return channel.unknown if channel.subscription.wildcard else NO_NAMES
