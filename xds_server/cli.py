@@ -6,6 +6,7 @@ Imports that cost time (the pipeline with Envoy's messages, gRPC) stand inside t
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import sys
@@ -334,6 +335,46 @@ def fields(
     if unknown := set(kinds or ()).difference(TABLED):
         raise typer.BadParameter(f"no table of {', '.join(sorted(unknown))}; kinds are {', '.join(TABLED)}")
     typer.echo(fields_document(kinds or TABLED), nl=False)
+
+
+@app.command()
+def logs(
+    *,
+    service: Annotated[
+        str, typer.Option("--service", "-s", metavar="NAME", help="Only what it calls or answers.")
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new one as it comes.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
+    output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
+    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="Debug port of the server.")] = "127.0.0.1:15014",
+) -> None:
+    """Show the access log of the whole mesh, with what went wrong in words.
+
+    [bold]Examples[/]
+
+      xds-server logs
+      xds-server logs --follow --service worker-service
+      xds-server logs --failed -o json | jq -r .path
+
+    The server shows what proxies have told it: start it with
+    --telemetry-listen, and have a Telemetry or MeshConfig name a provider of
+    kind envoyHttpAls (requests) or envoyTcpAls (connections) whose service
+    is that address. It keeps the latest 10,000 entries.
+
+    [bold]Exit codes[/]  0 shown, 2 no server, or one that receives nothing.
+    """
+    from xds_server.access_logs import entries, has_failed, line  # noqa: PLC0415 - see the module's docstring
+
+    address = options.address("--server", server)
+    console = Console(soft_wrap=True, highlight=False)
+    with contextlib.suppress(KeyboardInterrupt):
+        for entry in entries(address, service=service, follow=follow):
+            if failed and not has_failed(entry):
+                continue
+            if output is Report.JSON:
+                typer.echo(json.dumps(entry, ensure_ascii=False))
+            else:
+                console.print(line(entry))
 
 
 @app.command()

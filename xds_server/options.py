@@ -323,7 +323,16 @@ def _ports(pairs: list[str] | None) -> dict[str, int]:
 
 def _addresses(text: str) -> tuple[Address, ...]:
     """Addresses of the control plane from HOST:PORT, separated by commas."""
+    return tuple(address("--xds-address", one) for one in text.split(","))
+
+
+def address(option: str, text: str) -> Address:
+    """An address from HOST:PORT.
+
+    Raises:
+        ConfigurationError: it is none; names the option.
+    """
     try:
-        return tuple(Address.parse(one) for one in text.split(","))
+        return Address.parse(text)
     except ValueError as error:
-        raise ConfigurationError(f"--xds-address: {error}") from None
+        raise ConfigurationError(f"{option}: {error}") from None

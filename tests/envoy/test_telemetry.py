@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -147,7 +150,7 @@ spec:
   - port: {{number: {port}, name: http, protocol: HTTP}}
     bind: 127.0.0.1
     defaultEndpoint: 127.0.0.1:{applications[name].port}
-  egress: [{{hosts: ["./worker", "./second"]}}]
+  egress: [{{hosts: ["./worker", "./second", "./nowhere"]}}]
 """
     return text
 
@@ -156,6 +159,17 @@ def telemetry(spec: str, name: str = "all") -> str:
     return f"apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
 
 
+NOWHERE = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: nowhere}}
+spec:
+  hosts: [nowhere]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+"""
 EVERYTHING = telemetry("tracing: [{providers: [{name: otel}], randomSamplingPercentage: 100}]")
 
 
@@ -244,6 +258,34 @@ def test_a_thousand_requests_of_which_37_fail_are_told_exactly(site: Site) -> No
     for sides in ("outbound|", "inbound|"):
         entries = [entry for entry in site.logged("/thousand") if str(entry["cluster"]).startswith(sides)]
         assert (len(entries), sum(entry["status"] == 500 for entry in entries)) == (1000, 37)
+
+
+def test_the_command_shows_what_went_wrong_in_words_as_it_happens(site: Site) -> None:
+    """Nobody listens where `nowhere` is said to be."""
+    site.control.write("nowhere.yaml", NOWHERE.format(port=free_port()))
+    until(
+        lambda: (
+            site.envoys["worker"].call("nowhere", "/warm")
+            and any("UF" in entry["flags"] for entry in site.logged("/warm"))
+        ),
+        what="the service is known",
+    )
+    command = [sys.executable, "-m", "xds_server", "logs", "--follow", "--service", "nowhere"]
+    following = subprocess.Popen(
+        [*command, "--server", f"127.0.0.1:{site.control.debug_port}"], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert following.stdout is not None
+        site.envoys["worker"].call("nowhere", "/called")
+        head = next(text for text in following.stdout if "/called" in text)
+
+        assert "503" in head
+        assert "worker → nowhere" in head
+        assert "no connection to the service" in next(following.stdout)
+    finally:
+        following.terminate()
+        following.communicate()
 
 
 def test_a_filter_lets_only_what_it_says_be_logged(site: Site) -> None:

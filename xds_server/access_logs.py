@@ -1,0 +1,105 @@
+"""`xds-server logs`: the access log entries that a running server has, a line for each, with what their flags mean.
+
+What callers chose, such as a path, is printed without anything that a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from xds_server.errors import ConfigurationError
+from xds_server.settings import Address
+from xds_server.telemetry.response_flags import BY_SHORT, in_words
+
+Entry = Mapping[str, Any]
+"""One entry, as /debug/logs has it."""
+_PATIENCE = 10.0
+"""Seconds to wait for a server that is not followed."""
+
+
+def entries(server: Address, *, service: str = "", follow: bool = False) -> Iterator[Entry]:
+    """What a server's debug port tells of `service`, or of all; with `follow` for as long as it runs.
+
+    Raises:
+        ConfigurationError: there is no server, or it receives nothing.
+    """
+    query = urllib.parse.urlencode({"service": service, "follow": str(follow).lower()})
+    url = f"http://{server}/debug/logs?{query}"
+    try:
+        with urllib.request.urlopen(url, timeout=None if follow else _PATIENCE) as answer:
+            yield from map(json.loads, answer)
+    except urllib.error.HTTPError as error:
+        raise ConfigurationError(f"http://{server}/: {_reason(error)}") from None
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise ConfigurationError(f"no server answers at {server} ({reason}); say where: --server HOST:PORT") from None
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError):
+        return str(error)
+
+
+def has_failed(entry: Entry) -> bool:
+    """Whether the answer was an error of the server's, or something went wrong on the way."""
+    return bool(int(entry["status"]) >= 500 or entry["flags"] or entry["failure"])
+
+
+def line(entry: Entry) -> Text:
+    """When, between whom, what, how it ended, how long it took; and why, where something went wrong."""
+    at = datetime.fromtimestamp(entry["time"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    text = Text.assemble(
+        (at, "dim"), "  ", _status(entry), "  ", (f"{entry['seconds'] * 1000:7.1f} ms", "dim"), "  ", _between(entry),
+        "  ", _what(entry),
+    )  # fmt: skip
+    why = [*(f"{flag} {in_words(flag)}{_look(flag)}" for flag in entry["flags"]), *_said(entry)]
+    if why:
+        text.append("\n" + " " * 14)
+        text.append("; ".join(_plain(each) for each in why), "yellow")
+    return text
+
+
+def _status(entry: Entry) -> tuple[str, str]:
+    status = int(entry["status"])
+    style = "bold red" if has_failed(entry) else "yellow" if status >= 400 else "green"
+    return f"{status or '-':>3}", style
+
+
+def _between(entry: Entry) -> Text:
+    """Who sent it to whom; of what came in the proxy knows the caller's address alone."""
+    own = _plain(entry["service"]).removesuffix(".default")
+    if str(entry["cluster"]).startswith("inbound|"):
+        return Text.assemble((own, "bold"), " ← ", _plain(entry["caller"]))
+    return Text.assemble(own, " → ", (_plain(entry["called"]) or "nowhere", "bold"))
+
+
+def _what(entry: Entry) -> str:
+    if entry["protocol"] == "TCP" or not entry["method"]:
+        return f"{entry['protocol'] or 'connection'}, {entry['received']} bytes in, {entry['sent']} out"
+    tries = f"  ({entry['attempts']} attempts)" if entry["attempts"] > 1 else ""
+    return f"{entry['method']} {_plain(entry['path'])}{tries}"
+
+
+def _look(flag: str) -> str:
+    found = BY_SHORT.get(flag)
+    return f" ({found.look})" if found and found.look else ""
+
+
+def _said(entry: Entry) -> Iterator[str]:
+    """Envoy's own words, where it did not only hand on an answer."""
+    if has_failed(entry):
+        yield from (str(entry[name]) for name in ("details", "failure") if entry[name])
+
+
+def _plain(text: object) -> str:
+    return "".join(each if each.isprintable() else "?" for each in str(text))
