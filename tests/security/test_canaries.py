@@ -9,8 +9,10 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import os
 import re
 import shutil
+import ssl
 import stat
 import urllib.error
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +24,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
 
@@ -64,6 +66,25 @@ spec:
 """
 
 
+RECORDER = """\
+import os, pathlib
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+made = ec.generate_private_key
+
+def recorded(*args, **kwargs):
+    key = made(*args, **kwargs)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = pathlib.Path(os.environ["KEYS_MADE"], f"{os.getpid()}-{os.urandom(8).hex()}.pem")
+    path.write_bytes(pem)
+    return key
+
+ec.generate_private_key = recorded
+"""
+"""Python reads it at the start of every process: it writes down keys that are meant never to leave a process."""
+
+
 @dataclass
 class Site:
     """The running mesh and what was gathered from it.
@@ -88,6 +109,22 @@ class Site:
     def key(self, name: str, path: Path) -> None:
         """Look for the private key in this file."""
         self.canaries.append(Canary.of_key(name, path))
+
+    def record(self, patch: pytest.MonkeyPatch) -> None:
+        """Have each key written down that a process of ours makes from now on."""
+        for name in ("recorder", "made"):
+            (self.directory / name).mkdir()
+        (self.directory / "recorder" / "sitecustomize.py").write_text(RECORDER)
+        patch.setenv("PYTHONPATH", f"{self.directory / 'recorder'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        patch.setenv("KEYS_MADE", str(self.directory / "made"))
+
+    def recorded(self, port: int) -> None:
+        """Look for these keys too, by name for that of the xDS port, which is in memory alone."""
+        shown = x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", port)).encode())
+        for path in sorted((self.directory / "made").iterdir()):
+            key = load_pem_private_key(path.read_bytes(), None)
+            is_the_ports = key.public_key() == shown.public_key()
+            self.key("port key" if is_the_ports else f"key made by {path.stem}", path)
 
     def run(self, *command: object) -> None:
         """Run `xds-server` and keep what it says."""
@@ -137,6 +174,11 @@ def furnish(site: Site) -> None:
         svid(company, SpiffeId("cluster.local", "default", "files"), utc_now()),
     )
     site.key("identity file", site.directory / "ids" / "identity" / "default" / "files" / "tls.key")
+    put(
+        site.directory / "ids" / "workload" / "default" / "chosen",
+        svid(company, SpiffeId("cluster.local", "default", "chosen"), utc_now()),
+    )
+    site.key("identity file of one workload", site.directory / "ids" / "workload" / "default" / "chosen" / "tls.key")
     good, _ = pair(ec.generate_private_key(ec.SECP256R1()))
     keep(site, "good", *pair(ec.generate_private_key(ec.SECP256R1())))
     keep(site, "bad", good, pair(ec.generate_private_key(ec.SECP256R1()))[1])
@@ -165,13 +207,9 @@ async def peer(site: Site, port: int, node: Path | None, name: str) -> AsyncIter
 async def misbehave(site: Site, control: Control, node: Path) -> None:
     """Ask for secrets of others, refuse one's own and quote them, be somebody else, and be nobody."""
     async with peer(site, control.xds_port, node, "peer.default") as (client, channel):
-        await client.ask(type_url.SECRET, "default", "ROOTCA", "spiffe://cluster.local/ns/default/sa/files", "good")
-        answer = await client.response()
-        secrets = [secret_pb2.Secret.FromString(resource.resource.value) for resource in answer.resources]
-        (leaf,) = (one.tls_certificate.private_key.inline_bytes for one in secrets if one.name == "default")
+        leaf = await quoted_secret(client, "spiffe://cluster.local/ns/default/sa/files", "good")
         (site.directory / "leaf.pem").write_bytes(leaf)
         site.key("workload key", site.directory / "leaf.pem")
-        await client.ask(answer.type_url, nonce=answer.nonce, error=f"Failed to load private key: {secrets}")
         await client.ask(type_url.CLUSTER)
         clusters = await client.response()
         await client.ask(clusters.type_url, nonce=clusters.nonce, error=f"no such field: {leaf.decode()}")
@@ -182,15 +220,35 @@ async def misbehave(site: Site, control: Control, node: Path) -> None:
         assert status.config
         await asyncio.to_thread(read_pages, site, control, "with the peer")
         site.said["client status"] = status.SerializeToString() + str(status).encode()
-    for who, name in ((node, "files.default"), (None, "peer.default"), (forged(site, node), "peer.default")):
-        async with peer(site, control.xds_port, who, name) as (client, _):
-            site.said[f"refusal {len(site.said)}"] = (await refusal(client)).encode()
+    async with peer(site, control.xds_port, node, "files.default") as (client, _):
+        await client.ask(type_url.SECRET, "default")
+        site.said["refusal of another's node"] = (await refusal(client)).encode()
+    for told, who in (("nobody", None), ("a forger", forged(site, node))):
+        async with peer(site, control.xds_port, who, "peer.default") as (client, _):
+            site.said[f"refusal of {told}"] = (await refusal(client)).encode()
+
+
+async def misbehave_with_files(site: Site, control: Control, node: Path) -> None:
+    """Refuse a key that is in a file for this workload alone, and quote it."""
+    async with peer(site, control.xds_port, node, "chosen.default") as (client, _):
+        leaf = await quoted_secret(client)
+        assert leaf == (site.directory / "ids" / "workload" / "default" / "chosen" / "tls.key").read_bytes()
+        await asyncio.to_thread(until, lambda: "chosen.default" in get(control.debug_port, "/debug/syncz"))
+        await asyncio.to_thread(read_pages, site, control, "with the chosen")
+
+
+async def quoted_secret(client: Client, *foreign: str) -> bytes:
+    """Ask for one's secrets, and for foreign ones, and refuse what comes with all of it in the reason; the key."""
+    await client.ask(type_url.SECRET, "default", "ROOTCA", *foreign)
+    answer = await client.response()
+    secrets = [secret_pb2.Secret.FromString(resource.resource.value) for resource in answer.resources]
+    await client.ask(answer.type_url, nonce=answer.nonce, error=f"Failed to load private key: {secrets}")
+    (leaf,) = (one.tls_certificate.private_key.inline_bytes for one in secrets if one.name == "default")
+    return bytes(leaf)
 
 
 async def refusal(client: Client) -> str:
     """How the server ends the stream of somebody whom it does not believe."""
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await client.ask(type_url.SECRET, "default")
     status, text = await client.ending()
     assert status is not grpc.StatusCode.OK
     return f"{status} {text} {await client.call.debug_error_string()}"
@@ -264,7 +322,10 @@ def read_pages(site: Site, control: Control, when: str) -> None:
 
 def gather(site: Site, control: Control, envoys: dict[str, Envoy]) -> None:
     """What else there is to read of the server, and what the Envoys say."""
-    site.run("check", control.policies, "--secrets", site.directory / "secrets")
+    secrets = ("--secrets", site.directory / "secrets")
+    site.run("check", control.policies, *secrets)
+    for name in envoys:
+        site.run("render", control.policies, "--node", site.directory / f"{name}.default" / "bootstrap.yaml", *secrets)
     for name in ("cmdline", "environ"):
         site.said[f"/proc/{name}"] = Path(f"/proc/{control.pid}/{name}").read_bytes()
     for path in (site.directory / "tmp").rglob("*"):
@@ -285,6 +346,7 @@ def site(
     (site.directory / "tmp").mkdir()
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as parts:
         patch.setenv("TMPDIR", str(site.directory / "tmp"))
+        site.record(patch)
         site.run("enroll", "first", "-o", site.directory, "--state-dir", site.state)
         for name in ("ca", "node-ca"):
             site.key(name, site.state / name / "ca-key.pem")
@@ -306,10 +368,12 @@ def site(
         until(lambda: b"response refused by proxy" in control.log_file.read_bytes(), what="Envoy refuses a secret")
         break_files(site, control)
         # Last: what a peer refuses goes out of force, and with it the need for keys.
+        asyncio.run(misbehave_with_files(site, control, site.enrol("chosen", "--service-account", "chosen")))
         asyncio.run(misbehave(site, control, site.enrol("peer")))
         site.run("revoke", "peer", "--state-dir", site.state)
         read_pages(site, control, "at the end")
         gather(site, control, envoys)
+        site.recorded(control.xds_port)
         parts.close()
         site.said["log"] = control.log_file.read_bytes()
         site.own |= {f"{name}.log": (site.directory / f"{name}.log").read_bytes() for name in envoys}
@@ -341,7 +405,10 @@ def test_what_was_searched_is_what_went_wrong(site: Site) -> None:
     """A search in silence finds nothing: each mishap left its mark."""
     log = site.said["log"]
 
-    assert len(site.canaries) >= 6
+    names = {one.name for one in site.canaries}
+    assert {"port key", "workload key", "identity file", "identity file of one workload"} <= names
+    rendered = b"".join(text for place, text in site.said.items() if place.startswith("xds-server render"))
+    assert rendered.count(base64.b64encode(b"[redacted]")) == len(("good", "weak"))
     for told in (
         b"refused the secret",
         b"is not this proxy's",
@@ -366,7 +433,10 @@ def test_every_key_is_found_where_it_stands(site: Site) -> None:
 
 def test_only_their_owner_may_read_keys(site: Site) -> None:
     """Every file of the state directory and of enrolled nodes is 0600, every directory 0700."""
-    places = [site.state, *(site.directory / f"{name}.default" for name in ("first", "gate", "files", "peer"))]
+    places = [
+        site.state,
+        *(site.directory / f"{name}.default" for name in ("first", "gate", "files", "chosen", "peer")),
+    ]
     paths = list(itertools.chain(places, *(place.rglob("*") for place in places)))
 
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
