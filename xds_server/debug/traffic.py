@@ -17,9 +17,9 @@ _PAGE = jinja2.Environment(autoescape=True).from_string("""\
 <meta http-equiv="refresh" content="5">
 <title>traffic - xds-server</title>
 <style>
-  body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem }
+  body { font: 13px/1.4 system-ui, sans-serif; margin: 1.5rem }
   table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-  th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap }
+  th, td { padding: .25rem .5rem; text-align: right; white-space: nowrap }
   th { border-bottom: 1px solid #999; font-weight: 600 }
   .name { text-align: left }
   .group { border-left: 1px solid #bbb }

@@ -86,30 +86,35 @@ class Report:
         self._timed: dict[str, Tally] = {}
         self._levels: dict[str, tuple[Edge, Level]] = {}
         self._values: dict[str, float] = {}
+        self._nothing: set[str] = set()
 
     def begin(self) -> None:
         """A message begins. Since the last one, services may have changed, and with them whose ports these are."""
         reporter = self._who()
         if reporter is not self._reporter and reporter != self._reporter:
             self._reporter = reporter
-            for remembered in (self._counts, self._timed, self._levels, self._values):
+            for remembered in (self._counts, self._timed, self._levels, self._values, self._nothing):
                 remembered.clear()
 
     def count(self, name: str, more: float) -> None:
         """The counter `name` grew by so much."""
         # What a total must not do, a peer cannot make it do: neither shrink nor become no number.
-        if 0 < more < _MOST and (cell := self._counts.get(name) or self._counted(name)) is not None:
+        if not 0 < more < _MOST or name in self._nothing:
+            return
+        if (cell := self._counts.get(name) or self._counted(name)) is not None:
             row, at = cell
             row[at] += more
 
     def level(self, name: str, value: float) -> None:
         """The gauge `name` has this value."""
-        if 0 <= value < _MOST and (name in self._levels or self._levelled(name)):
+        if not 0 <= value < _MOST or name in self._nothing:
+            return
+        if name in self._levels or self._levelled(name):
             self._values[name] = value
 
     def time(self, name: str, timed: int, duration: float, buckets: Sequence[tuple[float, int]]) -> None:
         """The histogram `name` took up so many durations; see `Tally.time`."""
-        if not 0 <= duration < _MOST:
+        if not 0 <= duration < _MOST or name in self._nothing:
             return
         tally = self._timed.get(name) or self._timing(name)
         if tally is not None:
@@ -126,6 +131,7 @@ class Report:
     def _counted(self, name: str) -> tuple[list[float], int] | None:
         found = stat(name)
         if found is None or not isinstance(found.quantity, Count):
+            self._pass_over(name)
             return None
         edge, tally = self._placed(found)
         cell = tally.counts, found.quantity
@@ -136,6 +142,7 @@ class Report:
     def _timing(self, name: str) -> Tally | None:
         found = stat(name)
         if found is None or not isinstance(found.quantity, Latency):
+            self._pass_over(name)
             return None
         edge, tally = self._placed(found)
         if edge is not None and len(self._timed) < _MOST_REMEMBERED:
@@ -146,11 +153,17 @@ class Report:
         """Whether a level is kept: those of edges that are counted with all others are not."""
         found = stat(name)
         if found is None or not isinstance(found.quantity, Level) or len(self._levels) >= _MOST_REMEMBERED:
+            self._pass_over(name)
             return False
         edge, _ = self._placed(found)
         if edge is not None:
             self._levels[name] = edge, found.quantity
         return edge is not None
+
+    def _pass_over(self, name: str) -> None:
+        """Remember that a statistic tells nothing: half of what an idle proxy sends."""
+        if len(self._nothing) < _MOST_REMEMBERED:
+            self._nothing.add(name)
 
     def _placed(self, found: Stat) -> tuple[Edge | None, Tally]:
         """The edge that a statistic is about, None where there are too many, and where it is added."""
