@@ -40,7 +40,7 @@ async def report(port: int, number: int, messages: list[bytes], delay: float, in
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> None:
     """One connection to an admin page, until its other end is closed."""
-    with contextlib.suppress(asyncio.IncompleteReadError):
+    with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError):
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
     writer.close()

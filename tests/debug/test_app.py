@@ -60,6 +60,10 @@ STATUS = ProxyStatus(
 class Totals:
     """Counts since the start."""
 
+    opened: int = 3
+    ended: Mapping[str, int] = field(default_factory=lambda: {"OK": 2})
+    requests: int = 20
+    sent_bytes: int = 5000
     pushes: Mapping[str, int] = field(default_factory=lambda: {type_url.CLUSTER: 7})
     acks: Mapping[str, int] = field(default_factory=lambda: {type_url.CLUSTER: 6, "no/such.Type": 1})
     nacks: Mapping[str, int] = field(default_factory=lambda: {type_url.ENDPOINT: 1})

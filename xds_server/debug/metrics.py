@@ -66,6 +66,7 @@ class _Facts(Collector):
         yield _by_label("xds_server_problems", "Problems with the policies", "severity", self._problems())
         yield from self._validation()
         yield from self._streams()
+        yield from self._proxies()
         yield _by_label("xds_server_resources", "Resources in the snapshots in use", "type", self._resources())
 
     def _documents(self) -> Mapping[str, int]:
@@ -106,6 +107,29 @@ class _Facts(Collector):
             for kind, count in _short(counts).items():
                 family.add_metric([kind], count)
             yield family
+
+    def _proxies(self) -> Iterator[Metric]:
+        """How streams fare, beyond what was sent on them."""
+        states = [state for proxy in self._sources.proxies() for state in proxy.types.values()]
+        totals = self._sources.totals()
+        yield _by_label(
+            "xds_server_unsettled",
+            "Types on open streams whose latest response is not taken: refused, or not answered yet",
+            "state",
+            {
+                "refused": sum(bool(state.last_error) for state in states),
+                "unanswered": sum(
+                    bool(state.sent_nonce) and not state.last_error and not state.is_synced for state in states
+                ),
+            },
+        )
+        yield CounterMetricFamily("xds_server_streams_opened", "Streams that named their node", totals.opened)
+        ended = CounterMetricFamily("xds_server_streams_ended", "Streams that ended, by status", labels=["status"])
+        for status, count in sorted(totals.ended.items()):
+            ended.add_metric([status], count)
+        yield ended
+        yield CounterMetricFamily("xds_server_requests", "Requests read, ACKs among them", totals.requests)
+        yield CounterMetricFamily("xds_server_sent_bytes", "Bytes of responses", totals.sent_bytes)
 
     def _resources(self) -> Mapping[str, int]:
         """Over distinct snapshots: proxies of one view share one."""

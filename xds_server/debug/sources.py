@@ -20,6 +20,22 @@ class StreamTotals(Protocol):
     """Counts over all streams since the server started; mappings are by type URL."""
 
     @property
+    def opened(self) -> int:
+        """Streams that ever connected."""
+
+    @property
+    def ended(self) -> Mapping[str, int]:
+        """Streams that ended, by name of the gRPC status; "OK" when the peer left."""
+
+    @property
+    def requests(self) -> int:
+        """Read; an ACK is one too."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of responses."""
+
+    @property
     def pushes(self) -> Mapping[str, int]:
         """Responses sent."""
 
