@@ -42,11 +42,13 @@ def test_egress_is_taken_as_written() -> None:
     )
 
 
-def test_unix_socket_for_callers_is_told_to_be_left_out() -> None:
-    outcome = made("egress: [{port: {number: 0}, bind: 'unix:///a', hosts: ['./*']}, {hosts: ['./*']}]")
+def test_unix_socket_for_callers_says_what_is_spoken_there() -> None:
+    outcome = made("egress: [{port: {number: 0, protocol: TCP}, bind: 'unix:///a', hosts: ['./*']}, {hosts: ['./*']}]")
 
-    assert outcome.value.egress == (EgressListener(((".", "*"),)),)
-    assert codes(outcome.problems) == ["unix-egress"]
+    socket = EgressListener(((".", "*"),), bind="unix:///a", protocol=Protocol.TCP)
+    assert outcome.value.egress == (socket, EgressListener(((".", "*"),)))
+    assert socket.is_socket
+    assert not outcome.problems
 
 
 def test_limits_towards_the_application_are_taken() -> None:

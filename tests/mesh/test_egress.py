@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import service
 from xds_server.mesh.egress import EVERYTHING, EgressListener, Wanted, egress, selects
-from xds_server.mesh.service import Port, Protocol, Service
+from xds_server.mesh.service import Port, Protocol, Resolution, Service
 
 REVIEWS = Service(
     "reviews", "default", (Port(80, "http", Protocol.HTTP), Port(90, "more", Protocol.HTTP)), service().resolution
@@ -64,3 +64,21 @@ def test_host_that_no_service_has_follows_the_same_rules() -> None:
 
     assert found.shows("a.example.com", 80)
     assert not found.shows("a.example.com", 90)
+
+
+def test_hosts_of_a_socket_are_reached_by_it_and_on_no_port() -> None:
+    listeners = (
+        EgressListener(((".", "reviews"),), bind="unix:///a", protocol=Protocol.HTTP),
+        EgressListener(((".", "ratings"),)),
+    )
+    services = [
+        Service(host, "default", (Port(80, "http", Protocol.HTTP),), Resolution.STATIC)
+        for host in ("ratings", "reviews")
+    ]
+
+    found = egress(listeners, "default", services, ())
+
+    assert found.by_socket("unix:///a") == ("reviews",)
+    assert found.by_socket("unix:///b") == ()
+    assert not found.shows("reviews", 80)
+    assert found.shows("ratings", 80)

@@ -35,13 +35,13 @@ def sidecar(document: Document) -> Outcome[Sidecar]:
         namespace=document.namespace,
         selector=sorted_labels(spec.workload_selector.labels) if spec.workload_selector else (),
         ingress=tuple(_ingress(listener) for listener in spec.ingress) if spec.ingress else None,
-        egress=tuple(_egress(listener) for listener in spec.egress if not _is_unix(listener)) if spec.egress else None,
+        egress=tuple(_egress(listener) for listener in spec.egress) if spec.egress else None,
         egress_proxy=_egress_proxy(written.egress_proxy) if written and written.egress_proxy else None,
         outbound_policy=OutboundPolicy(written.mode) if written else None,
         inbound_pool=connection_pool(spec.inbound_connection_pool) if spec.inbound_connection_pool else None,
         origin=document.origin,
     )
-    return Outcome(found, (*_mode_left_out(document, written), *_unix_egress(document, spec)))
+    return Outcome(found, _mode_left_out(document, written))
 
 
 def lost_egress_proxy(document: Document, found: Sidecar, scope: Scope) -> tuple[Problem, ...]:
@@ -89,22 +89,13 @@ def _ingress(written: IstioIngressListener) -> IngressListener:
     )
 
 
-def _unix_egress(document: Document, spec: SidecarSpec) -> tuple[Problem, ...]:
-    places = (Place(document).at("egress", i, "bind") for i, each in enumerate(spec.egress) if _is_unix(each))
-    message = "unix sockets are not opened for callers: this listener is left out"
-    return tuple(place.warning("unix-egress", message, "write an IP address and a port") for place in places)
-
-
-def _is_unix(written: IstioEgressListener) -> bool:
-    return written.bind.startswith("unix://")
-
-
 def _egress(written: IstioEgressListener) -> EgressListener:
     return EgressListener(
         hosts=tuple(dict.fromkeys(_egress_host(host) for host in written.hosts)),
         port=written.port.number if written.port else 0,
         bind=written.bind,
         bound=written.capture_mode is CaptureMode.NONE,
+        protocol=Protocol(written.port.protocol) if written.port else Protocol.AUTO,
     )
 
 

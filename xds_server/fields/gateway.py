@@ -87,7 +87,9 @@ SIDECAR: Rows = {
     },
     s.IstioEgressListener: {
         "port": becomes("Listener.address", default="every port"),
-        "bind": becomes("Listener.address", default="0.0.0.0, or loopback where nothing is captured"),
+        "bind": becomes(
+            "Listener.address", "Pipe.path", default="every address, or loopback where nothing is captured"
+        ),
         "captureMode": becomes("Listener.bind_to_port", default="as the proxy captures"),
         "hosts": becomes("Cluster.name", "VirtualHost.domains", words="which there are"),
     },

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from xds_server.mesh.service import Service
+from xds_server.mesh.service import Protocol, Service
 
 Wanted = tuple[str, str]
 """(namespace, host) as written: "*" in either, "~" before a namespace takes out what others let in."""
@@ -21,12 +21,28 @@ class EgressListener:
         port: 0 is every port that no other listener has.
         bind: address of its listener, "" for the usual.
         bound: the proxy binds it itself although it captures other connections.
+        protocol: of its port; it matters where callers come by a socket and no service's port says it.
     """
 
     hosts: tuple[Wanted, ...]
     port: int = 0
     bind: str = ""
     bound: bool = False
+    protocol: Protocol = Protocol.AUTO
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it stands at a unix socket."""
+        return self.bind.startswith("unix://")
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSocket:
+    """A unix socket by which callers reach these hosts, sorted, on every port that they have."""
+
+    path: str
+    protocol: Protocol
+    hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -36,12 +52,18 @@ class Egress:
     Attributes:
         only_on: (host, port numbers) of hosts that are to be seen on some of their ports only, sorted.
         binds: (port, address, bound) of listeners that stand elsewhere than others.
+        sockets: unix sockets, in order.
         proxy: (port, subset, host) that takes what nobody else does; None for none, NOWHERE for one that is not there.
     """
 
     only_on: tuple[tuple[str, tuple[int, ...]], ...] = ()
     binds: tuple[tuple[int, str, bool], ...] = ()
     proxy: tuple[int, str, str] | None = None
+    sockets: tuple[EgressSocket, ...] = ()
+
+    def by_socket(self, path: str) -> tuple[str, ...]:
+        """The hosts that are reached by the socket there."""
+        return next((socket.hosts for socket in self.sockets if socket.path == path), ())
 
     def shows(self, host: str, port: int) -> bool:
         """Whether `host` is to be seen on `port`."""
@@ -68,10 +90,13 @@ def egress(
 
     A port that a listener names belongs to its hosts alone; the one without a port has all others (Istio's rule).
     """
-    by_port = {listener.port: resolved(listener.hosts, namespace) for listener in listeners if listener.port}
-    if not by_port:
+    services, strange_hosts = list(services), list(strange_hosts)
+    at_ports = [listener for listener in listeners if not listener.is_socket]
+    sockets = tuple(_socket(each, namespace, services, strange_hosts) for each in listeners if each.is_socket)
+    by_port = {listener.port: resolved(listener.hosts, namespace) for listener in at_ports if listener.port}
+    if not by_port and not sockets:
         return EVERYTHING
-    rest = [host for listener in listeners if not listener.port for host in resolved(listener.hosts, namespace)]
+    rest = [host for listener in at_ports if not listener.port for host in resolved(listener.hosts, namespace)]
     only_on: dict[str, tuple[int, ...]] = {}
     for service in services:
         numbers = tuple(port.number for port in service.ports)
@@ -84,8 +109,18 @@ def egress(
         seen = tuple(number for number, hosts in by_port.items() if selects(hosts, None, host))
         if not selects(rest, None, host):
             only_on[host] = seen
-    binds = ((listener.port, listener.bind, listener.bound) for listener in listeners if listener.port)
-    return Egress(tuple(sorted(only_on.items())), tuple(bind for bind in binds if bind[1] or bind[2]))
+    binds = ((listener.port, listener.bind, listener.bound) for listener in at_ports if listener.port)
+    found = tuple(bind for bind in binds if bind[1] or bind[2])
+    return Egress(tuple(sorted(only_on.items())), found, sockets=sockets)
+
+
+def _socket(
+    listener: EgressListener, namespace: str, services: Iterable[Service], strange_hosts: Iterable[str]
+) -> EgressSocket:
+    wanted = resolved(listener.hosts, namespace)
+    hosts = {service.host for service in services if selects(wanted, service.namespace, service.host)}
+    hosts.update(host for host in strange_hosts if selects(wanted, None, host))
+    return EgressSocket(listener.bind, listener.protocol, tuple(sorted(hosts)))
 
 
 def resolved(hosts: Iterable[Wanted], namespace: str) -> list[Wanted]:

@@ -17,6 +17,7 @@ from functools import cached_property
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 
+from xds_server.mesh.egress import EgressSocket
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
 from xds_server.mesh.route import Backend, ConnectionRoute
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
@@ -103,6 +104,8 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
         slots.add_service(each)
     if view.http_proxy_port:
         slots.add_forward_proxy()
+    for socket in view.egress.sockets:
+        slots.add_socket(socket)
     return slots.listeners()
 
 
@@ -270,6 +273,19 @@ class _Slots:
         slot = _Slot(route=names.HTTP_PROXY_ROUTE, dynamic_forward_proxy=looks_up)
         self._slots[(self._shared, self._view.http_proxy_port)] = slot
 
+    def add_socket(self, socket: EgressSocket) -> None:
+        """A unix socket: requests go by host, all other bytes to the first port of the first host that takes them."""
+        slot = _Slot(route=socket.path if socket.protocol.is_http or socket.protocol is Protocol.AUTO else "")
+        if not socket.protocol.is_http:
+            reached = (each for each in self._view.backends if each.service.host in socket.hosts)
+            ports = ((backend, port) for backend in reached for port in backend.service.stream_ports)
+            backend, port = next(ports, (None, None))
+            if backend is not None and port is not None:
+                pattern = self._view.settings.outbound_stat_name
+                slot.tcp = tcp_target(backend, port.number, self._view.trust_domain, pattern)
+        if slot.route or slot.tcp:
+            self._slots[(socket.path, 0)] = slot
+
     def listeners(self) -> tuple[Outbound, ...]:
         """All of them."""
         unknown = TcpTarget(unknown_cluster(self._view)) if self._captured else None
@@ -277,10 +293,10 @@ class _Slots:
             Outbound(
                 address=where,
                 port=port,
-                bound=not self._captured or self._view.egress.is_bound(port),
+                bound=not self._captured or not port or self._view.egress.is_bound(port),
                 route=slot.route,
                 told=tuple(sorted(slot.told, key=lambda each: (not each.server_names, each.server_names))),
-                otherwise=slot.tcp or (None if self._view.egress.is_bound(port) else unknown),
+                otherwise=slot.tcp or (None if not port or self._view.egress.is_bound(port) else unknown),
                 dynamic_forward_proxy=slot.dynamic_forward_proxy or (self._looks_up and bool(slot.route)),
                 origins=slot.origins,
                 settings=self._view.settings,

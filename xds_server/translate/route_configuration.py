@@ -52,6 +52,10 @@ REMEMBERED = 4
 hardly be asked for again costs more, in memory that is cold."""
 
 
+_SOCKET = "unix://"
+"""How the name of the RouteConfiguration begins that a unix socket has: its path."""
+
+
 class RouteTranslator:
     """View to RouteConfigurations, remembering. Not for two threads at once."""
 
@@ -79,6 +83,9 @@ class RouteTranslator:
             own = own_addresses(view)
             found = self._placed[name].parts(hosts, _Asked(None, view.egress, view.source, clusters, own))
             return self._forward_proxy_itself(own), *found, self._unknown(view, unknown_hosts(view, forward_proxy=True))
+        if name.startswith(_SOCKET):
+            found = self._placed[name].parts(hosts, _Asked(None, _only(view, name), view.source, clusters))
+            return *found, self._unknown(view, Unknown.BLOCK_ALL)
         port = int(name)
         found = self._placed[name].parts(hosts, _Asked(port, view.egress, view.source, clusters))
         return *found, self._unknown(view, unknown_hosts(view, port=port))
@@ -87,14 +94,20 @@ class RouteTranslator:
         return self._catch_all(unknown, unknown_cluster(view, unknown))
 
 
+def _only(view: View, path: str) -> Egress:
+    """What is to be seen by the socket there."""
+    hosts = frozenset(view.egress.by_socket(path))
+    return Egress(only_on=tuple((each.host, ()) for each in view.virtual_hosts if each.host not in hosts))
+
+
 def route_configuration(name: str, parts: tuple[Part, ...]) -> Resource:
     """The RouteConfiguration of that name, its virtual hosts in the order given."""
     rest = route_v3.RouteConfiguration(
         name=name,
         validate_clusters=False,
         max_direct_response_body_size_bytes=MAX_DIRECT_RESPONSE,
-        # The forward proxy tells hosts apart by their port, which Envoy could not match if it were told to ignore it.
-        ignore_port_in_host_matching=name != names.HTTP_PROXY_ROUTE,
+        # Where no port was called hosts are told apart by theirs, which Envoy could not match if it were to ignore it.
+        ignore_port_in_host_matching=name != names.HTTP_PROXY_ROUTE and not name.startswith(_SOCKET),
     )
     return _joined(name, encode(rest), parts)
 
