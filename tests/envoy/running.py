@@ -179,6 +179,11 @@ class Envoy:
         self.wait()
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        return self._process.pid
+
+    @property
     def node_id(self) -> str:
         """As it tells the server."""
         node_id: str = json.loads(get(self.admin_port, "/server_info"))["node"]["id"]
