@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import documents
+from tests.builders import documents, istio
 from xds_server.blame import (
     MOST_SUSPECTS,
     RECENT,
@@ -58,6 +58,13 @@ def test_what_says_most_is_suspected_first() -> None:
     found = suspects([each.origin for each in state], state, Quarantine())
 
     assert [document.kind for document in found] == ["VirtualService", "DestinationRule", "ServiceEntry"]
+
+
+def test_a_telemetry_is_suspected_before_the_service_whose_listener_it_is_told_of() -> None:
+    """Formats and filters are Envoy's to check; what makes a listener besides them is checked here."""
+    (told,) = documents(istio("Telemetry", "tracing: [{}]"))
+
+    assert suspects([entry().origin, told.origin], [entry(), told], Quarantine())[0] is told
 
 
 def test_what_changed_is_suspected_before_what_was_in_force() -> None:

@@ -22,7 +22,7 @@ MOST_SUSPECTS = 8
 RECENT = 60.0
 """Seconds. What a proxy refuses later than that after a change has another reason: the proxy is new, or it is another
 version of Envoy."""
-_LIKELIEST_FIRST = ("VirtualService", "DestinationRule", "WorkloadEntry", "Sidecar", "ServiceEntry")
+_LIKELIEST_FIRST = ("Telemetry", "VirtualService", "DestinationRule", "WorkloadEntry", "Sidecar", "ServiceEntry")
 _OF_THE_MACHINE = ("cannot bind", "address already in use", "permission denied")
 """What Envoy says of ports that somebody else has: no policy is wrong, and other proxies can listen there."""
 

@@ -51,3 +51,9 @@ def test_a_sidecar_has_one_that_it_selects() -> None:
     sidecar = istio("Sidecar", "workloadSelector: {labels: {app: web}}, egress: [{hosts: ['./*']}]")
 
     assert shown(entry("reviews"), sidecar) == [("default", ()), ("default", (("app", "web"),))]
+
+
+def test_a_telemetry_has_one_that_it_is_for() -> None:
+    mine = istio("Telemetry", "selector: {matchLabels: {app: web}}, tracing: [{}]", namespace="shop")
+
+    assert shown(mine) == [("default", ()), ("shop", (("app", "web"),))]

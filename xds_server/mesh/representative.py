@@ -1,7 +1,8 @@
 """Workloads that stand for all others: what they see together is everything that anybody may be sent.
 
 For whoever must look at a whole mesh, though nobody may be connected: one for each namespace that sees something of its
-own, for each set of labels that a route asks its caller for, for each Sidecar, and for the routers of each Gateway.
+own, for each set of labels that a route asks its caller for, for each Sidecar, for each Telemetry, and for the routers
+of each Gateway.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ _NAME = "representative"
 
 def representatives(mesh: Mesh) -> tuple[Workload, ...]:
     """They come in order of namespace, Sidecars' and then Gateways' last; equal ones once."""
-    return tuple(dict.fromkeys((*_of_scopes(mesh), *_of_sidecars(mesh), *_of_rules(mesh), *_of_gateways(mesh))))
+    beside = (*_of_sidecars(mesh), *_of_rules(mesh), *_of_telemetries(mesh), *_of_gateways(mesh))
+    return tuple(dict.fromkeys((*_of_scopes(mesh), *beside)))
 
 
 def _of_scopes(mesh: Mesh) -> Iterator[Workload]:
@@ -47,6 +49,14 @@ def _of_sidecars(mesh: Mesh) -> Iterator[Workload]:
 def _of_rules(mesh: Mesh) -> Iterator[Workload]:
     for rule in mesh.selective:
         yield Workload(_NAME, rule.namespace, rule.selector)
+
+
+def _of_telemetries(mesh: Mesh) -> Iterator[Workload]:
+    """One for what the whole mesh tells, and one for each policy that says something else."""
+    if mesh.telemetry.tells:
+        yield Workload(_NAME, mesh.root_namespace)
+    for policy in mesh.telemetry.policies:
+        yield Workload(_NAME, policy.namespace or mesh.root_namespace, policy.selector)
 
 
 def _of_gateways(mesh: Mesh) -> Iterator[Workload]:
