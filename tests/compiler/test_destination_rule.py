@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import codes, document, endpoint, istio, policy_set, service
+from tests.builders import codes, compiled, document, endpoint, entry, istio, policy_set, service
 from xds_server.compiler.destination_rule import backend, rule_candidates, target, traffic_rule, unknown_host
 from xds_server.compiler.finding import Outcome
 from xds_server.mesh.host import Names
@@ -203,3 +203,12 @@ def test_subset_of_a_service_without_endpoints_is_not_reported() -> None:
     documents = policy_set(rule("subsets: [{name: one, labels: {v: v2}}]")).documents
 
     assert backend(service(endpoints=[]), traffic_rule(documents), documents).problems == ()
+
+
+def test_subset_of_a_service_that_is_looked_up_by_each_name_is_told_to_be_the_whole() -> None:
+    wild = entry("*.example.com", "resolution: DYNAMIC_DNS")
+    subsets = "subsets: [{name: v1, labels: {v: v1}}, {name: all}]"
+
+    _, problems = compiled(wild, istio("DestinationRule", f'host: "*.example.com", {subsets}'))
+
+    assert [(problem.code, problem.field) for problem in problems] == [("no-effect", "spec.subsets[0].labels")]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import backend, codes, document, istio, traffic_rule
+from tests.builders import backend, codes, compiled, document, entry, istio, traffic_rule
 from xds_server.compiler.finding import Place
 from xds_server.compiler.http_route import Known, bound_routes, destination_names, rule_problems
 from xds_server.mesh.route import (
@@ -275,3 +275,31 @@ def test_fault_without_percentage_is_reported() -> None:
 
 def test_source_that_is_not_looked_at_is_reported() -> None:
     assert codes(problems(f"match: [{{gateways: [mesh], sourceLabels: {{a: b}}}}], {TO}")) == ["source-ignored"]
+
+
+@pytest.mark.parametrize(
+    ("gateways", "destination", "told"),
+    [
+        ("[edge]", "{host: reviews}", ["port-left-out"]),
+        ("[edge, mesh]", "{host: reviews}", ["port-left-out"]),
+        ("[mesh]", "{host: reviews}", []),
+        ("[edge]", "{host: reviews, port: {number: 80}}", []),
+        ("[edge]", "{host: ratings}", []),
+    ],
+)
+def test_port_that_a_gateways_would_decide_is_told(gateways: str, destination: str, told: list[str]) -> None:
+    ports = "ports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: http-2, protocol: HTTP}]"
+    services = entry(spec=f"{ports}, endpoints: [{{address: 10.0.0.1}}]") + entry("ratings")
+    edge = istio(
+        "Gateway",
+        "selector: {a: b}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]",
+        name="edge",
+    )
+    route = istio(
+        "VirtualService",
+        f"hosts: [a.example.com], gateways: {gateways}, http: [{{route: [{{destination: {destination}}}]}}]",
+    )
+
+    _, problems = compiled(services, edge, route)
+
+    assert [code for code in codes(problems) if code == "port-left-out"] == told

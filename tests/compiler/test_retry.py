@@ -107,6 +107,7 @@ def test_repeating_what_must_not_be_repeated_is_noted() -> None:
     post = "match: [{method: {exact: POST}}],"
 
     assert codes(traps("retries: {attempts: 1, retryOn: 5xx}", post)) == ["retries-not-idempotent"]
+    assert codes(traps("retries: {attempts: 1, retryOn: 'connect-failure,503'}", post)) == ["retries-not-idempotent"]
     assert codes(traps("retries: {attempts: 1, retryOn: connect-failure}", post)) == []
     assert codes(traps("retries: {attempts: 1, retryOn: 5xx}", "match: [{method: {exact: GET}}],")) == []
     assert codes(traps("timeout: 1s", post)) == []

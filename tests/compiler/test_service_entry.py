@@ -121,3 +121,12 @@ def test_joined_endpoint_listens_where_its_own_entry_says() -> None:
     assert [port.number for port in found.ports] == [80, 81]
     assert [found.endpoints[1].port_for(port) for port in found.ports] == [8080, 81]
     assert found.endpoints[0].port_for(found.ports[0]) == 80
+
+
+def test_address_of_the_status_is_kept_for_those_who_look_names_up() -> None:
+    text = entry(spec="resolution: STATIC") + "status: {addresses: [{value: 240.240.0.7}]}\n"
+
+    (found,) = compiled(text)[0].services
+
+    assert found.given_address == "240.240.0.7"
+    assert found.addresses == ()

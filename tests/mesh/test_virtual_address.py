@@ -43,3 +43,13 @@ def test_no_two_have_one_address() -> None:
 )
 def test_service_that_needs_none_gets_none(left_out: Service) -> None:
     assert virtual_addresses([left_out]) == {}
+
+
+def test_address_that_somebody_else_has_given_holds_and_nobody_else_gets_it() -> None:
+    wanted = virtual_addresses([service("reviews")])[("reviews", "default")]
+    given = replace(service("other"), given_address=wanted)
+
+    found = virtual_addresses([given, service("reviews")])
+
+    assert found[("other", "default")] == wanted
+    assert found[("reviews", "default")] not in {wanted, ""}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xds_server.policy.status import condition
+from xds_server.policy.status import address, condition
 
 
 @pytest.mark.parametrize(("written", "meant"), [("True", True), ("False", False), (False, False), ("Unknown", None)])
@@ -23,3 +23,18 @@ def test_last_report_counts() -> None:
 @pytest.mark.parametrize("status", [None, [], "x", {}, {"conditions": {}}, {"conditions": [1, {"status": "True"}]}])
 def test_status_that_says_nothing_of_it_is_passed_over(status: object) -> None:
     assert condition(status, "Healthy") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "given"),
+    [
+        ({"addresses": [{"value": "240.240.0.7"}]}, "240.240.0.7"),
+        ({"addresses": [{"value": "2001:2::7"}, {"value": "240.240.0.7", "host": "a"}]}, "240.240.0.7"),
+        ({"addresses": [{"value": "240.240.0.8", "host": "b"}]}, ""),
+        ({"addresses": [{"value": "nonsense"}, "text"]}, ""),
+        ({"addresses": {}}, ""),
+        (None, ""),
+    ],
+)
+def test_address_is_the_one_that_was_given_to_the_host(status: object, given: str) -> None:
+    assert address(status, "a") == given

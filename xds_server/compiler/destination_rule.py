@@ -20,7 +20,7 @@ from xds_server.mesh.host import Names, candidates, covers, is_wildcard, normal
 from xds_server.mesh.mesh import Scope
 from xds_server.mesh.route import Backend
 from xds_server.mesh.selective import SelectiveRule
-from xds_server.mesh.service import Service, labels_match
+from xds_server.mesh.service import Resolution, Service, labels_match
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficRule
 from xds_server.policy import destination_rule as policy
 from xds_server.policy.destination_rule import DestinationRuleSpec, PortTrafficPolicy, TrafficPolicy
@@ -263,6 +263,14 @@ def _dropped_tls(level: _Level) -> list[Problem]:
 
 
 def _subset_traps(service: Service, documents: tuple[Document, ...]) -> tuple[Problem, ...]:
+    if service.resolution is Resolution.DYNAMIC_DNS:
+        message = f"endpoints of {service.host} are looked up by the name of each request: this is the whole service"
+        return tuple(
+            Place(document).at("subsets", index, "labels").warning("no-effect", message, "remove the labels")
+            for document in documents
+            for index, subset in enumerate(_spec(document).subsets)
+            if subset.labels
+        )
     if not service.endpoints:
         return ()
     return tuple(

@@ -238,6 +238,12 @@ def unknown_destination(written: policy.Destination, place: Place, known: Known)
         numbers = ", ".join(str(number) for number in ports) or "none"
         message = f"{written.host} has no port {written.port.number}: requests sent there are answered 503"
         found.append(place.at("port", "number").warning("unknown-port", message, f"its ports: {numbers}"))
+    if written.port is None and len(ports) > 1 and set(known.gateways) != {MESH}:
+        message = (
+            f"{written.host} has several ports and none is named: what comes in by a gateway goes to the port of the "
+            "same number, and is answered 503 where there is none"
+        )
+        found.append(place.note("port-left-out", message, "write port: {number: ...}"))
     if written.subset and backend.traffic.subset(written.subset) is None:
         fix = nearest(written.subset, [subset.name for subset in backend.traffic.subsets], "a DestinationRule subset")
         message = f"{written.host} has no subset {written.subset}: requests sent there are answered 503"

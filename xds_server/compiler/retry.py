@@ -61,15 +61,15 @@ def _switched_off(written: HTTPRetry, place: Place) -> list[Problem]:
 
 
 def _repeated(rule: HTTPRoute, place: Place) -> list[Problem]:
-    """A note where the author asks for what may carry out a request twice that must not be."""
-    conditions = _conditions(rule.retries.retry_on)[0] if rule.retries else ()
-    risky = [condition for condition in conditions if condition in AFTER_THE_FACT]
+    """Where the author asks for what may carry out a request twice that must not be; a status code is an answer."""
+    conditions, codes = _conditions(rule.retries.retry_on) if rule.retries else ((), ())
+    risky = [*(condition for condition in conditions if condition in AFTER_THE_FACT), *map(str, codes)]
     methods = [request.method.exact for request in rule.match if request.method]
     named = sorted({method for method in methods if method in NOT_IDEMPOTENT})
     if not risky or not named:
         return []
     message = f"{' and '.join(named)} may be carried out more than once: {', '.join(risky)} can come after it"
-    return [place.note("retries-not-idempotent", message, "retry on connect-failure alone")]
+    return [place.warning("retries-not-idempotent", message, "retry on connect-failure alone")]
 
 
 def _conditions(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

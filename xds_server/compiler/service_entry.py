@@ -15,6 +15,7 @@ from xds_server.mesh.security import NO_POLICIES, PeerPolicies
 from xds_server.mesh.service import Endpoint, Labels, Port, Protocol, Resolution, Service
 from xds_server.policy.document import Document
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
+from xds_server.policy.status import address
 from xds_server.problem import Problem
 
 AUTO_ADDRESS = "networking.istio.io/enable-autoallocate-ip"
@@ -75,6 +76,7 @@ def claims(
             origins=tuple(dict.fromkeys((document.origin, *(workload.origin for workload, _ in usable)))),
             health_check=check.value,
             auto_address=document.labels.get(AUTO_ADDRESS) != "false",
+            given_address=address(document.status, host),
         )
         for host in spec.hosts
     )

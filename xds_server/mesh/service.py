@@ -159,6 +159,7 @@ class Service:
         subject_alt_names: identities that its endpoints may present.
         origins: the documents it was made from, its WorkloadEntries included.
         auto_address: callers that look names up here may be given an address of ours.
+        given_address: the one that somebody else has chosen for that; "" for none.
         health_check: how callers check its endpoints; None leaves it to what else they see.
     """
 
@@ -175,6 +176,7 @@ class Service:
     origins: tuple[Origin, ...] = ()
     health_check: HealthCheck | None = None
     auto_address: bool = True
+    given_address: str = ""
 
     @cached_property
     def endpoint_by_workload(self) -> dict[tuple[str, str], Endpoint]:

@@ -2,7 +2,8 @@
 
 Deterministic, so that a restart and a second replica give the same ones: the place in 240.240.0.0/16 is a hash of
 namespace and host, and who comes second by host where two want one place goes on by a second hash. As in Istio
-(pilot/pkg/serviceregistry/serviceentry/auto_allocation.go), whose addresses these are.
+(pilot/pkg/serviceregistry/serviceentry/auto_allocation.go), whose addresses these are. Where Istio's own controller has
+chosen an address (ServiceEntry `status.addresses`), that one holds: somebody may know it already.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ Key = tuple[str, str]
 
 def virtual_addresses(services: Iterable[Service]) -> dict[Key, str]:
     """An address for each service that can have one, by key; `services` sorted, so that the same ones come first."""
+    wanting = [service for service in services if wants_address(service)]
+    given = {(each.host, each.namespace): each.given_address for each in wanting if each.given_address}
+    others = frozenset(given.values())
     taken: dict[int, Key] = {}
-    for service in services:
-        if wants_address(service) and len(taken) < _PLACES:
-            taken[_free_place(f"{service.namespace}/{service.host}", taken)] = (service.host, service.namespace)
-    return {key: _address(place) for place, key in taken.items()}
+    for service in wanting:
+        if not service.given_address and len(taken) + len(others) < _PLACES:
+            place = _free_place(f"{service.namespace}/{service.host}", taken, others)
+            taken[place] = (service.host, service.namespace)
+    return {key: _address(place) for place, key in taken.items()} | given
 
 
 def wants_address(service: Service) -> bool:
@@ -41,10 +46,10 @@ def wants_address(service: Service) -> bool:
     return named and service.auto_address and not service.addresses
 
 
-def _free_place(key: str, taken: dict[int, Key]) -> int:
+def _free_place(key: str, taken: dict[int, Key], others: frozenset[str]) -> int:
     found = fnv32a(key)
     place, step = found % _PLACES, _PRIME - found % _PRIME
-    while place in taken:
+    while place in taken or _address(place) in others:
         place = (place + step) % _PLACES
     return place
 
