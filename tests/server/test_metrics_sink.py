@@ -85,7 +85,8 @@ async def test_counters_gauges_and_histograms_are_told_in_order() -> None:
     first.envoy_metrics.add(name="active").metric.add().gauge.value = 7
     histogram = first.envoy_metrics.add(name="time").metric.add().histogram
     histogram.sample_count, histogram.sample_sum = 2, 9.5
-    histogram.bucket.add(cumulative_count=1, upper_bound=5)
+    for bound, below in ((5, 1), (10, 2), (25, 2)):
+        histogram.bucket.add(cumulative_count=below, upper_bound=bound)
     empty = first.envoy_metrics.add(name="unused").metric.add().histogram
     empty.bucket.add(cumulative_count=0, upper_bound=5)
     async with reporting() as (_, books, call):
@@ -100,7 +101,7 @@ async def test_counters_gauges_and_histograms_are_told_in_order() -> None:
         ("begin",),
         ("count", "requests", 3),
         ("level", "active", 7),
-        ("time", "time", 2, 9.5, [(5, 1)]),
+        ("time", "time", 2, 9.5, [(5, 1), (10, 2)]),
         ("begin",),
         ("count", "requests", 1),
     ]

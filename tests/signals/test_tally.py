@@ -26,3 +26,19 @@ def test_buckets_with_other_bounds_are_taken_for_what_is_sure() -> None:
     assert dict(zip(BOUNDS, tally.within, strict=True))[1.0] == 0
     assert dict(zip(BOUNDS, tally.within, strict=True))[5.0] == 1
     assert dict(zip(BOUNDS, tally.within, strict=True))[10.0] == 2
+
+
+def test_buckets_left_out_hold_what_the_last_one_does() -> None:
+    tally = Tally()
+    for _ in range(2):
+        tally.time(3, 9.0, [(0.5, 1), (1.0, 1), (5.0, 3)])
+
+    assert tally.within == [2, 2, *[6] * (len(BOUNDS) - 2)]
+    assert (tally.timed, tally.duration) == (6, 18)
+
+
+def test_durations_without_buckets_are_in_none() -> None:
+    tally = Tally()
+    tally.time(3, 9.0, [])
+
+    assert tally.within == [0] * len(BOUNDS)

@@ -40,7 +40,10 @@ class Report(Protocol):
         """A gauge has this value now."""
 
     def time(self, name: str, timed: int, duration: float, buckets: Sequence[tuple[float, int]], /) -> None:
-        """A histogram took up so many values, of that sum; `buckets` are (upper bound, how many are below it)."""
+        """A histogram took up so many values, of that sum.
+
+        `buckets` are (upper bound, how many are below it), up to the first that all are below.
+        """
 
     def close(self) -> None:
         """The stream ended."""
@@ -182,5 +185,15 @@ def _add(message: metrics_pb2.StreamMetricsMessage, report: Report) -> None:
                 report.level(name, metric.gauge.value)
             elif metric.histogram.sample_count:
                 found = metric.histogram
-                buckets = [(bucket.upper_bound, bucket.cumulative_count) for bucket in found.bucket]
-                report.time(name, found.sample_count, found.sample_sum, buckets)
+                report.time(name, found.sample_count, found.sample_sum, _buckets(found))
+
+
+def _buckets(found: metrics_pb2.Histogram) -> list[tuple[float, int]]:
+    """Up to the first that all values are below: to look at the others is half of what a message costs."""
+    total, buckets = found.sample_count, []
+    for bucket in found.bucket:
+        below = bucket.cumulative_count
+        buckets.append((bucket.upper_bound, below))
+        if below == total:
+            break
+    return buckets

@@ -60,16 +60,17 @@ class Tally:
         Args:
             timed: how many.
             duration: in milliseconds.
-            buckets: (upper bound, how many took no longer), sorted; any bounds, though others than `BOUNDS` cost
-                precision.
+            buckets: (upper bound, how many took no longer), sorted, those left out of which the last holds as well;
+                any bounds, though others than `BOUNDS` cost precision.
         """
         self.timed += timed
         self.duration += duration
-        if len(buckets) == len(BOUNDS) and buckets[-1][0] == BOUNDS[-1]:
-            for at, (_, within) in enumerate(buckets):
-                self.within[at] += within
+        bounds = tuple(bound for bound, _ in buckets)
+        if bounds and bounds == BOUNDS[: len(bounds)]:
+            counts = [count for _, count in buckets]
+            counts += counts[-1:] * (len(BOUNDS) - len(counts))
+            self.within = [before + more for before, more in zip(self.within, counts, strict=True)]
             return
-        bounds = [bound for bound, _ in buckets]
         for at, bound in enumerate(BOUNDS):
             place = bisect_left(bounds, bound)
             known = place if place < len(bounds) and bounds[place] == bound else place - 1
