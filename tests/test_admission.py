@@ -56,7 +56,7 @@ async def test_mutual_tls_changes_step_by_step_for_somebody_who_says_when() -> N
         await admitting.admit(policy_set(modes[0]))
         begun = await admitting.admit(policy_set(modes[1]))
         steps = [begun]
-        while admitting.changes_mutual_tls:
+        while admitting.mutual_tls_step:
             steps.append(admitting.advance())
 
     assert [one.mesh.peers.mode("default", ()).name for one in steps] == ["PERMISSIVE", "PERMISSIVE", "STRICT"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from tests.builders import entry
+from tests.builders import entry, istio
 from tests.envoy.running import Control, free_port, get, until
 from tests.server.loopback import DELTA, SOTW, Client
 from xds_server.server.held_files import HeldFiles
@@ -110,3 +112,32 @@ async def _delta(control: Control, node: str) -> AsyncIterator[Client]:
         f"127.0.0.1:{control.xds_port}", options=[("grpc.use_local_subchannel_pool", 1)]
     ) as connection:
         yield Client(connection, DELTA, node=node)
+
+
+async def test_change_of_mutual_tls_waits_for_a_proxy_that_answers_nothing_only_so_long(tmp_path: Path) -> None:
+    """And then says whom it did not wait for."""
+    control = Control(tmp_path, "--no-validation", "--state-dir", str(tmp_path / "state"), "--mtls-change-time", "1")
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{control.xds_port}") as connection:
+            client = Client(connection, SOTW, node="mute")
+            await client.ask(type_url.LISTENER)
+            await client.response()
+            control.write("mode.yaml", istio("PeerAuthentication", "mtls: {mode: DISABLE}"))
+            await asyncio.to_thread(until, lambda: told(control), what="the last step is in force")
+    finally:
+        control.close()
+
+    steps = [line["step"] for line in logged(control) if line["event"] == "mutual TLS changes"]
+    assert steps == ["servers take both", "callers follow"]
+    (late, _) = (line for line in logged(control) if line["event"].startswith("mutual TLS changes without waiting"))
+    assert late["waiting_for"] == ["mute"]
+
+
+def told(control: Control) -> bool:
+    """Whether the log tells of both steps that nobody waited for."""
+    return [line["event"] for line in logged(control)].count("mutual TLS changes without waiting any longer") == 2
+
+
+def logged(control: Control) -> list[dict[str, Any]]:
+    """The lines of the server's log."""
+    return [json.loads(line) for line in control.log_file.read_text().splitlines()]

@@ -53,7 +53,7 @@ def test_servers_take_both_before_callers_change_and_until_they_have(before: str
     seen = [lab.shown]
     lab.write(after)
     seen.append(lab.shown)
-    while lab.staging.is_under_way:
+    while lab.staging.step:
         lab.step()
         seen.append(lab.shown)
 
@@ -74,7 +74,7 @@ def test_change_that_callers_need_not_follow_is_in_force_at_once(before: str, af
     lab.write(after)
 
     assert lab.shown == (after, True)
-    assert not lab.staging.is_under_way
+    assert not lab.staging.step
 
 
 def test_first_policies_are_in_force_at_once() -> None:
@@ -100,7 +100,7 @@ def test_change_that_is_taken_back_before_callers_knew_is_over() -> None:
     lab.write("DISABLE")
 
     assert lab.shown == ("DISABLE", False)
-    assert not lab.staging.is_under_way
+    assert not lab.staging.step
 
 
 def test_change_that_is_taken_back_while_callers_follow_takes_all_steps() -> None:
@@ -109,7 +109,7 @@ def test_change_that_is_taken_back_while_callers_follow_takes_all_steps() -> Non
     lab.step()
     lab.write("DISABLE")
     seen = [lab.shown]
-    while lab.staging.is_under_way:
+    while lab.staging.step:
         lab.step()
         seen.append(lab.shown)
 

@@ -141,9 +141,9 @@ class Admission:
             return await self._in_worker(self._snapshots, now, workloads)
 
     @property
-    def changes_mutual_tls(self) -> bool:
-        """Whether what is in force is a step only of a change of mutual TLS."""
-        return self._staging is not None and self._staging.is_under_way
+    def mutual_tls_step(self) -> str:
+        """Which step of a change of mutual TLS is in force, in words; "" when none is under way."""
+        return self._staging.step if self._staging is not None else ""
 
     def advance(self) -> Generation:
         """Put the next step of a change of mutual TLS into force."""

@@ -314,6 +314,8 @@ class Server:
         self._published = generation
         self._security.honour(generation.mesh.trust_domain_aliases)
         log.info("generation", number=generation.number, documents=len(generation.policies.documents))
+        if step := self._admission.mutual_tls_step:
+            log.info("mutual TLS changes", step=step)
         self._hub.publish(generation.number)
         self._note_in_force()
 
@@ -338,7 +340,7 @@ class Server:
         loop, patience = asyncio.get_running_loop(), Patience(self._settings.mtls_change_time)
         while True:
             await asyncio.sleep(_MEASURE_INTERVAL)
-            if not self._admission.changes_mutual_tls:
+            if not self._admission.mutual_tls_step:
                 patience.rest()
                 continue
             late = {node for url in PUSH_ORDER for node in self._board.waiting_for(url)}

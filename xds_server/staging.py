@@ -65,15 +65,10 @@ class Staging:
         self._earlier: tuple[PeerPolicies, ...] = ()
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether more steps follow."""
-        return self._goal is not None
-
-    @property
     def step(self) -> str:
-        """What is in force, in words."""
+        """Which step is in force, in words; "" when the change is over."""
         if self._goal is None:
-            return "servers and callers do as the policies say"
+            return ""
         return "callers follow" if self._callers is None else "servers take both"
 
     def begin(self, now: Generation | None, goal: Generation) -> Generation:
