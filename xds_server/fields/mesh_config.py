@@ -71,7 +71,7 @@ MESH_CONFIG: Rows = {
     },
     m.MeshOutboundTrafficPolicy: {
         "mode": becomes("Listener.default_filter_chain", "VirtualHost.name", default="ALLOW_ANY"),
-        "tls": NOT_YET,
+        "tls": without_effect("it is for mode ALLOW_ANY_DYNAMIC_DNS, which is refused"),
     },
     m.InboundTrafficPolicy: {
         "mode": becomes("Cluster.type", "Cluster.load_assignment", words="of `inbound|port||`"),

@@ -62,6 +62,10 @@ class ProxySettings:
     mesh_tls: TlsLimits = TlsLimits()
     other_tls: TlsLimits = TlsLimits()
 
+    def __hash__(self) -> int:
+        """Of what differs most: it is part of the key of every listener, and a mesh has one of these."""
+        return hash((self.path_normalization, self.outbound_port, self.inbound_port, self.outbound_stat_name))
+
 
 ISTIO_SETTINGS = ProxySettings()
 """What holds without a MeshConfig."""

@@ -57,7 +57,6 @@ _OF_MESH = (
     "defaultProviders.metrics",
     *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
     *(f"defaultConfig.{field}" for field in _OF_PROXIES),
-    "outboundTrafficPolicy.tls",
 )
 _OF_KUBERNETES = (
     "discoverySelectors",
@@ -67,6 +66,8 @@ _OF_KUBERNETES = (
     "ingressSelector",
     "certificates",
 )
+
+_DYNAMIC_DNS = "it is for mode ALLOW_ANY_DYNAMIC_DNS, which is refused"
 
 
 NOT_APPLIED: tuple[NotApplied, ...] = (
@@ -82,6 +83,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("configSources",), because="policies come from the paths that the server is given"),
     NotApplied("MeshConfig", ("caCertificates",), because="whom the mesh believes never comes from a policy file"),
     NotApplied("MeshConfig", ("serviceEntryVisibility",), because="it is for the ambient mesh: exportTo decides"),
+    NotApplied("MeshConfig", ("outboundTrafficPolicy.tls",), because=_DYNAMIC_DNS),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
     NotApplied("Telemetry", ("metrics",)),
 )
