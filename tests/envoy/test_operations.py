@@ -111,6 +111,14 @@ def test_runbook_has_no_section_without_an_alert() -> None:
     assert sorted(sections) == sorted(rule["alert"] for rule in rules())
 
 
+def test_table_has_every_metric_and_no_other(metrics: Metrics) -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \|", (SHIPPED / "metrics.md").read_text(), flags=re.MULTILINE))
+    parts = {f"{name}_{part}" for name in rows for part in ("bucket", "count", "sum", "created")}
+    ours = {name for name in metrics if name.startswith(("mesh_", "xds_server_"))}
+
+    assert ours - parts == rows
+
+
 def test_prometheus_reads_the_alerts_and_scrapes_the_debug_port() -> None:
     found = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
 
