@@ -35,10 +35,11 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every port of one demo."""
+    """Every port of one demo; `telemetry_port` and the one after it take what the Envoys tell of requests."""
 
     xds_port: int
     debug_port: int
+    telemetry_port: int
     webhook_handler: Sidecar
     workers: tuple[Sidecar, ...]
 
@@ -60,12 +61,21 @@ def layout() -> Layout:
     return Layout(
         xds_port,
         debug_port,
+        port_pair(taken, 4317),
         sidecar("webhook-handler", "webhook-handler", "v1", 18000),
         tuple(
             sidecar(name, "worker", "v2" if name == WORKERS[-1] else "v1", 18010 + 10 * index)
             for index, name in enumerate(WORKERS)
         ),
     )
+
+
+def port_pair(taken: set[int], preferred: int) -> int:
+    """The first of two free ports in a row, `preferred` and the next if nobody has them; both added to `taken`."""
+    first = free_port(taken, preferred)
+    while free_port(taken, first + 1) != first + 1:
+        first = free_port(taken, 0)
+    return first
 
 
 def free_port(taken: set[int], preferred: int) -> int:
@@ -91,6 +101,7 @@ def write_policies(directory: Path, demo: Layout) -> None:
     documents += [_workload(sidecar) for sidecar in demo.sidecars]
     (directory / "services.yaml").write_text("---\n".join(documents))
     (directory / "worker-service.yaml").write_text(worker_policies())
+    (directory / "telemetry.yaml").write_text(_TELEMETRY.format(port=demo.telemetry_port))
 
 
 def worker_policies(
@@ -128,6 +139,31 @@ spec:
   subsets:
   - {{name: v1, labels: {{version: v1}}}}
   - {{name: v2, labels: {{version: v2}}}}
+"""
+
+
+_TELEMETRY = """\
+# Every request is traced and logged, and xds-server takes both: see /traces, and xds-server logs --follow.
+kind: MeshConfig
+extensionProviders:
+- {{name: spans, opentelemetry: {{service: telemetry, port: 4317}}}}
+- {{name: entries, envoyHttpAls: {{service: telemetry, port: 4317}}}}
+defaultProviders: {{tracing: [spans], accessLogging: [entries]}}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: all}}
+spec:
+  tracing: [{{randomSamplingPercentage: 100}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: telemetry}}
+spec:
+  hosts: [telemetry]
+  ports: [{{number: 4317, name: grpc, protocol: GRPC}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{grpc: {port}}}}}]
 """
 
 

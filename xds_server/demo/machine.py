@@ -43,6 +43,7 @@ class Machine:
         """The control plane, as a user would start it."""
         self._start("xds-server", [sys.executable, "-m", "xds_server", "serve", str(self.directory / "policies"),
                                    "--listen", f"127.0.0.1:{self.demo.xds_port}",
+                                   "--telemetry-listen", f"127.0.0.1:{self.demo.telemetry_port}",
                                    "--state-dir", str(self.directory / "state"),
                                    "--debug-listen", f"127.0.0.1:{self.demo.debug_port}"])  # fmt: skip
         self.wait("xds-server", lambda: fetch(self.demo.debug_port, "/ready") is not None)

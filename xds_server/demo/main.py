@@ -66,6 +66,8 @@ def _hold(stage: Stage, console: Console) -> None:
     console.print(
         f"\nEdit [bold]{stage.machine.directory}/policies/worker-service.yaml[/] and watch the table.\n"
         f"  problems and proxies   http://127.0.0.1:{demo.debug_port}/\n"
+        f"  traces                 http://127.0.0.1:{demo.debug_port}/traces\n"
+        f"  the access log         xds-server logs --follow --failed --server 127.0.0.1:{demo.debug_port}\n"
         f"  a webhook              curl -d {{}} http://127.0.0.1:{demo.webhook_handler.app_port}/webhook\n"
         "  make worker-2 fail     curl -d '{\"status\": 500}' "
         f"http://127.0.0.1:{demo.workers[1].app_port}/behave\n"

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from xds_server.demo.layout import CLUSTER, WORKERS, worker_policies
 from xds_server.demo.load import Load, Summary, summary
 from xds_server.demo.machine import Machine, fetch
+from xds_server.telemetry.response_flags import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,20 @@ class Stage:
         draft.write_text(text)
         draft.replace(path)
         return time.monotonic()
+
+    def apply(self, text: str, limit: float = 15) -> None:
+        """Save worker-service.yaml, and wait until every Envoy has taken what it means."""
+        before = self._generation()
+        deadline = self.save(text) + limit
+        while time.monotonic() < deadline and not (self._generation() > before and self._is_synced()):
+            time.sleep(0.05)
+
+    def _generation(self) -> int:
+        return int(json.loads(self._debug("/ready") or "{}").get("generation", 0))
+
+    def _is_synced(self) -> bool:
+        proxies = json.loads(self._debug("/debug/syncz") or "[]")
+        return all(kind["status"] == "SYNCED" for proxy in proxies for kind in proxy["resources"].values())
 
     def behave(self, worker: str, **wish: float) -> None:
         """Tell the application of one worker how to behave; nothing makes it good again."""
@@ -60,9 +76,21 @@ class Stage:
         text = fetch(port, f"/stats?filter=worker-service.*{name}$") or ""
         return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line.partition(":")[0].endswith(name))
 
+    def traces(self, service: str) -> list[dict[str, Any]]:
+        """Traces of late in which `service` has a part, the latest first."""
+        found: list[dict[str, Any]] = json.loads(self._debug(f"/debug/traces?service={service}") or "[]")
+        return found
+
+    def logged(self, service: str) -> list[dict[str, Any]]:
+        """Access log entries of calls to `service`."""
+        return [json.loads(line) for line in (self._debug(f"/debug/logs?service={service}") or "").splitlines()]
+
+    def _debug(self, path: str) -> str | None:
+        return fetch(self.machine.demo.debug_port, path)
+
     def problems(self) -> list[dict[str, object]]:
         """Errors that the server reports now."""
-        found = json.loads(fetch(self.machine.demo.debug_port, "/debug/problems") or "[]")
+        found = json.loads(self._debug("/debug/problems") or "[]")
         return [problem for problem in found if problem["severity"] == "error"]
 
 
@@ -106,7 +134,7 @@ def ejection(stage: Stage) -> Result:
 
 def retries(stage: Stage) -> Result:
     """With three retries in the file the failing worker is nobody's trouble any more."""
-    stage.save(worker_policies(retries='{attempts: 3, retryOn: "5xx,connect-failure,refused-stream"}'))
+    stage.apply(worker_policies(retries='{attempts: 3, retryOn: "5xx,connect-failure,refused-stream"}'))
     stage.until(lambda s: s.total > 0 and not s.failed, window=0.5)
     before = stage.stat("upstream_rq_retry")
     start = time.monotonic()
@@ -121,7 +149,7 @@ def retries(stage: Stage) -> Result:
 
 def timeout(stage: Stage) -> Result:
     """A worker that takes three seconds meets a timeout of one."""
-    stage.save(worker_policies(timeout="1s"))
+    stage.apply(worker_policies(timeout="1s"))
     stage.until(lambda s: len(s.by_worker) == len(WORKERS) and not s.failed, window=0.5)
     start = time.monotonic()
     stage.behave("worker-3", delay=3)
@@ -132,6 +160,20 @@ def timeout(stage: Stage) -> Result:
     return Result(
         late > 0 and seen.slowest < 2, f"{late} answered 504; the slowest of {seen.total} took {seen.slowest:.2f} s"
     )
+
+
+def told(stage: Stage) -> Result:
+    """Every request is one tree of spans, and the access log says in words what became of those that were late."""
+    start, trace, late = time.monotonic(), None, 0
+    while (trace is None or not late) and time.monotonic() < start + 15:
+        time.sleep(0.5)
+        trace = next((each for each in stage.traces("worker.default") if len(each["services"]) > 1), None)
+        late = sum("UT" in entry["flags"] for entry in stage.logged("worker-service"))
+    if trace is None or not late:
+        return Result(False, f"{'a' if trace else 'no'} trace, {late} entries with flag UT")
+    services = " → ".join(name.removesuffix(".default") for name in trace["services"])
+    seen = f"{services}: {trace['spans']} spans, {trace['milliseconds']:.1f} ms"
+    return Result(True, f"{seen} · the log says {late} times: {in_words('UT')}")
 
 
 def bad_edit(stage: Stage) -> Result:
@@ -157,6 +199,7 @@ STEPS: tuple[tuple[str, Callable[[Stage], Result]], ...] = (
     ("worker-2 answers 500 and is ejected", ejection),
     ("Edit a file: retries hide it", retries),
     ("worker-3 is slow and meets the timeout", timeout),
+    ("Nothing is instrumented, all is told", told),
     ("A bad edit is refused, traffic goes on", bad_edit),
 )
 
