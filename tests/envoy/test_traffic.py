@@ -278,8 +278,8 @@ def test_wildcard_host_is_looked_up_by_its_own_name(mesh: Running) -> None:
     assert until(asked, what="a name is looked up for the service, not for an unknown host") == "policy"
 
 
-def test_paths_are_normalized_as_the_mesh_says(mesh: Running) -> None:
-    """Two slashes stay two unless MeshConfig merges them."""
+def test_paths_are_normalized_and_clusters_called_as_the_mesh_says(mesh: Running) -> None:
+    """Two slashes stay two unless MeshConfig merges them; in statistics a cluster is called by the pattern."""
     backend = mesh.backend("paths")
     mesh.apply("paths", service("paths", [backend]), host="paths")
 
@@ -288,9 +288,15 @@ def test_paths_are_normalized_as_the_mesh_says(mesh: Running) -> None:
         return backend.behaviour.requests[-1][1]
 
     assert asked() == "/a//b"
-    config = mesh.control.write("mesh.yaml", "pathNormalization: {normalization: MERGE_SLASHES}\n")
+    config = mesh.control.write(
+        "mesh.yaml",
+        'pathNormalization: {normalization: MERGE_SLASHES}\noutboundClusterStatName: "%SERVICE%_at_%SERVICE_PORT%"\n',
+    )
     try:
         until(lambda: asked() == "/a/b", what="slashes are merged")
+        until(
+            lambda: any(mesh.caller.stats(r"^cluster\.paths_at_80.*upstream_rq_total").values()), what="it is counted"
+        )
     finally:
         config.unlink()
     until(lambda: asked() == "/a//b", what="slashes are left alone again")

@@ -11,7 +11,7 @@ from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.view import view_for
-from xds_server.mesh.workload import Interception
+from xds_server.mesh.workload import Interception, NodeType
 
 BY_RACK = istio(
     "DestinationRule",
@@ -95,6 +95,8 @@ def test_only_a_proxy_that_compares_zones_is_told_of_its_own_service() -> None:
     assert compares.own_service.host == "reviews"
     assert view_for(mesh, serving).own_service is None
     assert view_for(mesh, replace(workload(), self_discovery=True)).own_service is None
+    router = view_for(mesh, replace(serving, self_discovery=True, node_type=NodeType.ROUTER))
+    assert (router.compares_zones, router.own_service) == (True, compares.own_service)
 
 
 def test_a_sidecar_is_given_the_credentials_of_rules_that_select_it_and_that_are_there() -> None:

@@ -171,6 +171,8 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
         trust_domain=trust_domain,
         router=router,
         credentials=router.credentials,
+        compares_zones=workload.self_discovery,
+        own_service=_own_service(mesh, workload) if workload.self_discovery else None,
         settings=mesh.settings,
         observed=observed,
     )
