@@ -15,8 +15,8 @@ STREAM = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 """The gRPC method."""
 _PROTOCOLS = {1: "HTTP/1.0", 2: "HTTP/1.1", 3: "HTTP/2", 4: "HTTP/3"}
 _METHODS = {number: name for name, number in accesslog_pb2.RequestMethod.items() if number}
-_LONGEST = 1024
-"""Characters of a path, and of whatever else a caller can choose."""
+_LONGEST = 512
+"""Characters of a path, and of whatever else is not a number."""
 
 
 class Sender:
@@ -39,7 +39,8 @@ class Sender:
             raise ProtocolViolation("INVALID_ARGUMENT", "malformed StreamAccessLogsMessage") from None
         if message.HasField("identifier"):
             node = message.identifier.node
-            self._proxy, self._service, self._log = node.id, node.cluster, message.identifier.log_name
+            said = (node.id, node.cluster, message.identifier.log_name)
+            self._proxy, self._service, self._log = (text[:_LONGEST] for text in said)
         return [
             *(self._request(entry) for entry in message.http_logs.log_entry),
             *(self._connection(entry) for entry in message.tcp_logs.log_entry),
@@ -79,8 +80,8 @@ class Sender:
             flags=_flags(common.response_flags),
             details=common.connection_termination_details[:_LONGEST],
             failure=failure[:_LONGEST],
-            route=common.route_name,
-            cluster=common.upstream_cluster,
+            route=common.route_name[:_LONGEST],
+            cluster=common.upstream_cluster[:_LONGEST],
             upstream=_address(common.upstream_remote_address),
             caller=_address(common.downstream_remote_address),
             attempts=common.upstream_request_attempt_count,

@@ -15,9 +15,10 @@ EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 ACCEPTED = b""
 """An ExportTraceServiceResponse that says that all was taken."""
 _KINDS = tuple(SpanKind)
-_MOST_TAGS = 64
 _LONGEST = 512
 """Characters of a name or of the value of a tag."""
+_MOST_OF_TAGS = 4096
+"""Characters of all tags of a span: with `traces.MOST_SPANS` this bounds what hostile senders can fill."""
 
 
 def spans(data: bytes) -> list[Span]:
@@ -55,10 +56,13 @@ def _span(span: trace_pb2.Span, service: str) -> Span:
 
 
 def _tags(attributes: Iterable[trace_pb2.KeyValue]) -> Iterator[tuple[str, str]]:
-    for index, attribute in enumerate(attributes):
-        if index == _MOST_TAGS:
+    left = _MOST_OF_TAGS
+    for attribute in attributes:
+        key, value = attribute.key[:_LONGEST], _text(attribute.value)
+        left -= len(key) + len(value)
+        if left < 0:
             return
-        yield attribute.key[:_LONGEST], _text(attribute.value)
+        yield key, value
 
 
 def _text(value: trace_pb2.AnyValue) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterable
 from xds_server.telemetry.log_entry import LogEntry
 
 MOST_ENTRIES = 10_000
-"""Kept at one time: about 10 MB."""
+"""Kept at one time: about 10 MB, and at most some 50 MB."""
 MOST_WAITING = 10_000
 """Entries that a follower may be behind; it loses what is older."""
 

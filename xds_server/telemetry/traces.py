@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from xds_server.telemetry.span import Span, Trace
 
 MOST_SPANS = 20_000
-"""Kept at one time: about 20 MB."""
+"""Kept at one time: about 20 MB, and at most some 100 MB."""
 MOST_OF_ONE = 1_000
 """Spans kept of one trace."""
 
