@@ -187,7 +187,7 @@ async def test_next_server_is_told_what_the_node_refused_in_part(tmp_path: Path)
     files, book, machine = HeldFiles(tmp_path, "here"), TombstoneBook(clock=at(5.0)), Holder(A, {}, DeltaStream)
     book.opened("n", machine)
     async with written_down(book, files) as nodes:
-        book.nacked()
+        book.nacked("n")
         await until(lambda: nodes() == {"n"})
 
     assert TombstoneBook(files.read(now=6.0)).of("n") == A
@@ -197,8 +197,37 @@ async def test_what_has_been_settled_since_is_not_told(tmp_path: Path) -> None:
     files, book, machine = HeldFiles(tmp_path, "here"), TombstoneBook(clock=at(5.0)), Holder(A, {}, DeltaStream)
     book.opened("n", machine)
     async with written_down(book, files) as nodes:
-        book.nacked()
+        book.nacked("n")
         await until(lambda: nodes() == {"n"})
         machine.doubts = {}
         book.acked("n", machine, type_url.CLUSTER)
         await until(lambda: nodes() == set())
+
+
+async def test_only_nodes_that_said_something_are_looked_at_again(tmp_path: Path) -> None:
+    """One that refuses over and over must not cost what the whole fleet does."""
+    held, looked_at = {type_url.CLUSTER: clusters(a="1")}, []
+
+    class Looked(Holder):
+        """Notes when somebody looks."""
+
+        @property
+        def doubts(self) -> Tombstones:
+            looked_at.append(self)
+            return self.tombstones
+
+        @doubts.setter
+        def doubts(self, _: Tombstones) -> None:
+            """It is what the tombstones are."""
+
+    files, book, quiet, loud = HeldFiles(tmp_path, "here"), TombstoneBook(), Looked({}, held), Looked(A, held)
+    book.opened("quiet", quiet)
+    book.opened("loud", loud)
+    async with written_down(book, files) as nodes:
+        book.nacked("loud")
+        await until(lambda: nodes() == {"quiet", "loud"})
+        looked_at.clear()
+        book.nacked("loud")
+        await until(lambda: bool(looked_at))
+
+    assert looked_at == [loud]

@@ -277,7 +277,7 @@ class AdsStream:
             origins=[str(origin) for origin in refusal.origins],
         )
         self._stall.alive()
-        self._service.tombstones.nacked()
+        self._service.tombstones.nacked(self.proxy.node.id)
 
     def _stalled(self) -> None:
         self.refuse(ProtocolViolation("DEADLINE_EXCEEDED", "the peer has stopped reading"))

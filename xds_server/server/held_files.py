@@ -41,6 +41,10 @@ class Kept:
     tombstones: Tombstones
     at: float
 
+    def says(self, other: Kept) -> bool:
+        """Whether it is the same, known at whatever time."""
+        return self.held == other.held and self.tombstones == other.tombstones
+
 
 class HeldFiles:
     """The files in one directory, one of which is ours.

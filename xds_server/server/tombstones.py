@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -36,7 +36,8 @@ _MOST_HELD = 1_000
 _REFRESH = 3600.0
 """Seconds after which what has not changed is written once more, since it is still so."""
 _REST = 0.2
-"""Seconds between two writings, or the time that the last one took if that was longer."""
+"""Seconds between two writings, or `_SHARE` times what the last one took if that is longer."""
+_SHARE = 4
 
 
 class Holder(Protocol):
@@ -71,10 +72,11 @@ class TombstoneBook:
         kept = kept or {}
         self._left = OrderedDict((node_id, one) for node_id, one in kept.items() if one.tombstones)
         self._held = OrderedDict((node_id, one) for node_id, one in kept.items() if one.held)
-        self._written_doubts: frozenset[str] = frozenset()
         self._live: dict[str, list[Holder]] = {}
         self._clock = clock
-        self._changed = asyncio.Event()
+        self._doubtful: frozenset[str] = frozenset()
+        self._concerned: set[str] = set()
+        self._noted = asyncio.Event()
 
     def of(self, node_id: str) -> Tombstones:
         """All that a new stream of this node must settle.
@@ -116,42 +118,69 @@ class TombstoneBook:
 
     def acked(self, node_id: str, machine: Holder, url: str) -> None:
         """A node took something of this type, on this stream."""
-        if (_is_mute(machine) and url in machine.remembers) or node_id in self._written_doubts:
-            self._changed.set()
+        if (_is_mute(machine) and url in machine.remembers) or node_id in self._doubtful:
+            self._note(node_id)
 
-    def nacked(self) -> None:
+    def nacked(self, node_id: str) -> None:
         """A node refused something: in part, perhaps."""
-        self._changed.set()
+        self._note(node_id)
 
     async def write_down(self, files: HeldFiles) -> None:
         """Keep `files` as things are, until cancelled; app.py runs this once, for the server's life."""
-        written: dict[str, tuple[Held, Tombstones]] = {}
+        written: dict[str, Kept] | None = None
         while True:
             try:
                 async with asyncio.timeout(_REFRESH):
-                    await self._changed.wait()
+                    await self._noted.wait()
             except TimeoutError:
-                written = {}
-            self._changed.clear()
-            nodes = self._to_write()
-            now = {node_id: (kept.held, kept.tombstones) for node_id, kept in nodes.items()}
-            if now != written:
+                written = None
+            now = self._everybody() if written is None else self._updated(written)
+            if written is None or now != written:
                 written = now
-                self._written_doubts = frozenset(node_id for node_id, kept in nodes.items() if kept.tombstones)
-                await asyncio.sleep(max(_REST, await _write(files, nodes)))
+                self._doubtful = frozenset(node_id for node_id, kept in now.items() if kept.tombstones)
+                await asyncio.sleep(max(_REST, _SHARE * await _write(files, now)))
 
-    def _to_write(self) -> dict[str, Kept]:
-        """What is worth a place on disk, by node id."""
-        now = self._clock()
+    def _note(self, node_id: str) -> None:
+        self._concerned.add(node_id)
+        self._noted.set()
+
+    def _noted_nodes(self) -> set[str]:
+        self._noted.clear()
+        concerned, self._concerned = self._concerned, set()
+        return concerned
+
+    def _everybody(self) -> dict[str, Kept]:
+        """What is worth a place on disk; what nobody came back for is forgotten."""
+        oldest = self._clock() - FORGOTTEN_AFTER
         for book in (self._held, self._left):
-            for node_id in [node_id for node_id, kept in book.items() if kept.at < now - FORGOTTEN_AFTER]:
+            for node_id in [node_id for node_id, kept in book.items() if kept.at < oldest]:
                 del book[node_id]
-        found = {node_id: kept for node_id, kept in self._held.items() if CLUSTER in kept.held}
-        for node_id, kept in self._left.items():
-            held = found[node_id].held if node_id in found else NOTHING_HELD
-            found[node_id] = Kept(held, kept.tombstones, kept.at)
-        live = {node_id: _alive(machines, now) for node_id, machines in self._live.items()}
-        return found | {node_id: kept for node_id, kept in live.items() if kept.held or kept.tombstones}
+        self._noted_nodes()
+        return self._of_use(self._live.keys() | self._held.keys() | self._left.keys())
+
+    def _updated(self, written: Mapping[str, Kept]) -> dict[str, Kept]:
+        """The same, where only some nodes have said anything since."""
+        concerned = self._noted_nodes()
+        found = self._of_use(concerned)
+        same = {node_id for node_id, kept in found.items() if node_id in written and written[node_id].says(kept)}
+        others = {node_id: kept for node_id, kept in written.items() if node_id not in concerned or node_id in same}
+        return {**found, **others}
+
+    def _of_use(self, node_ids: Iterable[str]) -> dict[str, Kept]:
+        found = {node_id: self._kept(node_id) for node_id in node_ids}
+        return {node_id: kept for node_id, kept in found.items() if kept.held or kept.tombstones}
+
+    def _kept(self, node_id: str) -> Kept:
+        """What is worth a place on disk of one node."""
+        machines = self._live.get(node_id)
+        if machines:
+            return _alive(machines, self._clock())
+        held, left = self._held.get(node_id), self._left.get(node_id)
+        return Kept(
+            held.held if held and CLUSTER in held.held else NOTHING_HELD,
+            left.tombstones if left else NO_TOMBSTONES,
+            max((kept.at for kept in (held, left) if kept), default=0.0),
+        )
 
     def _left_by(self, node_id: str) -> dict[str, frozenset[str]]:
         return dict(self._left[node_id].tombstones) if node_id in self._left else {}
@@ -174,7 +203,7 @@ async def _write(files: HeldFiles, nodes: Mapping[str, Kept]) -> float:
 
 
 def _alive(machines: Sequence[Holder], now: float) -> Kept:
-    """What is worth a place on disk of a node that is connected."""
+    """The same of one that is connected; clusters are remembered of those alone that do not tell of them."""
     doubts: dict[str, frozenset[str]] = {}
     for machine in machines:
         _add(doubts, machine.doubts)
