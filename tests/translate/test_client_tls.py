@@ -190,8 +190,13 @@ def test_server_name_of_a_rule_is_what_is_asked_for() -> None:
     assert found.http is None
 
 
-def test_nothing_is_learnt_from_requests_where_there_are_none() -> None:
-    assert made(SIMPLE, protocol=Protocol.TCP).http is None
+@pytest.mark.parametrize("protocol", [Protocol.HTTPS, Protocol.TLS, Protocol.TCP, Protocol.AUTO])
+def test_name_of_a_request_is_checked_whatever_the_port_is_declared_as(protocol: Protocol) -> None:
+    """A route leads plain requests to port 443 of a service, which is no HTTP port: the way to begin TLS in Istio."""
+    found = made(SIMPLE, trust_domain=None, protocol=protocol)
+
+    assert found.http is not None
+    assert (found.http.auto_sni, found.http.auto_san_validation) == (True, True)
 
 
 def test_what_is_not_to_be_verified_is_not() -> None:

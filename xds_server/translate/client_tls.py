@@ -20,7 +20,7 @@ from xds_server.mesh.credential import roots_name
 from xds_server.mesh.identity import SCHEME, TrustDomain, is_segment
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings, TlsLimits
 from xds_server.mesh.route import Backend
-from xds_server.mesh.service import Port, Protocol, Resolution, Service
+from xds_server.mesh.service import Port, Resolution, Service
 from xds_server.mesh.traffic import ClientTls, LoadBalancing, TlsMode
 from xds_server.translate import mesh_tls, names
 from xds_server.translate.connection_pool import speaks_http2
@@ -132,7 +132,7 @@ def _unwrapped(
     way = _way(backend, port, subset, trust_domain)
     tls = backend.traffic.policy_for(port.number, subset).tls
     if way is _Way.BY_RULE and tls is not None:
-        return _by_rule(tls, backend.service, port, settings.other_tls)
+        return _by_rule(tls, backend.service, settings.other_tls)
     if way in {_Way.MESH, _Way.MESH_WHERE_TAKEN} and trust_domain is not None:
         socket = _mesh_socket(backend, port, subset, trust_domain, settings.mesh_tls)
         if way is _Way.MESH:
@@ -186,10 +186,11 @@ def _server_names(service: Service, trust_domain: TrustDomain) -> list[_Matcher]
     return [mesh_tls.uri_matcher(matcher_v3.StringMatcher(prefix=prefix)) for prefix in prefixes]
 
 
-def _by_rule(tls: ClientTls, service: Service, port: Port, limits: TlsLimits) -> ClientSecurity:
+def _by_rule(tls: ClientTls, service: Service, limits: TlsLimits) -> ClientSecurity:
     """SIMPLE and MUTUAL. The names that the ServiceEntry expects do for a rule that names none (Istio).
 
-    Without a server name, that of each request is asked for and, where no other is expected, checked.
+    Without a server name, that of each request is asked for and, where no other is expected, checked: on every port,
+    for routes lead plain requests to one whose protocol is HTTPS, too.
     """
     expected = tls.subject_alt_names or service.subject_alt_names
     files = () if tls.credential_name else _files(tls)
@@ -202,11 +203,10 @@ def _by_rule(tls: ClientTls, service: Service, port: Port, limits: TlsLimits) ->
             combined_validation_context=_validation(roots, expected) if roots else None,
         ),
     )
-    by_request = not tls.sni and (port.protocol.is_http or port.protocol is Protocol.AUTO)
     checked = not expected and not tls.insecure_skip_verify
     return ClientSecurity(
         socket=core_v3.TransportSocket(name=mesh_tls.TLS_SOCKET, typed_config=any_of(context)),
-        http=core_v3.UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=checked) if by_request else None,
+        http=core_v3.UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=checked) if not tls.sni else None,
         refs=tuple((type_url.SECRET, name) for name in (identity, roots) if name),
         secrets=files,
     )
