@@ -30,7 +30,7 @@ NOWHERE = "192.0.2.80"
 PROXY_UID = 1337
 REDIRECT = Path(__file__).parents[2] / "envoy" / "redirect.sh"
 
-_SERVER = """
+SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 name, port = sys.argv[1], int(sys.argv[2])
@@ -45,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
 """
+"""Run with a name and a port: says its name, and whether the request came through an Envoy."""
 _CALL = """
 import sys, urllib.error, urllib.request
 try:
@@ -119,7 +120,7 @@ def captured(binary: Path, directory: Path) -> Iterator[Captured]:
         parts.enter_context(_hosts(app, f"{NOWHERE} worker-service\n127.0.0.1 localhost\n"))
         for namespace, name, port in ((app, "app", 8000), (world, "worker", 8080), (world, "stranger", 8081)):
             log = directory / f"{name}.log"
-            parts.enter_context(namespace.running(log, sys.executable, "-c", _SERVER, name, port))
+            parts.enter_context(namespace.running(log, sys.executable, "-c", SERVER, name, port))
             _answers(namespace, f"http://127.0.0.1:{port}/", log)
         found = Captured(app, world, directory / "policies")
         found.policies.mkdir()
