@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import document, policy_set
@@ -74,6 +74,11 @@ def meaning(policies: PolicySet, memo: Memo | None = None) -> str:
     return "\n".join([repr(mesh), *map(str, problems)])
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How fast the machine is decides nothing."""
+
+
+@UNHURRIED
 @given(POLICIES, st.randoms(use_true_random=False))
 def test_order_of_documents_never_changes_the_result(documents: list[Document], chance: random.Random) -> None:
     """Which file a document stands in, and where, means nothing."""
@@ -83,6 +88,7 @@ def test_order_of_documents_never_changes_the_result(documents: list[Document], 
     assert meaning(PolicySet(tuple(documents))) == meaning(PolicySet(tuple(shuffled)))
 
 
+@UNHURRIED
 @given(st.lists(POLICIES, min_size=2, max_size=4))
 def test_what_was_compiled_before_never_changes_the_result(generations: list[list[Document]]) -> None:
     """Whatever is kept between two compilations must be as if it had just been made."""
@@ -93,6 +99,7 @@ def test_what_was_compiled_before_never_changes_the_result(generations: list[lis
         assert meaning(policies, memo) == meaning(policies)
 
 
+@UNHURRIED
 @given(POLICIES)
 def test_compiling_the_same_documents_again_gives_the_same_objects(documents: list[Document]) -> None:
     """Whoever compares by identity must find nothing to do."""
@@ -103,6 +110,7 @@ def test_compiling_the_same_documents_again_gives_the_same_objects(documents: li
     assert identities(before) == identities(after)
 
 
+@UNHURRIED
 @given(POLICIES)
 def test_edit_of_one_host_leaves_the_objects_of_others(documents: list[Document]) -> None:
     """An edit costs what it touches."""
