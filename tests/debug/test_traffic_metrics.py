@@ -38,6 +38,7 @@ def test_each_signal_is_a_sample() -> None:
     assert value(seen, "mesh_request_duration_milliseconds_bucket", **WEB_TO_API, le="5.0") == 4
     assert value(seen, "mesh_request_duration_milliseconds_bucket", **WEB_TO_API, le="+Inf") == 4
     assert value(seen, "mesh_request_duration_milliseconds_sum", **WEB_TO_API) == 8
+    assert value(seen, "xds_server_traffic_reporters") == 1
     assert value(seen, "xds_server_traffic_edges") == 1
     assert value(seen, "xds_server_traffic_edges_limit") == 9
     assert value(seen, "xds_server_traffic_folded_total") == 0

@@ -182,7 +182,7 @@ def _control(found: Captured, log: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _envoy(app: Namespace, binary: Path, log: Path) -> Iterator[None]:
-    config = json.dumps(bootstrap(NodeOptions(name="app", ip=APP, xds=(Address(WORLD, 15010),))))
+    config = json.dumps(bootstrap(NodeOptions(name="app", ip=APP, xds=(Address(WORLD, 15010),), metrics_interval=0)))
     as_proxy = ("setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups")
     command = (binary, "--config-yaml", config, "--concurrency", 1, "--disable-hot-restart", "-l", "warn")
     with app.running(log, *as_proxy, *command):

@@ -28,7 +28,7 @@ _PAGE = jinja2.Environment(autoescape=True).from_string("""\
   .quiet { color: #777 }
 </style>
 <h1>Traffic</h1>
-<p>As the proxies tell it, those with the most errors first; {{ table|length }} pairs{% if folded %},
+<p>As {{ reporters }} of the proxies tell it, those with the most errors first; {{ table|length }} pairs{% if folded %},
 <b>and more that are counted together as &ldquo;other&rdquo;: see --traffic-edges</b>{% endif %}.
 Times are milliseconds. <a href="?format=json">As JSON</a>, <a href="/">everything else</a>.</p>
 <table>
@@ -79,7 +79,9 @@ Times are milliseconds. <a href="?format=json">As JSON</a>, <a href="/">everythi
 
 def traffic_page(sight: Sight) -> str:
     """The table as HTML; it loads itself again every 5 s."""
-    return _PAGE.render(table=traffic_rows(sight), seconds=round(sight.seconds), folded=sight.folded)
+    return _PAGE.render(
+        table=traffic_rows(sight), seconds=round(sight.seconds), folded=sight.folded, reporters=sight.reporters
+    )
 
 
 def traffic_rows(sight: Sight) -> list[dict[str, object]]:

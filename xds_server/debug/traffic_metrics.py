@@ -87,6 +87,7 @@ def _overflows(known: _Known) -> Iterator[str]:
 def _books(sight: Sight) -> Iterator[str]:
     """What the bound on series came to."""
     for name, kind, what, value in (
+        ("xds_server_traffic_reporters", "gauge", "Proxies that report their traffic", sight.reporters),
         ("xds_server_traffic_edges", "gauge", "Pairs of services that are counted apart", sight.apart),
         ("xds_server_traffic_edges_limit", "gauge", "How many of them there may be", sight.limit),
         ("xds_server_traffic_folded_total", "counter", "Statistics added to `other` for that limit", sight.folded),

@@ -62,6 +62,11 @@ class Ledger:
         """Everything, in no order."""
         return itertools.chain(self._tallies.items(), self._overflow.items())
 
+    @property
+    def reporters(self) -> int:
+        """Proxies that report now."""
+        return len(self._reports)
+
     def __len__(self) -> int:
         """Edges that are counted by themselves."""
         return len(self._tallies)

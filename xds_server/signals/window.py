@@ -73,7 +73,7 @@ class Sight:
         former: the same as it was when lately began.
         seconds: since then.
         levels: by edge and `Level`; an edge of which no proxy tells now is not among them.
-        apart: edges that are counted by themselves; limit, folded: see `Ledger`.
+        apart: edges that are counted by themselves; limit, folded, reporters: see `Ledger`.
     """
 
     tallies: Mapping[Edge, Tally] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class Sight:
     apart: int = 0
     limit: int = 0
     folded: int = 0
+    reporters: int = 0
 
 
 class Window:
@@ -111,6 +112,7 @@ class Window:
             apart=len(ledger),
             limit=ledger.limit,
             folded=ledger.folded,
+            reporters=ledger.reporters,
         )
 
     def _copy(self) -> dict[Edge, Tally]:
