@@ -175,7 +175,7 @@ def agrees(message: betterproto2.Message) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # deprecated fields are fields too
 @pytest.mark.parametrize("cls", used_classes(), ids=lambda cls: cls.__name__)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_message_class_in_use_is_encoded_as_the_runtime_does(cls: MessageClass, data: st.DataObject) -> None:
     """Byte for byte, so that versions, which are hashes of bytes, never differ between equal messages."""

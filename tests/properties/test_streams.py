@@ -152,7 +152,7 @@ def assert_routes_lead_somewhere(envoy: ModelEnvoy) -> None:
 
 @pytest.mark.parametrize("variant", [sotw, delta])
 @given(steps=STORM, last=snapshots(), strict=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_once_quiet_envoy_holds_exactly_the_newest_snapshot(
     variant: Callable[..., Wire], steps: list[Step], last: Snapshot, strict: bool
 ) -> None:
@@ -169,7 +169,7 @@ def test_once_quiet_envoy_holds_exactly_the_newest_snapshot(
 
 @pytest.mark.parametrize("variant", [sotw, delta])
 @given(steps=CALM)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_route_in_force_names_a_cluster_that_is_not_warm(variant: Callable[..., Wire], steps: list[Step]) -> None:
     """Make before break: at no moment does a request meet a cluster that has not come yet or has left already."""
     wire = variant()
@@ -181,7 +181,7 @@ def test_no_route_in_force_names_a_cluster_that_is_not_warm(variant: Callable[..
 
 @pytest.mark.parametrize("variant", [sotw, delta])
 @given(steps=BREAKS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_route_in_force_loses_its_cluster_over_a_reconnect(variant: Callable[..., Wire], steps: list[Step]) -> None:
     """However much has changed while it was away."""
     wire = variant()
@@ -192,7 +192,7 @@ def test_no_route_in_force_loses_its_cluster_over_a_reconnect(variant: Callable[
 
 
 @given(steps=BREAKS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_restarted_server_takes_no_cluster_from_a_route_in_force(steps: list[Step]) -> None:
     """Delta tells a server that knows nothing all that it must know."""
     wire = delta()
@@ -207,7 +207,7 @@ def test_restarted_server_takes_no_cluster_from_a_route_in_force(steps: list[Ste
 
 @pytest.mark.parametrize("variant", [sotw, delta])
 @given(refused=snapshots(("bad1", "bad2")), steps=st.lists(DELIVER, max_size=30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_refused_content_is_said_once(variant: Callable[..., Wire], refused: Snapshot, steps: list[Step]) -> None:
     """However long the snapshot stays bad, and however often it is offered again, the two fall silent."""
     wire = variant()
