@@ -206,7 +206,7 @@ def _clusters(options: NodeOptions) -> list[dict[str, object]]:
 def _metrics(interval: float) -> dict[str, object]:
     """What the proxy counts goes to the control plane; what nobody there reads is not counted.
 
-    Each of 60 clusters would have 130 statistics, and a report 13 times the size (`bench/metrics.py`).
+    Each of 60 clusters would have 130 statistics, and a report 12 times the size (`bench/metrics.py`).
     """
     sink = {
         "@type": "type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig",
