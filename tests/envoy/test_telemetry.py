@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,9 +61,12 @@ class Application:
         """Call the next service; its status."""
         sent = {name: value for name, value in headers.items() if name.lower() in FORWARDED and self.forwards}
         request = urllib.request.Request(f"http://{self._following}{path}", headers=sent)
-        with self._opener.open(request, timeout=20) as answer:
-            status: int = answer.status
-            return status
+        try:
+            with self._opener.open(request, timeout=20) as answer:
+                status: int = answer.status
+                return status
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def close(self) -> None:
         """Stop listening."""
@@ -186,7 +190,7 @@ def site(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             found.applications[name] = Application(found.envoys[name].proxy_port, following)
         control.write("mesh.yaml", policies(found.inbound, found.applications, receiver))
         control.write("telemetry.yaml", EVERYTHING)
-        until(lambda: found.call("/warm") == 200, what="a request goes through all three")
+        until(lambda: found.call("/warm") == 200, seconds=120, what="a request goes through all three")
         yield found
     finally:
         for sidecar in found.envoys.values():
@@ -265,8 +269,8 @@ def test_the_command_shows_what_went_wrong_in_words_as_it_happens(site: Site) ->
     site.control.write("nowhere.yaml", NOWHERE.format(port=free_port()))
     until(
         lambda: (
-            site.envoys["worker"].call("nowhere", "/warm")
-            and any("UF" in entry["flags"] for entry in site.logged("/warm"))
+            site.envoys["worker"].call("nowhere", "/unknown-yet")
+            and any("UF" in entry["flags"] for entry in site.logged("/unknown-yet"))
         ),
         what="the service is known",
     )
