@@ -125,6 +125,23 @@ def test_authorities_are_on_no_network_but_the_servers() -> None:
     assert len(holders) > 1
 
 
+def test_a_webhook_is_one_tree_of_spans_from_the_ingress_to_the_worker(project: Project) -> None:
+    """Seven: the ingress has one for what it takes and one for what it sends on, as each caller's sidecar has."""
+    services = [f"{name}.default" for name in ("ingress", "api", "webhook-handler", "worker")]
+
+    def whole() -> list[Any]:
+        project.webhook()
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{project.debug_port}/debug/traces?service=worker.default"
+        ) as found:
+            return [one for one in json.load(found) if one["services"] == services and one["spans"] == 7]
+
+    trace = until(whole, what="a trace goes through all four")[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.debug_port}/debug/traces?id={trace['id']}") as found:
+        assert len(json.load(found)["trees"]) == 1
+    assert "→" in project.run("exec", "-T", "xds-server", "xds-server", "logs", "--service", "worker-service")
+
+
 def test_application_reaches_three_workers_through_its_envoy(project: Project) -> None:
     """Three endpoints by one DNS name, and Envoy counted the requests that the application thought it sent itself."""
     until(lambda: len(project.workers(30)) == 3, what="three workers answer")
