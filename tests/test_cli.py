@@ -73,7 +73,7 @@ def written(directory: Path, **files: str) -> Path:
 
 COMMANDS = [
     (), ("serve",), ("check",), ("render",), ("bootstrap",), ("version",), ("enroll",), ("revoke",), ("ca", "rotate"),
-    ("fields",),
+    ("fields",), ("why",),
 ]  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_help_teaches_by_example(command: tuple[str, ...]) -> None:
     assert "…" not in done.stdout, "something is cut off at 100 columns"
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "render", "bootstrap", "enroll", "revoke"])
+@pytest.mark.parametrize("command", ["serve", "check", "render", "why", "bootstrap", "enroll", "revoke"])
 def test_help_says_the_exit_codes(command: str) -> None:
     assert "Exit codes" in run(command, "-h").stdout
 

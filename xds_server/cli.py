@@ -242,6 +242,51 @@ def render(
     _print_data(rendered(offline.snapshot_for(described)), output)
 
 
+@app.command()
+def why(
+    url: Annotated[str, typer.Argument(metavar="URL", help="What is asked for, such as http://reviews/path.")],
+    paths: Paths,
+    node: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, metavar="NODE.yaml", help="Who asks: as for `render`."),
+    ],
+    *,
+    method: Annotated[str, typer.Option("--method", "-X", help="Of the request.")] = "GET",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="May be repeated.")
+    ] = None,
+    address: Annotated[str, typer.Option(metavar="IP", help="Where the name of the host leads.")] = "",
+    output: Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")] = Data.YAML,
+    default_namespace: options.Namespace = "default",
+    root_namespace: options.RootNamespace = "default",
+    trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
+    secrets: options.Secrets = None,
+) -> None:
+    """Say which way a request takes through a node's Envoy, and which policies send it there.
+
+    [bold]Examples[/]
+
+      xds-server why http://reviews/ policies/ --node web.yaml
+      xds-server why http://reviews:9080/v1?a=b policies/ --node web.yaml -H 'end-user: jason'
+      xds-server why http://shop.example.com/ policies/ --node router.yaml -o json
+
+    The way is listener, filter chain, routes, virtual host, and where it
+    ends: a route, the files and lines that it is written in, and clusters
+    with their weights. Nothing is sent: it is read off what the node would
+    be sent, by Envoy's own rules. Of https only the server name is seen.
+
+    [bold]Exit codes[/]  0 printed, 2 a file cannot be read, or no such request.
+    """
+    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+    from xds_server.render import read_node  # noqa: PLC0415
+    from xds_server.why import asked, explained  # noqa: PLC0415
+
+    workload = read_node(node, default_namespace)
+    request = asked(url, method, header or [])
+    offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
+    _print_data(explained(offline.snapshot_for(workload), workload, request, address), output)
+
+
 @app.command("bootstrap")
 @options.flattened
 def print_bootstrap(

@@ -1,0 +1,146 @@
+"""`xds-server why`: a request as somebody would make it in, the way that it takes and the policies behind it out."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from collections.abc import Sequence
+
+from envoy_data_plane.envoy.config.listener import v3 as listener_v3
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+
+from xds_server.errors import ConfigurationError
+from xds_server.explain.held import Held, held
+from xds_server.explain.target import Target
+from xds_server.explain.traffic import HTTP_1, Connection, Request
+from xds_server.explain.way import Turn, Way, way_of
+from xds_server.mesh.workload import Interception, NodeType, Workload
+from xds_server.problem import Origin
+from xds_server.translate import names
+from xds_server.xds import type_url
+from xds_server.xds.snapshot import Snapshot
+
+ELSEWHERE = "192.0.2.1"
+"""An address that nobody has (RFC 5737): where a name leads that no service has an address for."""
+_PORTS = {"http": 80, "https": 443}
+
+
+def asked(url: str, method: str, headers: Sequence[str]) -> Request:
+    """The request for `url`.
+
+    Raises:
+        ConfigurationError: it is no URL of HTTP, or a header is none.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or not _has_sound_port(parts):
+        raise ConfigurationError(f"{url!r} is no URL; write one such as http://reviews:9080/path")
+    path = parts._replace(scheme="", netloc="", fragment="").geturl()
+    return Request(parts.netloc, path or "/", method, parts.scheme, tuple(_header(text) for text in headers))
+
+
+def explained(snapshot: Snapshot, workload: Workload, request: Request, address: str = "") -> dict[str, object]:
+    """The way of a request that `workload` sends (that is sent to it, for a router), as plain values.
+
+    Args:
+        snapshot: what the proxy of `workload` was sent.
+        workload: who calls.
+        request: what it asks for.
+        address: where the host's name leads; "" is nowhere in particular.
+
+    Raises:
+        ConfigurationError: `address` is none.
+    """
+    if address and not _is_address(address):
+        raise ConfigurationError(f"--address {address!r} is no IP address")
+    proxy = held(snapshot)
+    way = way_of(proxy, _connection(proxy, workload, request, address), request)
+    return {
+        "listener": way.listener.name if way.listener else "nobody listens there",
+        "filter_chain": _chain(way),
+        "routes": way.routes,
+        "virtual_host": way.virtual_host.name if way.virtual_host else "",
+        "path": way.path,
+        "ends": [_end(turn, way, snapshot, proxy) for turn in way.turns],
+    }
+
+
+def _has_sound_port(parts: urllib.parse.SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not name or not colon:
+        raise ConfigurationError(f"--header {text!r} is none; write 'NAME: VALUE', such as 'end-user: jason'")
+    return name.strip().lower(), value.strip()
+
+
+def _connection(proxy: Held, workload: Workload, request: Request, address: str) -> Connection:
+    where = urllib.parse.urlsplit(f"//{request.authority}")
+    port = where.port or _PORTS[request.scheme]
+    tls = request.scheme == "https"
+    to, at, capturing = address or ELSEWHERE, port, None
+    if workload.node_type is NodeType.ROUTER:
+        to = address or names.LOOPBACK_ADDRESS
+    elif workload.interception is Interception.REDIRECT:
+        capturing = next((_port(each) for each in proxy.listeners if each.use_original_dst), None)
+    else:
+        to, at = address or workload.bind_address, port if tls or address else workload.http_proxy_port or port
+    name = where.hostname or ""
+    return Connection(to, at, capturing, tls=tls, server_name=name if tls else "", http="" if tls else HTTP_1)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _port(listener: listener_v3.Listener) -> int | None:
+    where = listener.address.socket_address if listener.address else None
+    return where.port_value if where else None
+
+
+def _chain(way: Way) -> str:
+    if way.chain is None:
+        return ""
+    return way.chain.name or "without a name"
+
+
+def _end(turn: Turn, way: Way, snapshot: Snapshot, proxy: Held) -> dict[str, object]:
+    found: dict[str, object] = {"share": f"{float(turn.share * 100):g} %"}
+    if turn.route is not None:
+        found |= {"route": turn.route.name, "policies": [str(each) for each in _origins(turn.route, way, snapshot)]}
+    return found | {"fate": str(turn.target.fate)} | _details(turn.target, proxy)
+
+
+def _details(target: Target, proxy: Held) -> dict[str, object]:
+    clusters = [
+        {"name": name, "weight": weight} | ({} if name in proxy.clusters else {"missing": True})
+        for name, weight in target.clusters
+    ]
+    given = {"clusters": clusters, "mirrors": list(target.mirrors), "status": target.status}
+    return {key: value for key, value in given.items() if value}
+
+
+def _origins(route: route_v3.Route, way: Way, snapshot: Snapshot) -> tuple[Origin, ...]:
+    """The document that a route was written in; for a generated one, those of its service."""
+    resource = snapshot.of_type(type_url.ROUTE).get(way.routes)
+    host = way.virtual_host.name if way.virtual_host else ""
+    part = next((each for each in (resource.parts if resource else ()) if each.name == host), None)
+    if part is None:
+        return ()
+    paths = {names.config_path("virtual-service", each.namespace, each.name): each for each in part.origins}
+    written = paths.get(_config(route))
+    return (written,) if written else part.service_origins
+
+
+def _config(route: route_v3.Route) -> str:
+    istio = route.metadata.filter_metadata.get("istio") if route.metadata else None
+    value = istio.fields.get("config") if istio else None
+    return (value.string_value or "") if value else ""
