@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from xds_server.compiler.finding import Place
+from xds_server.compiler.unread_rule import is_stand_in
 from xds_server.mesh.service import Service
 from xds_server.policy.destination_rule import (
     ClientTLSMode,
@@ -28,6 +29,7 @@ def tls_traps(service: Service, documents: Iterable[Document]) -> tuple[Problem,
     return tuple(
         problem
         for document in documents
+        if not is_stand_in(document)
         for written, place in _written(document)
         for problem in _traps(written, place, service)
     )

@@ -29,6 +29,7 @@ from xds_server.compiler.sidecar import covered_tls, lost_egress_proxy, sidecar
 from xds_server.compiler.sight import Change
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.telemetry import Telemetries, lost_collectors
+from xds_server.compiler.unread_rule import closed, is_stand_in, stand_ins
 from xds_server.compiler.workload_group import workload_group
 from xds_server.memo import Memo
 from xds_server.mesh.identity import TrustDomain
@@ -117,7 +118,8 @@ class Compiler:
         self, policies: PolicySet, credentials: frozenset[str] | None, config: tuple[Document, ...]
     ) -> tuple[Mesh, tuple[Problem, ...]]:
         """See `compile_mesh`; `config` is the MeshConfig in force, where there is one."""
-        diff = self._diff(self._exported(policies.documents))
+        unread = stand_ins(policies.broken, self._memo)
+        diff = self._diff((*self._exported(policies.documents), *unread))
         self._peers.update(_of(diff, "PeerAuthentication"), policies.broken)
         groups = _of(diff, "WorkloadGroup")
         self._groups.remake(groups.removed, lambda _: None)
@@ -156,7 +158,7 @@ class Compiler:
             trust_domain_aliases=self._defaults.trust_domain_aliases,
             settings=self._defaults.settings,
         )
-        return mesh, tuple(sorted(set(self._problems(mesh))))
+        return mesh, tuple(sorted({*self._problems(mesh), *map(closed, unread)}))
 
     def _problems(self, mesh: Mesh) -> Iterator[Problem]:
         yield from self._peers.problems
@@ -166,7 +168,8 @@ class Compiler:
         yield from self._gateways.problems
         for document, rule in zip(self._in_order_of_rules(), self._rules, strict=True):
             yield from rule.problems
-            yield from lost_credentials(document, rule.value, mesh.credentials)
+            if not is_stand_in(document):
+                yield from lost_credentials(document, rule.value, mesh.credentials)
         yield from self._sidecars.all_problems
         for document, row in self._sidecars.rows.items():
             yield from lost_egress_proxy(document, row.value, mesh.scope(document.namespace))
