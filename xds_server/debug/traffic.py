@@ -28,7 +28,8 @@ _PAGE = jinja2.Environment(autoescape=True).from_string("""\
   .quiet { color: #777 }
 </style>
 <h1>Traffic</h1>
-<p>As {{ reporters }} {{ "proxy tells" if reporters == 1 else "proxies tell" }} it, those with the most errors first; {{ table|length }} pairs{% if folded %},
+<p>As {{ reporters }} {{ "proxy tells" if reporters == 1 else "proxies tell" }} it,
+those with the most errors first; {{ table|length }} pairs{% if folded %},
 <b>and more that are counted together as &ldquo;other&rdquo;: see --traffic-edges</b>{% endif %}.
 Times are milliseconds. <a href="?format=json">As JSON</a>, <a href="/">everything else</a>.</p>
 <table>
