@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.policy.test_mesh_config import parse
+from xds_server.policy.extension_provider import SERVED_BY_NOBODY
 from xds_server.policy.mesh_config import MeshConfigSpec
+from xds_server.policy.proxy_config import OF_ANOTHER_TRACER, OF_THE_AGENT
 from xds_server.problem import Severity
 
 
@@ -61,8 +63,8 @@ def test_what_serves_nothing_here_is_told() -> None:
 
     assert document is not None
     assert isinstance(document.spec, MeshConfigSpec)
-    assert sorted(problem.field for problem in problems) == [
-        "spec.defaultConfig.concurrency",
-        "spec.defaultConfig.tracing.zipkin",
-        "spec.extensionProviders[0].lightstep",
+    assert sorted((problem.field, problem.code, problem.message) for problem in problems) == [
+        ("spec.defaultConfig.concurrency", "no-effect", f"has no effect here: {OF_THE_AGENT['concurrency']}"),
+        ("spec.defaultConfig.tracing.zipkin", "no-effect", f"has no effect here: {OF_ANOTHER_TRACER['zipkin']}"),
+        ("spec.extensionProviders[0].lightstep", "no-effect", f"has no effect here: {SERVED_BY_NOBODY['lightstep']}"),
     ]

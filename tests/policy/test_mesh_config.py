@@ -74,9 +74,9 @@ def test_trust_domain_is_what_identities_can_be_made_in(name: str) -> None:
 
 
 def test_field_that_nothing_obeys_yet_is_reported() -> None:
-    _, problems = parse("enableEnvoyAccessLogService: true\ningressClass: istio\n")
+    _, problems = parse("defaultProviders: {metrics: [prometheus]}\ningressClass: istio\n")
 
     assert [(problem.field, problem.code) for problem in problems] == [
-        ("spec.enableEnvoyAccessLogService", "not-applied-yet"),
+        ("spec.defaultProviders.metrics", "not-applied-yet"),
         ("spec.ingressClass", "no-effect"),
     ]

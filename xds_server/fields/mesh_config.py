@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, without_effect
+from xds_server.fields.row import BLOCK, Rows, becomes, decides, without_effect
 from xds_server.policy import mesh_config as m
+from xds_server.policy.proxy_config import WITHOUT_LOG_SERVICE
 
 _KUBERNETES = "there is no Kubernetes to read from"
 
@@ -46,7 +47,7 @@ MESH_CONFIG: Rows = {
         "accessLogFile": becomes("FileAccessLog.path", default="off"),
         "accessLogFormat": becomes("FileAccessLog.log_format", default="Istio's line or object"),
         "accessLogEncoding": becomes("SubstitutionFormatString.json_format", default="TEXT"),
-        "enableEnvoyAccessLogService": NOT_YET,
+        "enableEnvoyAccessLogService": without_effect(WITHOUT_LOG_SERVICE),
         "disableEnvoyListenerLog": becomes("Listener.access_log", default="false"),
         "enableTracing": decides("nothing by itself: a provider does, and a note says so"),
         "enablePrometheusMerge": without_effect("there is no agent to merge metrics"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xds_server.fields.row import BLOCK, NOT_YET, Rows, becomes, decides, refused
+from collections.abc import Mapping
+
+from xds_server.fields.row import BLOCK, NOT_YET, Row, Rows, becomes, decides, refused, without_effect
 from xds_server.policy import extension_provider as e
 from xds_server.policy import proxy_config as p
 from xds_server.policy import telemetry as t
@@ -25,6 +27,11 @@ _TAGS = {
     "environment": BLOCK,
     "header": BLOCK,
 }
+
+
+def _without_effect(reasons: Mapping[str, str]) -> dict[str, Row]:
+    return {field: without_effect(because) for field, because in reasons.items()}
+
 
 TELEMETRY: Rows = {
     t.TelemetrySpec: {
@@ -87,10 +94,7 @@ PROVIDERS: Rows = {
         "envoyExtAuthzHttp": NOT_YET,
         "envoyExtAuthzGrpc": NOT_YET,
         "zipkin": BLOCK,
-        "lightstep": NOT_YET,
         "datadog": BLOCK,
-        "stackdriver": NOT_YET,
-        "opencensus": NOT_YET,
         "skywalking": BLOCK,
         "opentelemetry": BLOCK,
         "prometheus": NOT_YET,
@@ -98,7 +102,7 @@ PROVIDERS: Rows = {
         "envoyHttpAls": BLOCK,
         "envoyTcpAls": BLOCK,
         "envoyOtelAls": BLOCK,
-        "sds": NOT_YET,
+        **_without_effect(e.SERVED_BY_NOBODY),
     },
     e.OpenTelemetryTracing: {
         **_TRACER,
@@ -169,18 +173,16 @@ PROVIDERS: Rows = {
     },
     p.ProxyConfig: {
         "tracing": BLOCK,
-        **{str(field.alias): NOT_YET for name, field in p.ProxyConfig.model_fields.items() if name != "tracing"},
+        "gatewayTopology": NOT_YET,
+        "proxyHeaders": NOT_YET,
+        "connectionSettings": NOT_YET,
+        **_without_effect(p.OF_THE_AGENT),
     },
     p.ProxyTracing: {
-        "zipkin": NOT_YET,
-        "lightstep": NOT_YET,
-        "datadog": NOT_YET,
-        "stackdriver": NOT_YET,
-        "openCensusAgent": NOT_YET,
         "customTags": becomes("HttpConnectionManager.Tracing.custom_tags"),
         "maxPathTagLength": _TAG_LENGTH,
         "sampling": becomes("HttpConnectionManager.Tracing.random_sampling", default="1"),
-        "tlsSettings": NOT_YET,
         "enableIstioTags": becomes("HttpConnectionManager.Tracing.custom_tags", default="true"),
+        **_without_effect(p.OF_ANOTHER_TRACER),
     },
 }

@@ -238,3 +238,13 @@ class DefaultProviders(PolicyModel):
     tracing: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     access_logging: tuple[str, ...] = ()
+
+
+_NO_TRACER = "Envoy has no such tracer any more: use opentelemetry"
+SERVED_BY_NOBODY = {
+    "lightstep": _NO_TRACER,
+    "stackdriver": _NO_TRACER,
+    "opencensus": _NO_TRACER,
+    "sds": "certificates by credentialName come from `--secrets`",
+}
+"""Kinds of providers that nothing here could use, and why."""

@@ -5,13 +5,14 @@ Some will be obeyed one day. Others have nothing to act on where there are only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from xds_server.policy.extension_provider import SERVED_BY_NOBODY
 from xds_server.policy.model import Finding
 from xds_server.policy.pattern import Inside, occurrences, pattern_parts
-from xds_server.policy.proxy_config import ProxyConfig
+from xds_server.policy.proxy_config import OF_ANOTHER_TRACER, OF_THE_AGENT, WITHOUT_LOG_SERVICE
 from xds_server.problem import Severity
 
 
@@ -30,16 +31,10 @@ class NotApplied:
     because: str = ""
 
 
-_TRACERS_OF_PROXIES = ("zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent", "tlsSettings")
-"""What Istio writes into an Envoy's bootstrap: here a provider says who takes spans."""
 _OF_PROVIDERS = (
     "envoyExtAuthzHttp",
     "envoyExtAuthzGrpc",
-    "lightstep",
-    "stackdriver",
-    "opencensus",
     "prometheus",
-    "sds",
     "opentelemetry.dynatraceSampler",
     "opentelemetry.serviceAttributeEnrichment",
     "opentelemetry.http.headers[].envName",
@@ -47,13 +42,9 @@ _OF_PROVIDERS = (
     "zipkin.headers[].envName",
     "skywalking.accessToken",
 )
-_OF_PROXIES = (
-    *(f"tracing.{field}" for field in _TRACERS_OF_PROXIES),
-    *(str(field.alias) for name, field in ProxyConfig.model_fields.items() if name != "tracing"),
-)
+_OF_PROXIES = ("gatewayTopology", "proxyHeaders", "connectionSettings")
 
 _OF_MESH = (
-    "enableEnvoyAccessLogService",
     "defaultProviders.metrics",
     *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
     *(f"defaultConfig.{field}" for field in _OF_PROXIES),
@@ -70,6 +61,10 @@ _OF_KUBERNETES = (
 _DYNAMIC_DNS = "it is for mode ALLOW_ANY_DYNAMIC_DNS, which is refused"
 
 
+def _told(above: str, fields: Mapping[str, str]) -> Iterator[NotApplied]:
+    return (NotApplied("MeshConfig", (above + field,), because) for field, because in fields.items())
+
+
 NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", _OF_MESH),
     NotApplied("Gateway", ("servers[].defaultEndpoint",), because="Istio does not implement it"),
@@ -84,6 +79,10 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("caCertificates",), because="whom the mesh believes never comes from a policy file"),
     NotApplied("MeshConfig", ("serviceEntryVisibility",), because="it is for the ambient mesh: exportTo decides"),
     NotApplied("MeshConfig", ("outboundTrafficPolicy.tls",), because=_DYNAMIC_DNS),
+    NotApplied("MeshConfig", ("enableEnvoyAccessLogService",), because=WITHOUT_LOG_SERVICE),
+    *_told("defaultConfig.", OF_THE_AGENT),
+    *_told("defaultConfig.tracing.", OF_ANOTHER_TRACER),
+    *_told("extensionProviders[].", SERVED_BY_NOBODY),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
     NotApplied("Telemetry", ("metrics",)),
 )

@@ -1,6 +1,6 @@
 """MeshConfig.defaultConfig: Istio's ProxyConfig, most of which its agent obeys when it starts an Envoy.
 
-There is no agent here, so all of it but `tracing` is taken as any value, and `policy.not_applied` tells of it.
+There is no agent here: what only it obeys is taken as any value, and the author is told what says it here.
 """
 
 from __future__ import annotations
@@ -70,3 +70,58 @@ class ProxyConfig(PolicyModel):
     file_flush_min_size_kb: JsonValue = None
     stats_compression: JsonValue = None
     connection_settings: JsonValue = None
+
+
+_NO_AGENT = "there is no agent to obey it"
+_BOOTSTRAP = "it is for the bootstrap, and an Envoy keeps the one that it is given"
+_METRICS = "an Envoy sends its metrics to this server: `xds-server bootstrap --metrics-interval`"
+_SERVICE_CLUSTER = "`xds-server bootstrap` names an Envoy by its --label app and --namespace"
+_PROVIDER = "extensionProviders say who takes spans"
+
+WITHOUT_LOG_SERVICE = "the service's address is in Istio's bootstrap: name a provider envoyHttpAls or envoyTcpAls"
+"""Why an access log service without a provider has no effect."""
+
+OF_THE_AGENT = {
+    "configPath": "`xds-server bootstrap` prints what an Envoy starts with",
+    "binaryPath": "whoever starts an Envoy says which",
+    "serviceCluster": _SERVICE_CLUSTER,
+    "tracingServiceName": _SERVICE_CLUSTER,
+    "drainDuration": "it is an option of Envoy's: --drain-time-s",
+    "discoveryAddress": "`xds-server bootstrap --xds-address` says it",
+    "discoveryRefreshDelay": "changes are pushed, and nothing is polled",
+    "zipkinAddress": _PROVIDER,
+    "statsdUdpAddress": _METRICS,
+    "envoyMetricsServiceAddress": _METRICS,
+    "proxyAdminPort": "`xds-server bootstrap --admin-port` says it",
+    "availabilityZone": "`xds-server bootstrap --locality` says it",
+    "controlPlaneAuthPolicy": "`xds-server enroll` makes what an Envoy proves itself with",
+    "customConfigFile": _BOOTSTRAP,
+    "statNameLength": "Envoy has no such limit any more",
+    "concurrency": "it is an option of Envoy's: --concurrency",
+    "proxyBootstrapTemplatePath": _BOOTSTRAP,
+    "interceptionMode": "`xds-server bootstrap --mode` says it",
+    "sds": "certificates come from this server or from files",
+    "envoyAccessLogService": WITHOUT_LOG_SERVICE,
+    "envoyMetricsService": _METRICS,
+    "proxyMetadata": _NO_AGENT,
+    "runtimeValues": _BOOTSTRAP,
+    "statusPort": "there is no agent to answer there: ask /ready of the admin page",
+    "extraStatTags": _BOOTSTRAP,
+    "terminationDrainDuration": "there is no agent to wait before an Envoy ends",
+    "meshId": "there is one mesh",
+    "readinessProbe": "there is no agent to probe: a WorkloadGroup's probe does",
+    "proxyStatsMatcher": _BOOTSTRAP,
+    "holdApplicationUntilProxyStarts": "nothing here starts applications",
+    "caCertificatesPem": "whom the mesh believes never comes from a policy file",
+    "image": "nothing here starts containers",
+    "privateKeyProvider": "Envoy has none without its contrib extensions",
+    "fileFlushInterval": "it is an option of Envoy's: --file-flush-interval-msec",
+    "fileFlushMinSizeKb": "it is an option of Envoy's: --file-flush-min-size-kb",
+    "statsCompression": "there is no agent to serve statistics",
+}
+"""Fields that only Istio's agent or its bootstrap obeys, and why they have no effect here."""
+
+OF_ANOTHER_TRACER = dict.fromkeys(
+    ("zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent", "tlsSettings"), _PROVIDER
+)
+"""Fields of `tracing` that Istio writes into its bootstrap, and why they have no effect here."""
