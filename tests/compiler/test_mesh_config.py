@@ -11,7 +11,14 @@ from tests.builders import codes, compiled, document, entry, istio, workload
 from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_export
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
-from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, PathNormalization, ProxySettings, TlsLimits
+from xds_server.mesh.proxy_settings import (
+    ISTIO_SETTINGS,
+    ForwardedCert,
+    PathNormalization,
+    ProxySettings,
+    TlsLimits,
+    Topology,
+)
 from xds_server.mesh.route import Retry, VirtualHost
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import H2Upgrade, TlsMode, TrafficPolicy
@@ -239,3 +246,29 @@ def test_zones_of_the_mesh_hold_where_a_rule_says_nothing_of_localities(
 
     assert (found.zone_aware is not None and found.zone_aware.enabled) is zones
     assert (found.locality is not None) is localities
+
+
+TOPOLOGY = "defaultConfig: {{gatewayTopology: {{{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("", Topology()),
+        ("numTrustedProxies: 2", Topology(2)),
+        ("forwardClientCertDetails: UNDEFINED", Topology(0, ForwardedCert.SANITIZE_SET)),
+        ("forwardClientCertDetails: SANITIZE", Topology(0, ForwardedCert.SANITIZE)),
+        ("proxyProtocol: {}", Topology(proxy_protocol=True)),
+    ],
+)
+def test_what_stands_in_front_of_routers_is_the_meshs(written: str, found: Topology) -> None:
+    assert mesh(TOPOLOGY.format(written)).settings.topology == found
+
+
+@pytest.mark.parametrize(("written", "found"), [("ALWAYS_FORWARD_ONLY", ["unsafe-forwarding"]), ("FORWARD_ONLY", [])])
+def test_header_that_names_callers_is_not_believed_of_everybody_without_a_warning(
+    written: str, found: list[str]
+) -> None:
+    _, problems = compiled(config(TOPOLOGY.format(f"forwardClientCertDetails: {written}")))
+
+    assert codes(problems) == found

@@ -130,3 +130,27 @@ def test_mesh_tls_is_passed_on_by_the_name_of_a_port_of_a_service_of_the_mesh() 
     assert matches(found["0.0.0.0_15443"]) == [
         ({"server_names": [name], "application_protocols": alpn}, name) for name in wanted
     ]
+
+
+def behind_proxies(*servers: str) -> dict[str, Any]:
+    """The only listener of a router for whose connections there is a PROXY header."""
+    topology = "defaultConfig: {gatewayTopology: {proxyProtocol: {}}}"
+    mesh = istio("MeshConfig", topology, name="mesh").replace("/v1\n", "/v1alpha1\n")
+    (found,) = made(mesh, gateway(*servers)).values()
+    return shown(listener_v3.Listener.parse(found.body))
+
+
+def test_proxy_header_is_taken_off_before_anything_else_is_looked_at() -> None:
+    found = behind_proxies("443 HTTPS a.com, tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}")
+
+    assert [each["name"].rpartition(".")[2] for each in found["listener_filters"]] == [
+        "proxy_protocol",
+        "tls_inspector",
+    ]
+
+
+def test_nobody_comes_in_by_keeping_the_proxy_header_back() -> None:
+    found = behind_proxies("443 HTTPS a.com, tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}")
+
+    assert "continue_on_listener_filters_timeout" not in found
+    assert "listener_filters_timeout" not in found  # Envoy's own: 15 s

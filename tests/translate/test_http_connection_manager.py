@@ -9,7 +9,8 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.translate.shown import shown
-from xds_server.translate.http_connection_manager import inbound_http, outbound_http
+from xds_server.mesh.proxy_settings import ForwardedCert, ProxySettings, Topology
+from xds_server.translate.http_connection_manager import gateway_http, inbound_http, outbound_http
 
 OUT = outbound_http("outbound_0.0.0.0_80;", "80")
 IN = inbound_http("inbound_0.0.0.0_80;", route_v3.RouteConfiguration(name="inbound|80||"))
@@ -58,3 +59,20 @@ def test_outbound_passes_on_no_certificate_of_its_caller() -> None:
 
     assert "forward_client_cert_details" not in found
     assert "server_name" not in found
+
+
+def test_router_believes_no_proxy_and_no_header_about_certificates() -> None:
+    found = manager(gateway_http("edge", "http.80"))
+
+    assert "xff_num_trusted_hops" not in found
+    assert found["forward_client_cert_details"] == "SANITIZE_SET"
+
+
+def test_router_believes_the_proxies_that_are_said_to_stand_in_front_and_sidecars_do_not() -> None:
+    behind = ProxySettings(topology=Topology(2, ForwardedCert.APPEND_FORWARD))
+
+    found = manager(gateway_http("edge", "http.80", behind))
+
+    assert found["xff_num_trusted_hops"] == 2
+    assert found["forward_client_cert_details"] == "APPEND_FORWARD"
+    assert manager(outbound_http("outbound_0.0.0.0_80;", "80", behind)) == manager(OUT)

@@ -10,7 +10,14 @@ from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.retry import mesh_retry
 from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
-from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, PathNormalization, ProxySettings, TlsLimits
+from xds_server.mesh.proxy_settings import (
+    ISTIO_SETTINGS,
+    ForwardedCert,
+    PathNormalization,
+    ProxySettings,
+    TlsLimits,
+    Topology,
+)
 from xds_server.mesh.route import Retry
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.telemetry import TelemetryDefaults
@@ -23,6 +30,7 @@ from xds_server.policy.mesh_config import (
     TLSProtocol,
 )
 from xds_server.policy.model import PolicyModel
+from xds_server.policy.proxy_config import ForwardClientCertDetails, ProxyConfig
 from xds_server.problem import Problem
 
 
@@ -121,12 +129,28 @@ def _settings(spec: MeshConfigSpec) -> ProxySettings:
         dns_refresh=spec.dns_refresh_rate,
         mesh_tls=_limits(spec.mesh_mtls),
         other_tls=_limits(spec.tls_defaults),
+        topology=_topology(spec.default_config),
     )
 
 
 def _normalization(spec: MeshConfigSpec) -> PathNormalization:
     written = spec.path_normalization.normalization if spec.path_normalization else Normalization.DEFAULT
     return PathNormalization.BASE if written is Normalization.DEFAULT else PathNormalization(written)
+
+
+def _topology(written: ProxyConfig | None) -> Topology:
+    found = written.gateway_topology if written else None
+    if found is None:
+        return Topology()
+    return Topology(
+        found.num_trusted_proxies,
+        _forwarded(found.forward_client_cert_details, Topology().forwarded_cert),
+        proxy_protocol=found.proxy_protocol is not None,
+    )
+
+
+def _forwarded(written: ForwardClientCertDetails, default: ForwardedCert) -> ForwardedCert:
+    return default if written is ForwardClientCertDetails.UNDEFINED else ForwardedCert(written)
 
 
 def _limits(written: TLSConfig | None) -> TlsLimits:
@@ -136,11 +160,21 @@ def _limits(written: TLSConfig | None) -> TlsLimits:
     return TlsLimits(version, written.cipher_suites, written.ecdh_curves)
 
 
+_FORGED = (
+    "whoever reaches the proxy can say in X-Forwarded-Client-Cert that it is somebody else",
+    "write FORWARD_ONLY, which believes the header of callers with a certificate alone",
+)
+
+
 def _traps(spec: MeshConfigSpec, place: Place) -> Iterator[Problem]:
     """What an author may not expect of these settings."""
     if spec.protocol_detection_timeout:
         message = "a caller that says nothing for so long passes every HTTP filter, and mesh TLS is not looked for then"
         yield place.at("protocolDetectionTimeout").warning("unsafe-timeout", message, "leave it out, and declare ports")
+    topology = spec.default_config.gateway_topology if spec.default_config else None
+    if topology and topology.forward_client_cert_details is ForwardClientCertDetails.ALWAYS_FORWARD_ONLY:
+        below = place.at("defaultConfig", "gatewayTopology", "forwardClientCertDetails")
+        yield below.warning("unsafe-forwarding", *_FORGED)
     if spec.mesh_mtls and spec.mesh_mtls.ecdh_curves:
         message = "has no effect: Istio's mesh TLS does not heed curves"
         yield place.at("meshMTLS", "ecdhCurves").warning("no-effect", message, "remove it, or write it in tlsDefaults")

@@ -173,10 +173,17 @@ PROVIDERS: Rows = {
     },
     p.ProxyConfig: {
         "tracing": BLOCK,
-        "gatewayTopology": NOT_YET,
+        "gatewayTopology": BLOCK,
         "proxyHeaders": NOT_YET,
         "connectionSettings": NOT_YET,
         **_without_effect(p.OF_THE_AGENT),
+    },
+    p.GatewayTopology: {
+        "numTrustedProxies": becomes("HttpConnectionManager.xff_num_trusted_hops", words="of routers"),
+        "forwardClientCertDetails": becomes(
+            "HttpConnectionManager.forward_client_cert_details", words="of routers", default="SANITIZE_SET"
+        ),
+        "proxyProtocol": becomes("Listener.listener_filters", words="of routers", default="off"),
     },
     p.ProxyTracing: {
         "customTags": becomes("HttpConnectionManager.Tracing.custom_tags"),

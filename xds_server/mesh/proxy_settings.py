@@ -35,6 +35,35 @@ class TlsLimits:
     curves: tuple[str, ...] = ()
 
 
+class ForwardedCert(enum.StrEnum):
+    """What becomes of X-Forwarded-Client-Cert, the header that says whose certificates a request came with."""
+
+    SANITIZE = "SANITIZE"
+    """It is taken off."""
+    FORWARD_ONLY = "FORWARD_ONLY"
+    """It is believed and passed on, where the caller has shown a certificate."""
+    APPEND_FORWARD = "APPEND_FORWARD"
+    """The same, with what the caller has shown added."""
+    SANITIZE_SET = "SANITIZE_SET"
+    """It says what the caller has shown and nothing else."""
+    ALWAYS_FORWARD_ONLY = "ALWAYS_FORWARD_ONLY"
+    """It is believed whoever sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What stands in front of routers.
+
+    Attributes:
+        trusted_proxies: how many of the last addresses in X-Forwarded-For are believed.
+        proxy_protocol: every connection begins with a PROXY header, and one without is closed.
+    """
+
+    trusted_proxies: int = 0
+    forwarded_cert: ForwardedCert = ForwardedCert.SANITIZE_SET
+    proxy_protocol: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
     """One for all proxies.
@@ -48,6 +77,7 @@ class ProxySettings:
         inbound_stat_name, outbound_stat_name: patterns of what clusters are called in statistics; "" is their names.
         dns_refresh: how often names are looked up again; None is translation's default.
         mesh_tls, other_tls: limits of mesh TLS, and of any other.
+        topology: for routers alone.
     """
 
     path_normalization: PathNormalization = PathNormalization.BASE
@@ -61,6 +91,7 @@ class ProxySettings:
     dns_refresh: timedelta | None = None
     mesh_tls: TlsLimits = TlsLimits()
     other_tls: TlsLimits = TlsLimits()
+    topology: Topology = Topology()
 
     def __hash__(self) -> int:
         """Of what differs most: it is part of the key of every listener, and a mesh has one of these."""

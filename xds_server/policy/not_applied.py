@@ -42,7 +42,7 @@ _OF_PROVIDERS = (
     "zipkin.headers[].envName",
     "skywalking.accessToken",
 )
-_OF_PROXIES = ("gatewayTopology", "proxyHeaders", "connectionSettings")
+_OF_PROXIES = ("proxyHeaders", "connectionSettings")
 
 _OF_MESH = (
     "defaultProviders.metrics",

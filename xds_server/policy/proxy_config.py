@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
-from xds_server.policy.model import PolicyModel
+from xds_server.policy.model import PolicyEnum, PolicyModel
 from xds_server.policy.trace_tag import CustomTag
 from xds_server.policy.values import Bool, Double, Int
 
@@ -25,6 +25,29 @@ class ProxyTracing(PolicyModel):
     sampling: Double = 0.0
     tls_settings: JsonValue = None
     enable_istio_tags: Bool | None = None
+
+
+class ForwardClientCertDetails(PolicyEnum):
+    """What becomes of X-Forwarded-Client-Cert."""
+
+    UNDEFINED = "UNDEFINED"
+    SANITIZE = "SANITIZE"
+    FORWARD_ONLY = "FORWARD_ONLY"
+    APPEND_FORWARD = "APPEND_FORWARD"
+    SANITIZE_SET = "SANITIZE_SET"
+    ALWAYS_FORWARD_ONLY = "ALWAYS_FORWARD_ONLY"
+
+
+class ProxyProtocolConfiguration(PolicyModel):
+    """That it is there says all."""
+
+
+class GatewayTopology(PolicyModel):
+    """What stands in front of routers."""
+
+    num_trusted_proxies: Int = 0
+    forward_client_cert_details: ForwardClientCertDetails = ForwardClientCertDetails.UNDEFINED
+    proxy_protocol: ProxyProtocolConfiguration | None = None
 
 
 class ProxyConfig(PolicyModel):
@@ -56,7 +79,7 @@ class ProxyConfig(PolicyModel):
     runtime_values: JsonValue = None
     status_port: JsonValue = None
     extra_stat_tags: JsonValue = None
-    gateway_topology: JsonValue = None
+    gateway_topology: GatewayTopology | None = None
     termination_drain_duration: JsonValue = None
     mesh_id: JsonValue = None
     readiness_probe: JsonValue = None

@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.extensions.filters.listener.http_inspector import v3 as http_inspector_v3
 from envoy_data_plane.envoy.extensions.filters.listener.original_dst import v3 as original_dst_v3
+from envoy_data_plane.envoy.extensions.filters.listener.proxy_protocol import v3 as proxy_protocol_v3
 from envoy_data_plane.envoy.extensions.filters.listener.tls_inspector import v3 as tls_inspector_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
 
@@ -74,6 +75,13 @@ def tls_inspector(*, not_on: Iterable[int] = (), only_on: Iterable[int] | None =
         name="envoy.filters.listener.tls_inspector",
         typed_config=any_of(tls_inspector_v3.TlsInspector()),
         filter_disabled=disabled,
+    )
+
+
+def proxy_protocol() -> listener_v3.ListenerFilter:
+    """Takes a PROXY header off, and whoever it says for the caller; a connection without one is closed."""
+    return listener_v3.ListenerFilter(
+        name="envoy.filters.listener.proxy_protocol", typed_config=any_of(proxy_protocol_v3.ProxyProtocol())
     )
 
 

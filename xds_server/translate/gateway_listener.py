@@ -26,7 +26,7 @@ from xds_server.translate.access_log import listener_logs
 from xds_server.translate.collector import collector_refs
 from xds_server.translate.endpoint import address, port_subsets
 from xds_server.translate.file_secret import written_in
-from xds_server.translate.filter_chain import DETECTION_TIMEOUT, PLAINTEXT, tls_inspector
+from xds_server.translate.filter_chain import DETECTION_TIMEOUT, PLAINTEXT, proxy_protocol, tls_inspector
 from xds_server.translate.http_connection_manager import gateway_http
 from xds_server.translate.mesh_tls import MESH_ALPN
 from xds_server.translate.server_tls import ServerSecurity, server_security
@@ -218,7 +218,7 @@ def _stat_prefix(server: Server) -> str:
 
 def gateway_listener(plan: GatewayListener) -> Resource:
     """The listener that `plan` asks for."""
-    inspects = any(chain.is_tls for chain in plan.chains)
+    inspects, behind = any(chain.is_tls for chain in plan.chains), plan.settings.topology.proxy_protocol
     mixed = inspects and not all(chain.is_tls for chain in plan.chains)
     refs: list[tuple[str, str]] = list(collector_refs(plan.reports))
     chains = []
@@ -230,9 +230,10 @@ def gateway_listener(plan: GatewayListener) -> Resource:
         name=names.listener(plan.bind, plan.port),
         address=address(plan.bind or names.WILDCARD_ADDRESS, plan.port),
         traffic_direction=core_v3.TrafficDirection.OUTBOUND,
-        listener_filters=[tls_inspector()] if inspects else [],
-        listener_filters_timeout=DETECTION_TIMEOUT if inspects else None,
-        continue_on_listener_filters_timeout=inspects,
+        listener_filters=[*([proxy_protocol()] if behind else []), *([tls_inspector()] if inspects else [])],
+        listener_filters_timeout=DETECTION_TIMEOUT if inspects and not behind else None,
+        # A connection that keeps its PROXY header back must not come in without one.
+        continue_on_listener_filters_timeout=inspects and not behind,
         filter_chains=chains,
         access_log=listener_logs(plan.reports),
     )
@@ -262,8 +263,8 @@ def _filter_chain(
         application_protocols=list(chain.protocols),
         transport_protocol=(TLS if chain.is_tls else PLAINTEXT) if mixed else "",
     )
-    looks_up, paths = plan.dynamic_forward_proxy, plan.settings.path_normalization
-    http = gateway_http(chain.stat_prefix, chain.route, paths, plan.reports, dynamic_forward_proxy=looks_up)
+    looks_up = plan.dynamic_forward_proxy
+    http = gateway_http(chain.stat_prefix, chain.route, plan.settings, plan.reports, dynamic_forward_proxy=looks_up)
     return listener_v3.FilterChain(
         filter_chain_match=match if chain.server_names or mixed else None,
         filters=tcp_filters(chain.target, plan.reports) if chain.target else [http],

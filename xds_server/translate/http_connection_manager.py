@@ -14,7 +14,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
-from xds_server.mesh.proxy_settings import PathNormalization
+from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ForwardedCert, PathNormalization, ProxySettings, Topology
 from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.translate.access_log import access_logs
 from xds_server.translate.encode import any_of
@@ -27,44 +27,43 @@ INBOUND_SERVER_NAME = "istio-envoy"
 
 _CertDetails = hcm_v3.HttpConnectionManagerForwardClientCertDetails
 _EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
-_BASE = PathNormalization.BASE
 _MERGING = frozenset({PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES})
 
 
 def outbound_http(
     stat_prefix: str,
     route: str,
-    paths: PathNormalization = _BASE,
+    settings: ProxySettings = ISTIO_SETTINGS,
     reports: Reports = NO_REPORTS,
     *,
     dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter that routes requests by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _OUTBOUND, paths, reports, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _OUTBOUND, settings, reports, rds=_rds(route)))
 
 
 def inbound_http(
     stat_prefix: str,
     routes: route_v3.RouteConfiguration,
-    paths: PathNormalization = _BASE,
+    settings: ProxySettings = ISTIO_SETTINGS,
     reports: Reports = NO_REPORTS,
 ) -> listener_v3.Filter:
     """The network filter that hands requests to the application by `routes`."""
-    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, paths, reports, routes=routes))
+    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, settings, reports, routes=routes))
 
 
 def gateway_http(
     stat_prefix: str,
     route: str,
-    paths: PathNormalization = _BASE,
+    settings: ProxySettings = ISTIO_SETTINGS,
     reports: Reports = NO_REPORTS,
     *,
     dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter of a router, which routes requests from outside by the RouteConfiguration named `route`."""
     filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
-    return _filter(_manager(stat_prefix, filters, _GATEWAY, paths, reports, rds=_rds(route)))
+    return _filter(_manager(stat_prefix, filters, _gateway(settings.topology), settings, reports, rds=_rds(route)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,14 @@ class _Side:
     Attributes:
         is_edge: callers are strangers: their address is what the connection says, and no header of theirs is believed.
         caller: what of the caller's certificate the application is told.
+        trusted_hops: how many proxies in front are believed to say who calls.
     """
 
     server_name: str
     is_edge: bool
     cert_details: hcm_v3.HttpConnectionManagerForwardClientCertDetails
     caller: hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails | None
+    trusted_hops: int = 0
 
 
 _Caller = hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails
@@ -91,22 +92,37 @@ _INBOUND = _Side(
     _CertDetails.APPEND_FORWARD,
     _Caller(subject=True, dns=True, uri=True),
 )
-_GATEWAY = _Side(
-    INBOUND_SERVER_NAME, True, _CertDetails.SANITIZE_SET, _Caller(subject=True, cert=True, dns=True, uri=True)
-)
+_FORWARDED_CERT = {
+    ForwardedCert.SANITIZE: _CertDetails.SANITIZE,
+    ForwardedCert.FORWARD_ONLY: _CertDetails.FORWARD_ONLY,
+    ForwardedCert.APPEND_FORWARD: _CertDetails.APPEND_FORWARD,
+    ForwardedCert.SANITIZE_SET: _CertDetails.SANITIZE_SET,
+    ForwardedCert.ALWAYS_FORWARD_ONLY: _CertDetails.ALWAYS_FORWARD_ONLY,
+}
+
+
+def _gateway(topology: Topology) -> _Side:
+    return _Side(
+        INBOUND_SERVER_NAME,
+        is_edge=True,
+        cert_details=_FORWARDED_CERT[topology.forwarded_cert],
+        caller=_Caller(subject=True, cert=True, dns=True, uri=True),
+        trusted_hops=topology.trusted_proxies,
+    )
 
 
 def _manager(
     stat_prefix: str,
     filters: list[hcm_v3.HttpFilter],
     side: _Side,
-    paths: PathNormalization,
+    settings: ProxySettings,
     reports: Reports,
     *,
     rds: hcm_v3.Rds | None = None,
     routes: route_v3.RouteConfiguration | None = None,
 ) -> hcm_v3.HttpConnectionManager:
     """The codec stays AUTO: HTTP/1.1 or HTTP/2, as the first bytes say."""
+    paths = settings.path_normalization
     return hcm_v3.HttpConnectionManager(
         stat_prefix=stat_prefix,
         rds=rds,
@@ -118,6 +134,7 @@ def _manager(
         if paths is PathNormalization.DECODE_AND_MERGE_SLASHES
         else _EscapedSlashes.KEEP_UNCHANGED,
         use_remote_address=side.is_edge,
+        xff_num_trusted_hops=side.trusted_hops,
         generate_request_id=True,
         request_id_extension=request_ids(reports.tracing) if reports.tracing else None,
         tracing=http_tracing(reports.tracing) if reports.tracing else None,

@@ -256,7 +256,7 @@ def _filter(reading: Reading, door: _Door, settings: ProxySettings) -> listener_
         door.operation,
         None if port.protocol in {Protocol.GRPC, Protocol.GRPC_WEB} else settings.inbound_retry,
     )
-    return inbound_http(prefix, routes, settings.path_normalization, door.reports)
+    return inbound_http(prefix, routes, settings, door.reports)
 
 
 def _refs(clusters: Iterable[str], reports: Reports, *, secure: bool) -> list[tuple[str, str]]:

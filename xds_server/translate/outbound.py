@@ -360,8 +360,8 @@ def _chains(plan: Outbound) -> Iterator[listener_v3.FilterChain]:
 
 def _http(plan: Outbound) -> listener_v3.Filter:
     prefix = names.http_stat_prefix(names.Direction.OUTBOUND, plan.address, plan.port)
-    paths = plan.settings.path_normalization
-    return outbound_http(prefix, plan.route, paths, plan.reports, dynamic_forward_proxy=plan.dynamic_forward_proxy)
+    looks_up = plan.dynamic_forward_proxy
+    return outbound_http(prefix, plan.route, plan.settings, plan.reports, dynamic_forward_proxy=looks_up)
 
 
 def _otherwise(target: TcpTarget, reports: Reports) -> listener_v3.FilterChain:
