@@ -20,7 +20,7 @@ from betterproto2 import FieldMetadata
 from envoy_data_plane.google import protobuf
 from envoy_data_plane.message_pool import default_message_pool
 
-from xds_server.translate.message_defaults import ask_for_defaults_directly
+from xds_server.translate.message_checks import check_quickly
 
 Add = Callable[[bytes], None]
 Write = Callable[[Any, Add], None]
@@ -32,7 +32,7 @@ _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-ask_for_defaults_directly()
+check_quickly()
 
 
 class _Field(NamedTuple):

@@ -1,4 +1,4 @@
-"""A message's deprecated fields are looked at, and nothing but the message is touched."""
+"""A message's deprecated fields and oneofs are looked at, and nothing but the message is touched."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
-from xds_server.translate.message_defaults import ask_for_defaults_directly
+from xds_server.translate.message_checks import check_quickly
 
 MESSAGES = [cluster_v3.Cluster, core_v3.ApiConfigSource, route_v3.HeaderMatcher, route_v3.Route, route_v3.RouteAction]
 
-ask_for_defaults_directly()
+check_quickly()
 
 
 def test_a_deprecated_field_that_is_set_warns() -> None:
@@ -33,6 +33,17 @@ def test_a_default_is_what_is_never_written_and_making_one_warns_of_nothing(
         for field in dataclasses.fields(message):  # type: ignore[arg-type]  # generated dataclasses, whose base is none
             assert not message.is_set(field.name)
             assert not getattr(message, field.name)
+
+
+def test_two_fields_of_one_oneof_are_refused() -> None:
+    with pytest.raises(ValueError, match="Group address has more than one value; fields pipe, socket_address are not"):
+        core_v3.Address(pipe=core_v3.Pipe(path="/a"), socket_address=core_v3.SocketAddress(address="10.0.0.1"))
+
+
+def test_a_field_that_is_merely_optional_stands_beside_others() -> None:
+    message = core_v3.Http2ProtocolOptions(max_concurrent_streams=1, hpack_table_size=0)
+
+    assert (message.max_concurrent_streams, message.hpack_table_size) == (1, 0)
 
 
 def test_making_a_message_leaves_the_filters_of_the_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
