@@ -12,11 +12,14 @@ from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_e
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.proxy_settings import (
+    ISTIO_HEADERS,
     ISTIO_SETTINGS,
     ForwardedCert,
     PathNormalization,
+    ProxyHeaders,
     ProxySettings,
     TlsLimits,
+    ToldOfCaller,
     Topology,
 )
 from xds_server.mesh.route import Retry, VirtualHost
@@ -272,3 +275,38 @@ def test_header_that_names_callers_is_not_believed_of_everybody_without_a_warnin
     _, problems = compiled(config(TOPOLOGY.format(f"forwardClientCertDetails: {written}")))
 
     assert codes(problems) == found
+
+
+HEADERS = "defaultConfig: {{proxyHeaders: {{{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("", ISTIO_HEADERS),
+        ("server: {value: shop}", ProxyHeaders(server="shop")),
+        ("server: {disabled: true, value: shop}", ProxyHeaders(server=None)),
+        ("requestId: {disabled: true}", ProxyHeaders(request_id=False)),
+        ("requestId: {disabled: false}", ISTIO_HEADERS),
+        ("attemptCount: {disabled: true}", ProxyHeaders(attempt_count=False)),
+        ("envoyDebugHeaders: {disabled: true}", ProxyHeaders(envoy_headers=False)),
+        ("forwardedClientCert: SANITIZE", ProxyHeaders(forwarded_cert=ForwardedCert.SANITIZE)),
+        ("forwardedClientCert: UNDEFINED", ISTIO_HEADERS),
+        ("setCurrentClientCertDetails: {}", ISTIO_HEADERS),
+        (
+            "setCurrentClientCertDetails: {subject: false, cert: true}",
+            ProxyHeaders(told_of_caller=ToldOfCaller(subject=False, cert=True)),
+        ),
+        ("xForwardedHost: {enabled: true}", ProxyHeaders(original_host=True)),
+        ("xForwardedHost: {}", ISTIO_HEADERS),
+        ("xForwardedPort: {enabled: true}", ProxyHeaders(port=True)),
+    ],
+)
+def test_headers_of_proxies_are_the_meshs(written: str, found: ProxyHeaders) -> None:
+    assert mesh(HEADERS.format(written)).settings.headers == found
+
+
+def test_header_that_names_callers_is_not_believed_of_everybody_by_sidecars_without_a_warning() -> None:
+    _, (problem,) = compiled(config(HEADERS.format("forwardedClientCert: ALWAYS_FORWARD_ONLY")))
+
+    assert (problem.code, problem.field) == ("unsafe-forwarding", "spec.defaultConfig.proxyHeaders.forwardedClientCert")

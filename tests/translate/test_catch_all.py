@@ -8,6 +8,7 @@ import pytest
 
 from tests.translate.shown import shown
 from xds_server.mesh.egress import NOWHERE, Egress
+from xds_server.mesh.proxy_settings import ProxyHeaders
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.view import View
 from xds_server.mesh.workload import Interception
@@ -85,3 +86,9 @@ def test_forward_proxy_asked_for_itself_refuses() -> None:
 
     assert found["domains"] == ["127.0.0.1:15080", "localhost:15080"]
     assert found["routes"][0]["direct_response"]["status"] == 502
+
+
+def test_attempts_are_told_to_unknown_hosts_unless_the_mesh_does_not_want_it() -> None:
+    assert catch_all(Unknown.ALLOW_ANY, "PassthroughCluster").include_request_attempt_count
+    quiet = ProxyHeaders(attempt_count=False)
+    assert not catch_all(Unknown.ALLOW_ANY, "PassthroughCluster", quiet).include_request_attempt_count

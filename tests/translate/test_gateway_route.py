@@ -6,6 +6,7 @@ from typing import Any
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
+from tests.builders import istio
 from tests.translate.gateways import gateway, rules, to, view
 from tests.translate.shown import shown
 from xds_server.mesh.view import View
@@ -89,3 +90,14 @@ def test_one_host_made_anew_leaves_the_others() -> None:
     first, second = (next(translator.route_configurations(found, CLUSTERS)) for _ in range(2))
 
     assert first.parts[0] is second.parts[0]
+
+
+def test_headers_that_the_mesh_sets_are_those_of_routers_too() -> None:
+    headers = "defaultConfig: {proxyHeaders: {attemptCount: {disabled: true}, xForwardedHost: {enabled: true}}}"
+    mesh = istio("MeshConfig", headers, name="mesh").replace("/v1\n", "/v1alpha1\n")
+
+    found = configurations(view(mesh, gateway("80 HTTP a.com"), rules("a.com", to(more="rewrite: {authority: b}"))))
+
+    ((host,),) = found.values()
+    assert "include_request_attempt_count" not in host
+    assert host["routes"][0]["route"]["append_x_forwarded_host"] is True

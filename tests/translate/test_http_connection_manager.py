@@ -9,7 +9,7 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.translate.shown import shown
-from xds_server.mesh.proxy_settings import ForwardedCert, ProxySettings, Topology
+from xds_server.mesh.proxy_settings import ForwardedCert, ProxyHeaders, ProxySettings, ToldOfCaller, Topology
 from xds_server.translate.http_connection_manager import gateway_http, inbound_http, outbound_http
 
 OUT = outbound_http("outbound_0.0.0.0_80;", "80")
@@ -76,3 +76,48 @@ def test_router_believes_the_proxies_that_are_said_to_stand_in_front_and_sidecar
     assert found["xff_num_trusted_hops"] == 2
     assert found["forward_client_cert_details"] == "APPEND_FORWARD"
     assert manager(outbound_http("outbound_0.0.0.0_80;", "80", behind)) == manager(OUT)
+
+
+def with_headers(headers: ProxyHeaders) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The connection managers out, in and of a router."""
+    settings = ProxySettings(headers=headers)
+    routes = route_v3.RouteConfiguration(name="inbound|80||")
+    return (
+        manager(outbound_http("outbound_0.0.0.0_80;", "80", settings)),
+        manager(inbound_http("inbound_0.0.0.0_80;", routes, settings)),
+        manager(gateway_http("edge", "http.80", settings)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "value"),
+    [
+        (ProxyHeaders(server="shop"), "server_name", "shop"),
+        (ProxyHeaders(server=None), "server_header_transformation", "PASS_THROUGH"),
+        (ProxyHeaders(request_id=False), "generate_request_id", False),
+        (ProxyHeaders(port=True), "append_x_forwarded_port", True),
+    ],
+)
+def test_headers_that_the_mesh_sets_are_those_of_every_proxy(headers: ProxyHeaders, field: str, value: object) -> None:
+    assert [each[field] for each in with_headers(headers)] == [value] * 3
+
+
+def test_server_header_of_the_application_is_kept_whole() -> None:
+    assert ["server_name" in each for each in with_headers(ProxyHeaders(server=None))] == [False] * 3
+
+
+def test_headers_of_envoys_own_can_be_left_out() -> None:
+    for found in with_headers(ProxyHeaders(envoy_headers=False)):
+        assert found["http_filters"][-1]["typed_config"]["suppress_envoy_headers"] is True
+
+
+def test_what_applications_are_told_of_callers_is_no_business_of_a_router() -> None:
+    told = ProxyHeaders(
+        forwarded_cert=ForwardedCert.SANITIZE_SET, told_of_caller=ToldOfCaller(subject=False, cert=True)
+    )
+
+    _, found, router = with_headers(told)
+
+    assert found["forward_client_cert_details"] == "SANITIZE_SET"
+    assert found["set_current_client_cert_details"] == {"subject": False, "cert": True, "dns": True, "uri": True}
+    assert router == manager(gateway_http("edge", "http.80"))

@@ -6,8 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.builders import backend, destination, route, traffic_rule
 from tests.translate.shown import shown
+from xds_server.mesh.proxy_settings import ProxyHeaders
 from xds_server.mesh.route import (
     Cors,
     DirectResponse,
@@ -227,3 +230,11 @@ def test_traces_call_a_request_of_several_destinations_by_its_policy() -> None:
     assert made(replace(route(REVIEWS), destinations=shares, origin=ORIGIN))["decorator"] == {
         "operation": "reviews:9080/*"
     }
+
+
+@pytest.mark.parametrize(("rewrite", "kept"), [(Rewrite(authority="b"), True), (Rewrite(uri="/b"), False)])
+def test_host_that_is_rewritten_is_kept_where_the_mesh_wants_it(rewrite: Rewrite, kept: bool) -> None:
+    rewritten, told = replace(route(REVIEWS), rewrite=rewrite), Place(9080, headers=ProxyHeaders(original_host=True))
+
+    assert forwarded(rewritten, told).get("append_x_forwarded_host", False) is kept
+    assert "append_x_forwarded_host" not in forwarded(rewritten)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.builders import backend, destination, route, service, traffic_rule, virtual_host
+from xds_server.mesh.proxy_settings import ProxyHeaders
 from xds_server.mesh.route import Backend, Match, VirtualHost
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import TrafficRule
@@ -181,3 +182,19 @@ def test_remembered_routes_are_those_made_anew() -> None:
     (found,) = translator.route_configurations(edited, {"9080"}, clusters)
 
     assert found == resource(edited, clusters=clusters)
+
+
+def test_headers_that_the_mesh_sets_later_hold_for_hosts_that_were_encoded_before() -> None:
+    translator, before = RouteTranslator(), view_of(virtual_host(REVIEWS))
+    settings = replace(before.settings, headers=ProxyHeaders(attempt_count=False))
+
+    found = [
+        route_v3.RouteConfiguration.parse(made.body)
+        for view in (before, replace(before, settings=settings))
+        for made in translator.route_configurations(view, ["9080"], ALL)
+    ]
+
+    assert [[host.include_request_attempt_count for host in each.virtual_hosts] for each in found] == [
+        [True, True],
+        [False, False],
+    ]

@@ -8,6 +8,7 @@ import pytest
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.builders import backend, route, service, virtual_host
+from xds_server.mesh.proxy_settings import ProxyHeaders
 from xds_server.mesh.route import Backend, Match, MatchKind, StringMatch, VirtualHost
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import TrafficRule
@@ -50,6 +51,13 @@ def test_service_without_policy_gets_everything_by_default() -> None:
 def test_attempts_are_told_to_the_application() -> None:
     """x-envoy-attempt-count, which Istio's sidecars add."""
     assert whole(virtual_host(REVIEWS)).include_request_attempt_count
+
+
+def test_attempts_are_not_told_where_the_mesh_does_not_want_it() -> None:
+    quiet = Place(9080, headers=ProxyHeaders(attempt_count=False))
+    body = encoded_routes(virtual_host(REVIEWS), (), quiet).body
+
+    assert not route_v3.VirtualHost.parse(body).include_request_attempt_count
 
 
 def test_parts_encoded_apart_are_the_message_encoded_whole() -> None:

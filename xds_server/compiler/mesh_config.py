@@ -11,11 +11,14 @@ from xds_server.compiler.retry import mesh_retry
 from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
 from xds_server.mesh.proxy_settings import (
+    ISTIO_HEADERS,
     ISTIO_SETTINGS,
     ForwardedCert,
     PathNormalization,
+    ProxyHeaders,
     ProxySettings,
     TlsLimits,
+    ToldOfCaller,
     Topology,
 )
 from xds_server.mesh.route import Retry
@@ -30,7 +33,14 @@ from xds_server.policy.mesh_config import (
     TLSProtocol,
 )
 from xds_server.policy.model import PolicyModel
-from xds_server.policy.proxy_config import ForwardClientCertDetails, ProxyConfig
+from xds_server.policy.proxy_config import (
+    ForwardClientCertDetails,
+    HeaderWith,
+    HeaderWithout,
+    ProxyConfig,
+    ServerHeader,
+    SetCurrentClientCertDetails,
+)
 from xds_server.problem import Problem
 
 
@@ -130,6 +140,7 @@ def _settings(spec: MeshConfigSpec) -> ProxySettings:
         mesh_tls=_limits(spec.mesh_mtls),
         other_tls=_limits(spec.tls_defaults),
         topology=_topology(spec.default_config),
+        headers=_headers(spec.default_config),
     )
 
 
@@ -146,6 +157,47 @@ def _topology(written: ProxyConfig | None) -> Topology:
         found.num_trusted_proxies,
         _forwarded(found.forward_client_cert_details, Topology().forwarded_cert),
         proxy_protocol=found.proxy_protocol is not None,
+    )
+
+
+def _headers(written: ProxyConfig | None) -> ProxyHeaders:
+    found = written.proxy_headers if written else None
+    if found is None:
+        return ISTIO_HEADERS
+    return ProxyHeaders(
+        server=_server(found.server),
+        request_id=not _disabled(found.request_id),
+        attempt_count=not _disabled(found.attempt_count),
+        envoy_headers=not _disabled(found.envoy_debug_headers),
+        forwarded_cert=_forwarded(found.forwarded_client_cert, ISTIO_HEADERS.forwarded_cert),
+        told_of_caller=_told(found.set_current_client_cert_details or SetCurrentClientCertDetails()),
+        original_host=_enabled(found.x_forwarded_host),
+        port=_enabled(found.x_forwarded_port),
+    )
+
+
+def _server(written: ServerHeader | None) -> str | None:
+    if written is None:
+        return ISTIO_HEADERS.server
+    return None if written.disabled else written.value
+
+
+def _disabled(written: HeaderWithout | None) -> bool:
+    return written is not None and bool(written.disabled)
+
+
+def _enabled(written: HeaderWith | None) -> bool:
+    return written is not None and bool(written.enabled)
+
+
+def _told(written: SetCurrentClientCertDetails) -> ToldOfCaller:
+    """What is left out is Istio's default, which differs."""
+    return ToldOfCaller(
+        subject=written.subject is not False,
+        cert=bool(written.cert),
+        chain=bool(written.chain),
+        dns=written.dns is not False,
+        uri=written.uri is not False,
     )
 
 
@@ -171,13 +223,21 @@ def _traps(spec: MeshConfigSpec, place: Place) -> Iterator[Problem]:
     if spec.protocol_detection_timeout:
         message = "a caller that says nothing for so long passes every HTTP filter, and mesh TLS is not looked for then"
         yield place.at("protocolDetectionTimeout").warning("unsafe-timeout", message, "leave it out, and declare ports")
-    topology = spec.default_config.gateway_topology if spec.default_config else None
-    if topology and topology.forward_client_cert_details is ForwardClientCertDetails.ALWAYS_FORWARD_ONLY:
-        below = place.at("defaultConfig", "gatewayTopology", "forwardClientCertDetails")
-        yield below.warning("unsafe-forwarding", *_FORGED)
+    for path in _believing_everybody(spec.default_config or ProxyConfig()):
+        yield place.at("defaultConfig", *path).warning("unsafe-forwarding", *_FORGED)
     if spec.mesh_mtls and spec.mesh_mtls.ecdh_curves:
         message = "has no effect: Istio's mesh TLS does not heed curves"
         yield place.at("meshMTLS", "ecdhCurves").warning("no-effect", message, "remove it, or write it in tlsDefaults")
+
+
+def _believing_everybody(config: ProxyConfig) -> Iterator[tuple[str, str]]:
+    """Where X-Forwarded-Client-Cert is believed whoever sends it."""
+    everybody = ForwardClientCertDetails.ALWAYS_FORWARD_ONLY
+    topology, headers = config.gateway_topology, config.proxy_headers
+    if topology and topology.forward_client_cert_details is everybody:
+        yield "gatewayTopology", "forwardClientCertDetails"
+    if headers and headers.forwarded_client_cert is everybody:
+        yield "proxyHeaders", "forwardedClientCert"
 
 
 def with_default_export(document: Document, names: tuple[str, ...]) -> Document:

@@ -174,7 +174,7 @@ PROVIDERS: Rows = {
     p.ProxyConfig: {
         "tracing": BLOCK,
         "gatewayTopology": BLOCK,
-        "proxyHeaders": NOT_YET,
+        "proxyHeaders": BLOCK,
         "connectionSettings": NOT_YET,
         **_without_effect(p.OF_THE_AGENT),
     },
@@ -184,6 +184,37 @@ PROVIDERS: Rows = {
             "HttpConnectionManager.forward_client_cert_details", words="of routers", default="SANITIZE_SET"
         ),
         "proxyProtocol": becomes("Listener.listener_filters", words="of routers", default="off"),
+    },
+    p.ProxyHeaders: {
+        "forwardedClientCert": becomes(
+            "HttpConnectionManager.forward_client_cert_details", words="towards applications", default="APPEND_FORWARD"
+        ),
+        "setCurrentClientCertDetails": becomes(
+            "HttpConnectionManager.set_current_client_cert_details", words="towards applications"
+        ),
+        "requestId": becomes("HttpConnectionManager.generate_request_id", default="there"),
+        "server": BLOCK,
+        "attemptCount": becomes("VirtualHost.include_request_attempt_count", default="there"),
+        "envoyDebugHeaders": becomes("Router.suppress_envoy_headers", words="inverted", default="there"),
+        "metadataExchangeHeaders": without_effect(p.WITHOUT_EXCHANGE),
+        "preserveHttp1HeaderCase": NOT_YET,
+        "xForwardedHost": becomes("RouteAction.append_x_forwarded_host", default="not there"),
+        "xForwardedPort": becomes("HttpConnectionManager.append_x_forwarded_port", default="not there"),
+    },
+    p.ServerHeader: {
+        "disabled": becomes("HttpConnectionManager.server_header_transformation", default="false"),
+        "value": becomes(
+            "HttpConnectionManager.server_name", default="istio-envoy; of requests going out Envoy's: envoy"
+        ),
+    },
+    p.HeaderWithout: {"disabled": decides("whether it is left out", "false")},
+    p.HeaderWith: {"enabled": decides("whether it is there", "false")},
+    p.SetCurrentClientCertDetails: {
+        "subject": becomes("HttpConnectionManager.SetCurrentClientCertDetails.subject", default="true"),
+        "cert": becomes("HttpConnectionManager.SetCurrentClientCertDetails.cert", default="false"),
+        "chain": becomes("HttpConnectionManager.SetCurrentClientCertDetails.chain", default="false"),
+        "dns": becomes("HttpConnectionManager.SetCurrentClientCertDetails.dns", default="true"),
+        "uri": becomes("HttpConnectionManager.SetCurrentClientCertDetails.uri", default="true"),
     },
     p.ProxyTracing: {
         "customTags": becomes("HttpConnectionManager.Tracing.custom_tags"),

@@ -65,6 +65,45 @@ class Topology:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldOfCaller:
+    """What of its caller's certificate an application is told."""
+
+    subject: bool = True
+    cert: bool = False
+    chain: bool = False
+    dns: bool = True
+    uri: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeaders:
+    """Headers that proxies add, change or take off.
+
+    Attributes:
+        server: the Server of answers; "" is the proxy's own, None what whoever answered has said.
+        request_id: X-Request-Id is given to requests that have none.
+        attempt_count: X-Envoy-Attempt-Count tells which try a request is.
+        envoy_headers: others that begin with X-Envoy.
+        forwarded_cert, told_of_caller: towards applications; a router has its `Topology`.
+        original_host: X-Forwarded-Host keeps a host that a route rewrites.
+        port: X-Forwarded-Port tells where the caller connected to.
+    """
+
+    server: str | None = ""
+    request_id: bool = True
+    attempt_count: bool = True
+    envoy_headers: bool = True
+    forwarded_cert: ForwardedCert = ForwardedCert.APPEND_FORWARD
+    told_of_caller: ToldOfCaller = ToldOfCaller()
+    original_host: bool = False
+    port: bool = False
+
+
+ISTIO_HEADERS = ProxyHeaders()
+"""What holds without a MeshConfig."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """One for all proxies.
 
@@ -92,6 +131,7 @@ class ProxySettings:
     mesh_tls: TlsLimits = TlsLimits()
     other_tls: TlsLimits = TlsLimits()
     topology: Topology = Topology()
+    headers: ProxyHeaders = ISTIO_HEADERS
 
     def __hash__(self) -> int:
         """Of what differs most: it is part of the key of every listener, and a mesh has one of these."""

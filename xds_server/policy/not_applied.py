@@ -12,7 +12,7 @@ from functools import cache
 from xds_server.policy.extension_provider import SERVED_BY_NOBODY
 from xds_server.policy.model import Finding
 from xds_server.policy.pattern import Inside, occurrences, pattern_parts
-from xds_server.policy.proxy_config import OF_ANOTHER_TRACER, OF_THE_AGENT, WITHOUT_LOG_SERVICE
+from xds_server.policy.proxy_config import OF_ANOTHER_TRACER, OF_THE_AGENT, WITHOUT_EXCHANGE, WITHOUT_LOG_SERVICE
 from xds_server.problem import Severity
 
 
@@ -42,7 +42,7 @@ _OF_PROVIDERS = (
     "zipkin.headers[].envName",
     "skywalking.accessToken",
 )
-_OF_PROXIES = ("proxyHeaders", "connectionSettings")
+_OF_PROXIES = ("proxyHeaders.preserveHttp1HeaderCase", "connectionSettings")
 
 _OF_MESH = (
     "defaultProviders.metrics",
@@ -81,6 +81,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("outboundTrafficPolicy.tls",), because=_DYNAMIC_DNS),
     NotApplied("MeshConfig", ("enableEnvoyAccessLogService",), because=WITHOUT_LOG_SERVICE),
     *_told("defaultConfig.", OF_THE_AGENT),
+    *_told("defaultConfig.proxyHeaders.", {"metadataExchangeHeaders": WITHOUT_EXCHANGE}),
     *_told("defaultConfig.tracing.", OF_ANOTHER_TRACER),
     *_told("extensionProviders[].", SERVED_BY_NOBODY),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),

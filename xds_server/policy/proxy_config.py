@@ -50,6 +50,50 @@ class GatewayTopology(PolicyModel):
     proxy_protocol: ProxyProtocolConfiguration | None = None
 
 
+class ServerHeader(PolicyModel):
+    """The Server header of answers."""
+
+    disabled: Bool | None = None
+    value: str = ""
+
+
+class HeaderWithout(PolicyModel):
+    """A header that is there unless it is disabled."""
+
+    disabled: Bool | None = None
+
+
+class HeaderWith(PolicyModel):
+    """A header that is there if it is enabled."""
+
+    enabled: Bool | None = None
+
+
+class SetCurrentClientCertDetails(PolicyModel):
+    """What of a caller's certificate the application is told."""
+
+    subject: Bool | None = None
+    cert: Bool | None = None
+    chain: Bool | None = None
+    dns: Bool | None = None
+    uri: Bool | None = None
+
+
+class ProxyHeaders(PolicyModel):
+    """Headers that proxies add, change or take off."""
+
+    forwarded_client_cert: ForwardClientCertDetails = ForwardClientCertDetails.UNDEFINED
+    set_current_client_cert_details: SetCurrentClientCertDetails | None = None
+    request_id: HeaderWithout | None = None
+    server: ServerHeader | None = None
+    attempt_count: HeaderWithout | None = None
+    envoy_debug_headers: HeaderWithout | None = None
+    metadata_exchange_headers: JsonValue = None
+    preserve_http1_header_case: Bool | None = None
+    x_forwarded_host: HeaderWith | None = None
+    x_forwarded_port: HeaderWith | None = None
+
+
 class ProxyConfig(PolicyModel):
     """Every field of Istio's."""
 
@@ -88,7 +132,7 @@ class ProxyConfig(PolicyModel):
     ca_certificates_pem: JsonValue = None
     image: JsonValue = None
     private_key_provider: JsonValue = None
-    proxy_headers: JsonValue = None
+    proxy_headers: ProxyHeaders | None = None
     file_flush_interval: JsonValue = None
     file_flush_min_size_kb: JsonValue = None
     stats_compression: JsonValue = None
@@ -103,6 +147,9 @@ _PROVIDER = "extensionProviders say who takes spans"
 
 WITHOUT_LOG_SERVICE = "the service's address is in Istio's bootstrap: name a provider envoyHttpAls or envoyTcpAls"
 """Why an access log service without a provider has no effect."""
+
+WITHOUT_EXCHANGE = "only Istio's own Envoy tells its peer of itself"
+"""Why headers of metadata exchange have no effect."""
 
 OF_THE_AGENT = {
     "configPath": "`xds-server bootstrap` prints what an Envoy starts with",

@@ -7,6 +7,7 @@ import enum
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.egress import NOWHERE
+from xds_server.mesh.proxy_settings import ISTIO_HEADERS, ProxyHeaders
 from xds_server.mesh.route import DirectResponse
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.view import View
@@ -56,7 +57,7 @@ def unknown_cluster(view: View, unknown: Unknown) -> str | None:
     return names.BLACK_HOLE_CLUSTER if proxy == NOWHERE else names.outbound_cluster(*proxy)
 
 
-def catch_all(unknown: Unknown, cluster: str | None) -> route_v3.VirtualHost:
+def catch_all(unknown: Unknown, cluster: str | None, headers: ProxyHeaders = ISTIO_HEADERS) -> route_v3.VirtualHost:
     """The virtual host "*"; `cluster` None refuses every request."""
     route = route_v3.Route(
         name=unknown.value,
@@ -64,7 +65,10 @@ def catch_all(unknown: Unknown, cluster: str | None) -> route_v3.VirtualHost:
         route=_to(cluster) if cluster else None,
         direct_response=None if cluster else direct_response_action(DirectResponse(BAD_GATEWAY)),
     )
-    return route_v3.VirtualHost(name=unknown.value, domains=["*"], routes=[route], include_request_attempt_count=True)
+    counted = headers.attempt_count
+    return route_v3.VirtualHost(
+        name=unknown.value, domains=["*"], routes=[route], include_request_attempt_count=counted
+    )
 
 
 def own_addresses(view: View) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ order of precedence, routes that take everything last (Istio's rule).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -54,18 +54,20 @@ class GatewayRouteTranslator:
         routes = dict(view.router.routes) if view.router else {}
         for name, servers in _by_route(view):
             number = servers[0].port.number
-            parts = [self._part_of(host, number, view.source, clusters) for host in _hosts(servers, routes)]
+            place = Place(number, headers=view.settings.headers)
+            parts = [self._part_of(host, place, view.source, clusters) for host in _hosts(servers, routes)]
             found = tuple(part for part in parts if part is not None)
             yield route_configuration(name, found or (_black_hole(number),))
 
-    def _part_of(self, host: _Host, port: int, source: Source, clusters: frozenset[str]) -> Part | None:
-        made = self._virtual_host(host.domain, host.sources, port, source)
+    def _part_of(self, host: _Host, place: Place, source: Source, clusters: frozenset[str]) -> Part | None:
+        made = self._virtual_host(host.domain, host.sources, place.port, source)
         if not made.routes and not host.redirects:
             return None
-        part = self._part(made, Place(port), host.redirects)
+        part = self._part(made, place, host.redirects)
         if clusters.issuperset(part.clusters):
             return part
-        return self._part(made, Place(port, frozenset(part.clusters).difference(clusters)), host.redirects)
+        missing = frozenset(part.clusters).difference(clusters)
+        return self._part(made, replace(place, missing=missing), host.redirects)
 
 
 def _by_route(view: View) -> Iterator[tuple[str, tuple[Server, ...]]]:

@@ -14,7 +14,14 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
-from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ForwardedCert, PathNormalization, ProxySettings, Topology
+from xds_server.mesh.proxy_settings import (
+    ISTIO_SETTINGS,
+    ForwardedCert,
+    PathNormalization,
+    ProxyHeaders,
+    ProxySettings,
+    Topology,
+)
 from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.translate.access_log import access_logs
 from xds_server.translate.encode import any_of
@@ -26,6 +33,7 @@ INBOUND_SERVER_NAME = "istio-envoy"
 """The Server header of what a sidecar answers for its application (Istio's)."""
 
 _CertDetails = hcm_v3.HttpConnectionManagerForwardClientCertDetails
+_ServerHeader = hcm_v3.HttpConnectionManagerServerHeaderTransformation
 _EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
 _MERGING = frozenset({PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES})
 
@@ -39,7 +47,7 @@ def outbound_http(
     dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter that routes requests by the RouteConfiguration named `route`."""
-    filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
+    filters = _filters(settings, dynamic_forward_proxy=dynamic_forward_proxy)
     return _filter(_manager(stat_prefix, filters, _OUTBOUND, settings, reports, rds=_rds(route)))
 
 
@@ -50,7 +58,9 @@ def inbound_http(
     reports: Reports = NO_REPORTS,
 ) -> listener_v3.Filter:
     """The network filter that hands requests to the application by `routes`."""
-    return _filter(_manager(stat_prefix, http_filters(), _INBOUND, settings, reports, routes=routes))
+    return _filter(
+        _manager(stat_prefix, _filters(settings), _inbound(settings.headers), settings, reports, routes=routes)
+    )
 
 
 def gateway_http(
@@ -62,7 +72,7 @@ def gateway_http(
     dynamic_forward_proxy: bool = False,
 ) -> listener_v3.Filter:
     """The network filter of a router, which routes requests from outside by the RouteConfiguration named `route`."""
-    filters = http_filters(dynamic_forward_proxy=dynamic_forward_proxy)
+    filters = _filters(settings, dynamic_forward_proxy=dynamic_forward_proxy)
     return _filter(_manager(stat_prefix, filters, _gateway(settings.topology), settings, reports, rds=_rds(route)))
 
 
@@ -85,13 +95,6 @@ class _Side:
 
 _Caller = hcm_v3.HttpConnectionManagerSetCurrentClientCertDetails
 _OUTBOUND = _Side("", False, _CertDetails.SANITIZE, None)
-_INBOUND = _Side(
-    INBOUND_SERVER_NAME,
-    False,
-    # Who called, as far as mesh TLS proved it: Envoy takes the header off plain connections.
-    _CertDetails.APPEND_FORWARD,
-    _Caller(subject=True, dns=True, uri=True),
-)
 _FORWARDED_CERT = {
     ForwardedCert.SANITIZE: _CertDetails.SANITIZE,
     ForwardedCert.FORWARD_ONLY: _CertDetails.FORWARD_ONLY,
@@ -99,6 +102,17 @@ _FORWARDED_CERT = {
     ForwardedCert.SANITIZE_SET: _CertDetails.SANITIZE_SET,
     ForwardedCert.ALWAYS_FORWARD_ONLY: _CertDetails.ALWAYS_FORWARD_ONLY,
 }
+
+
+def _inbound(headers: ProxyHeaders) -> _Side:
+    """Who called, as far as mesh TLS proved it: unless told otherwise, Envoy takes the header off plain connections."""
+    told = headers.told_of_caller
+    return _Side(
+        INBOUND_SERVER_NAME,
+        is_edge=False,
+        cert_details=_FORWARDED_CERT[headers.forwarded_cert],
+        caller=_Caller(subject=told.subject, cert=told.cert, chain=told.chain, dns=told.dns, uri=told.uri),
+    )
 
 
 def _gateway(topology: Topology) -> _Side:
@@ -122,7 +136,7 @@ def _manager(
     routes: route_v3.RouteConfiguration | None = None,
 ) -> hcm_v3.HttpConnectionManager:
     """The codec stays AUTO: HTTP/1.1 or HTTP/2, as the first bytes say."""
-    paths = settings.path_normalization
+    paths, headers = settings.path_normalization, settings.headers
     return hcm_v3.HttpConnectionManager(
         stat_prefix=stat_prefix,
         rds=rds,
@@ -135,16 +149,23 @@ def _manager(
         else _EscapedSlashes.KEEP_UNCHANGED,
         use_remote_address=side.is_edge,
         xff_num_trusted_hops=side.trusted_hops,
-        generate_request_id=True,
+        generate_request_id=headers.request_id,
+        append_x_forwarded_port=headers.port,
         request_id_extension=request_ids(reports.tracing) if reports.tracing else None,
         tracing=http_tracing(reports.tracing) if reports.tracing else None,
         access_log=access_logs(reports),
         stream_idle_timeout=timedelta(0),
         upgrade_configs=[hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
-        server_name=side.server_name,
+        server_name="" if headers.server is None else headers.server or side.server_name,
+        server_header_transformation=_ServerHeader.PASS_THROUGH if headers.server is None else _ServerHeader.OVERWRITE,
         forward_client_cert_details=side.cert_details,
         set_current_client_cert_details=side.caller,
     )
+
+
+def _filters(settings: ProxySettings, *, dynamic_forward_proxy: bool = False) -> list[hcm_v3.HttpFilter]:
+    tells = settings.headers.envoy_headers
+    return http_filters(dynamic_forward_proxy=dynamic_forward_proxy, envoy_headers=tells)
 
 
 def _rds(route: str) -> hcm_v3.Rds:

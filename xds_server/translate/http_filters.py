@@ -18,13 +18,14 @@ DYNAMIC_FORWARD_PROXY = "envoy.filters.http.dynamic_forward_proxy"
 ROUTER = "envoy.filters.http.router"
 
 
-def http_filters(*, dynamic_forward_proxy: bool = False) -> list[hcm_v3.HttpFilter]:
+def http_filters(*, dynamic_forward_proxy: bool = False, envoy_headers: bool = True) -> list[hcm_v3.HttpFilter]:
     """The filters of an HTTP connection manager, first to run first.
 
-    `dynamic_forward_proxy` is for the one that sends requests to hosts of which nothing is known.
+    `dynamic_forward_proxy` is for the one that sends requests to hosts of which nothing is known; without
+    `envoy_headers` the router adds none of its own.
     """
     return [
-        hcm_v3.HttpFilter(name=name, typed_config=any_of(config))
+        hcm_v3.HttpFilter(name=name, typed_config=any_of(config if envoy_headers else _QUIET.get(name, config)))
         for name, config in _ORDER
         if dynamic_forward_proxy or name != DYNAMIC_FORWARD_PROXY
     ]
@@ -42,3 +43,5 @@ _ORDER: tuple[tuple[str, betterproto2.Message], ...] = (
     (ROUTER, router_v3.Router()),
 )
 """Istio's order (pilot/pkg/networking/core, buildHTTPConnectionManager), without what only istio-proxy has."""
+_QUIET: dict[str, betterproto2.Message] = {ROUTER: router_v3.Router(suppress_envoy_headers=True)}
+"""The filters that tell of Envoy's work in headers, told not to."""

@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 from envoy_data_plane.google import protobuf
 
+from xds_server.mesh.proxy_settings import ISTIO_HEADERS, ProxyHeaders
 from xds_server.mesh.route import Destination, HeaderOperations, MatchKind, Rewrite, Route, RouteAction
 from xds_server.mesh.route import WeightedDestination as Weighted
 from xds_server.mesh.traffic import HashKey
@@ -39,10 +40,12 @@ class Place:
     Attributes:
         port: the port that requests come in on.
         missing: names of clusters that the proxy does not get; what would be sent there answers 503.
+        headers: those of every proxy.
     """
 
     port: int
     missing: frozenset[str] = frozenset()
+    headers: ProxyHeaders = ISTIO_HEADERS
 
     def cluster(self, destination: Destination) -> str:
         """Where requests for `destination` go: its cluster, or the one that answers 503 when it has none here."""
@@ -89,6 +92,7 @@ def clusters_of(route: route_v3.Route) -> Iterator[str]:
 def _route_action(route: Route, place: Place) -> route_v3.RouteAction:
     single = _single(route)
     rewrite = route.rewrite or Rewrite()
+    host = rewrite.authority or _host_rewrite(route)
     return route_v3.RouteAction(
         cluster=place.cluster(single.destination) if single else None,
         weighted_clusters=None if single else _weighted_clusters(route.destinations, place),
@@ -103,7 +107,8 @@ def _route_action(route: Route, place: Place) -> route_v3.RouteAction:
         ],
         prefix_rewrite=rewrite.uri,
         regex_rewrite=_regex_rewrite(rewrite),
-        host_rewrite_literal=rewrite.authority or _host_rewrite(route),
+        host_rewrite_literal=host,
+        append_x_forwarded_host=host is not None and place.headers.original_host,
     )
 
 

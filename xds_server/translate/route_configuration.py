@@ -17,6 +17,7 @@ from itertools import chain, compress, count
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.egress import Egress
+from xds_server.mesh.proxy_settings import ISTIO_HEADERS, ProxyHeaders
 from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
 from xds_server.problem import Origin
@@ -81,17 +82,21 @@ class RouteTranslator:
         """Domains without port where the connection has told it; the forward proxy's with it."""
         if name == names.HTTP_PROXY_ROUTE:
             own = own_addresses(view)
-            found = self._placed[name].parts(hosts, _Asked(None, view.egress, view.source, clusters, own))
+            found = self._placed[name].parts(
+                hosts, _Asked(None, view.egress, view.source, clusters, view.settings.headers, own)
+            )
             return self._forward_proxy_itself(own), *found, self._unknown(view, unknown_hosts(view, forward_proxy=True))
         if name.startswith(_SOCKET):
-            found = self._placed[name].parts(hosts, _Asked(None, _only(view, name), view.source, clusters))
+            found = self._placed[name].parts(
+                hosts, _Asked(None, _only(view, name), view.source, clusters, view.settings.headers)
+            )
             return *found, self._unknown(view, Unknown.BLOCK_ALL)
         port = int(name)
-        found = self._placed[name].parts(hosts, _Asked(port, view.egress, view.source, clusters))
+        found = self._placed[name].parts(hosts, _Asked(port, view.egress, view.source, clusters, view.settings.headers))
         return *found, self._unknown(view, unknown_hosts(view, port=port))
 
     def _unknown(self, view: View, unknown: Unknown) -> Part:
-        return self._catch_all(unknown, unknown_cluster(view, unknown))
+        return self._catch_all(unknown, unknown_cluster(view, unknown), view.settings.headers)
 
 
 def _only(view: View, path: str) -> Egress:
@@ -141,23 +146,16 @@ class _Encoded:
         self._parts: dict[_PartKey, Part] = {}
         self._routes: dict[tuple[tuple[int, ...], Place], EncodedRoutes] = {}
 
-    def part(
-        self,
-        virtual_host: VirtualHost,
-        port: int,
-        domains: tuple[str, ...],
-        source: Source,
-        missing: frozenset[str] = frozenset(),
-    ) -> Part:
-        """The host under `domains` on one port, for a caller from `source` that has not the clusters `missing`."""
+    def part(self, virtual_host: VirtualHost, domains: tuple[str, ...], source: Source, place: Place) -> Part:
+        """The host under `domains` at `place`, for a caller from `source`."""
         applicable = self._all_routes
         if applicable is None:
-            applicable = applicable_routes(virtual_host, port, source)
-        key = (port, domains, applicable, missing)
+            applicable = applicable_routes(virtual_host, place.port, source)
+        key = (domains, applicable, place)
         found = self._parts.get(key)
         if found is None:
-            routes = self._routes_at(virtual_host, applicable, Place(port, missing))
-            name = names.virtual_host(virtual_host.host, port)
+            routes = self._routes_at(virtual_host, applicable, place)
+            name = names.virtual_host(virtual_host.host, place.port)
             body = encoded_virtual_host(name, domains, routes)
             part = encoded_part(name, body, routes.clusters)
             found = self._parts[key] = replace(part, origins=self._origins, service_origins=self._service_origins)
@@ -175,7 +173,7 @@ class _Encoded:
 _Join = Callable[[str, tuple[Part, ...]], Resource]
 _Stand = tuple[str, tuple[int, ...], tuple[str, ...]]
 """Host, ports and domains: all that decides where a virtual host stands, and what it leaves to others."""
-_PartKey = tuple[int, tuple[str, ...], tuple[int, ...], frozenset[str]]
+_PartKey = tuple[tuple[str, ...], tuple[int, ...], Place]
 _Host = tuple[VirtualHost, _Encoded]
 
 
@@ -186,6 +184,7 @@ class _Asked:
     Attributes:
         port: where they stand; None is on all of their ports, which their domains then name.
         clusters: those that there are.
+        headers: those of every proxy.
         taken: domains that somebody else has.
     """
 
@@ -193,6 +192,7 @@ class _Asked:
     egress: Egress
     source: Source
     clusters: frozenset[str]
+    headers: ProxyHeaders = ISTIO_HEADERS
     taken: tuple[str, ...] = ()
 
 
@@ -264,15 +264,16 @@ def _in_order(stands: Sequence[_Stand], asked: _Asked) -> Iterable[tuple[int, in
 
 def _part(host: _Host, spot: _Spot, asked: _Asked) -> Part:
     virtual_host, encoded = host
-    part = encoded.part(virtual_host, spot.port, spot.domains, asked.source)
+    place = Place(spot.port, headers=asked.headers)
+    part = encoded.part(virtual_host, spot.domains, asked.source, place)
     if asked.clusters.issuperset(part.clusters):
         return part
     missing = frozenset(part.clusters).difference(asked.clusters)
-    return encoded.part(virtual_host, spot.port, spot.domains, asked.source, missing)
+    return encoded.part(virtual_host, spot.domains, asked.source, replace(place, missing=missing))
 
 
-def _catch_all(unknown: Unknown, cluster: str | None) -> Part:
-    return _part_of(catch_all(unknown, cluster), (cluster,) if cluster else ())
+def _catch_all(unknown: Unknown, cluster: str | None, headers: ProxyHeaders) -> Part:
+    return _part_of(catch_all(unknown, cluster, headers), (cluster,) if cluster else ())
 
 
 def _forward_proxy_itself(domains: tuple[str, ...]) -> Part:

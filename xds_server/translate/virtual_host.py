@@ -56,7 +56,8 @@ def encoded_routes(virtual_host: VirtualHost, applicable: Iterable[int], place: 
     chosen = [virtual_host.routes[i] for i in applicable] if virtual_host.routes else _default_routes(virtual_host)
     routes = [envoy_route(route, place) for route in chosen]
     clusters = {cluster for route in routes for cluster in clusters_of(route)}
-    body = encode(route_v3.VirtualHost(routes=routes, include_request_attempt_count=True))
+    counted = place.headers.attempt_count
+    body = encode(route_v3.VirtualHost(routes=routes, include_request_attempt_count=counted))
     return EncodedRoutes(body, tuple(sorted(clusters)))
 
 
