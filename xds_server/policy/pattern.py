@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from xds_server.policy.model import Path, istio_name
 
 EACH = "[]"
 """Stands for every index of a list."""
+_HOLDS_MORE = (dict, list)
 
 
 @cache
@@ -37,20 +39,21 @@ class Inside:
 def inside(value: object) -> Inside:
     """What there is inside of `value`, in one walk."""
     keys: set[str] = set()
-    gaps = False
-    waiting = [value]
+    gaps = value is None
+    waiting: list[Any] = [value] if isinstance(value, _HOLDS_MORE) else []
     while waiting:
         here = waiting.pop()
         if isinstance(here, dict):
             keys.update(map(str, here))
-            waiting += here.values()
-        elif isinstance(here, list):
-            waiting += here
-        elif here is None:
-            gaps = True
-    proto_names = {key for key in keys if "_" in key}
-    keys.difference_update(proto_names)
-    return Inside(frozenset(keys.union(map(istio_name, proto_names))), bool(proto_names), gaps)
+            here = here.values()
+        for each in here:
+            if each is None:
+                gaps = True
+            elif isinstance(each, _HOLDS_MORE):
+                waiting.append(each)
+    if "_" not in "".join(keys):
+        return Inside(frozenset(keys), False, gaps)
+    return Inside(frozenset(map(istio_name, keys)), True, gaps)
 
 
 @cache

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from xds_server.policy.model import Path, istio_name
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Where each key and value of one document stands.
+class Positions(NamedTuple):
+    """Where each key and value of one document stands; there are dozens in each, so making one must cost little.
 
     Attributes:
         line, column: 1-based place of the value itself; for a mapping entry, of its key.
@@ -19,7 +19,7 @@ class Positions:
 
     line: int
     column: int
-    children: dict[str | int, Positions] = field(default_factory=dict)
+    children: Mapping[str | int, Positions] = MappingProxyType({})
 
     def at(self, path: Sequence[str | int]) -> tuple[int, int]:
         """(line, column) of the deepest part of `path` that is written; the rest was left out by the author."""

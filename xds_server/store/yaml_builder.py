@@ -8,7 +8,7 @@ merges work; what an alias stands for is shared, never copied, and counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from yaml._yaml import CParser
@@ -31,7 +31,6 @@ _Event = Any
 _Built = tuple[object, Positions]
 _Children = dict[str | int, Positions]
 
-_NO_CHILDREN: _Children = {}
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = ("!", f"{_TAG}str")
 _COLLECTION_TAGS = (None, "!", f"{_TAG}map", f"{_TAG}seq")
@@ -153,7 +152,7 @@ class _Builder:
 
     def _scalar(self, event: _Event, at: _Event) -> _Built:
         mark = at.start_mark
-        return self._scalar_value(event), Positions(self._line + mark.line, mark.column + 1, _NO_CHILDREN)
+        return self._scalar_value(event), Positions(self._line + mark.line, mark.column + 1)
 
     def _scalar_value(self, event: _Event) -> object:
         tag = event.tag
@@ -194,12 +193,13 @@ class _Builder:
         values: dict[str, object] = {}
         children: _Children = {}
         merged: list[_Built] = []
-        while type(key := self._next()) is not MappingEndEvent:
-            if _is_merge(key):
-                merged += self._merged(self._next(), depth)
+        next_event = self._next
+        while type(key := next_event()) is not MappingEndEvent:
+            if type(key) is ScalarEvent and key.value == "<<" and _is_merge(key):
+                merged += self._merged(next_event(), depth)
                 continue
             name = self._key(key, children)
-            values[name], children[name] = self._node(self._next(), depth + 1, key)
+            values[name], children[name] = self._node(next_event(), depth + 1, key)
         for other, places in merged:
             _fill_in(values, children, other, places)
         return values, children
@@ -216,7 +216,7 @@ class _Builder:
             message = f"the key {event.value} means {name!r}, which is no text"
             raise self._refusal(event, "yaml-key", message, f'quote it: "{event.value}"')
         if name in children:
-            here = self._position(event, _NO_CHILDREN).line
+            here = self._position(event, {}).line
             message = f"key {name!r} is written twice in one mapping, on lines {children[name].line} and {here}"
             raise self._refusal(event, "duplicate-key", message, "keep one of them")
         if len(children) >= MAX_KEYS:
@@ -234,7 +234,7 @@ class _Builder:
             raise self._refusal(event, "yaml-merge", message, "name an anchored mapping")
         return merged
 
-    def _position(self, event: _Event, children: _Children) -> Positions:
+    def _position(self, event: _Event, children: Mapping[str | int, Positions]) -> Positions:
         mark = event.start_mark
         return Positions(self._line + mark.line, mark.column + 1, children)
 
@@ -248,7 +248,8 @@ class _Builder:
 
 
 def _is_merge(key: _Event) -> bool:
-    return type(key) is ScalarEvent and key.value == "<<" and (key.implicit[0] or key.tag == f"{_TAG}merge")
+    """Whether a key that reads `<<` is meant so."""
+    return bool(key.implicit[0]) or key.tag == f"{_TAG}merge"
 
 
 def _fill_in(values: dict[str, object], children: _Children, other: object, places: Positions) -> None:
