@@ -300,6 +300,7 @@ HEADERS = "defaultConfig: {{proxyHeaders: {{{}}}}}"
         ("xForwardedHost: {enabled: true}", ProxyHeaders(original_host=True)),
         ("xForwardedHost: {}", ISTIO_HEADERS),
         ("xForwardedPort: {enabled: true}", ProxyHeaders(port=True)),
+        ("preserveHttp1HeaderCase: true", ProxyHeaders(keeps_case=True)),
     ],
 )
 def test_headers_of_proxies_are_the_meshs(written: str, found: ProxyHeaders) -> None:

@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http import v3 as http_v3
 
 from tests.builders import backend, service, traffic_rule
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.proxy_settings import ProxyHeaders, ProxySettings
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
@@ -348,3 +349,15 @@ def test_file_of_a_rule_is_one_secret_with_the_rules_origin() -> None:
     (secret,) = file_secrets(backend(service(), rule))
 
     assert (secret.name, secret.origins) == ("file-root:/ca.crt", (origin,))
+
+
+def test_names_of_headers_stay_as_they_came_in_every_cluster_that_speaks_http_1() -> None:
+    settings = ProxySettings(headers=ProxyHeaders(keeps_case=True))
+    made = [
+        *static_clusters(Interception.REDIRECT, OutboundPolicy.ALLOW_ANY, keeps_case=True),
+        inbound_cluster(InboundPort(8080, Protocol.HTTP), Interception.REDIRECT, keeps_case=True),
+        *clusters(backend("reviews"), Caller(settings=settings)),
+    ]
+
+    for each in made:
+        assert each.name == "BlackHoleCluster" or b"PreserveCaseFormatterConfig" in each.body, each.name

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.translate.shown import shown
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.traffic import UNLIMITED, ConnectionPool, H2Upgrade, RetryBudget, TcpKeepalive
 from xds_server.translate.connection_pool import circuit_breakers, http_protocol_options, upstream_connection_options
@@ -146,3 +147,22 @@ def test_error_codes_need_options_even_where_nothing_else_does() -> None:
     assert options.outlier_detection is not None
     assert options.outlier_detection.error_matcher == error_matcher(("503",))
     assert options.explicit_http_config is not None  # Envoy refuses options that choose no protocol
+
+
+@pytest.mark.parametrize(
+    ("protocol", "field"),
+    [
+        (Protocol.HTTP, "explicit_http_config"),
+        (Protocol.AUTO, "use_downstream_protocol_config"),
+        (Protocol.GRPC, None),
+        (Protocol.TCP, None),
+    ],
+)
+def test_names_of_headers_stay_as_they_came_wherever_http_1_may_be_spoken(
+    protocol: Protocol, field: str | None
+) -> None:
+    found = http_protocol_options(ConnectionPool(), protocol, keeps_case=True)
+    told = shown(found) if found else {}
+
+    spelt = {name for name, options in told.items() if "header_key_format" in options.get("http_protocol_options", {})}
+    assert spelt == ({field} if field else set())

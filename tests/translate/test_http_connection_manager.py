@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.translate.shown import shown
 from xds_server.mesh.proxy_settings import ForwardedCert, ProxyHeaders, ProxySettings, ToldOfCaller, Topology
+from xds_server.translate.header_case import http1_options
 from xds_server.translate.http_connection_manager import gateway_http, inbound_http, outbound_http
 
 OUT = outbound_http("outbound_0.0.0.0_80;", "80")
@@ -121,3 +122,9 @@ def test_what_applications_are_told_of_callers_is_no_business_of_a_router() -> N
     assert found["forward_client_cert_details"] == "SANITIZE_SET"
     assert found["set_current_client_cert_details"] == {"subject": False, "cert": True, "dns": True, "uri": True}
     assert router == manager(gateway_http("edge", "http.80"))
+
+
+def test_names_of_headers_stay_as_they_came_where_the_mesh_wants_it() -> None:
+    assert ["http_protocol_options" in each for each in with_headers(ProxyHeaders())] == [False] * 3
+    for found in with_headers(ProxyHeaders(keeps_case=True)):
+        assert found["http_protocol_options"] == shown(http1_options(keeps_case=True))

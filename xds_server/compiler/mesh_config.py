@@ -173,6 +173,7 @@ def _headers(written: ProxyConfig | None) -> ProxyHeaders:
         told_of_caller=_told(found.set_current_client_cert_details or SetCurrentClientCertDetails()),
         original_host=_enabled(found.x_forwarded_host),
         port=_enabled(found.x_forwarded_port),
+        keeps_case=bool(found.preserve_http1_header_case),
     )
 
 

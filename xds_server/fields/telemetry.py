@@ -197,7 +197,7 @@ PROVIDERS: Rows = {
         "attemptCount": becomes("VirtualHost.include_request_attempt_count", default="there"),
         "envoyDebugHeaders": becomes("Router.suppress_envoy_headers", words="inverted", default="there"),
         "metadataExchangeHeaders": without_effect(p.WITHOUT_EXCHANGE),
-        "preserveHttp1HeaderCase": NOT_YET,
+        "preserveHttp1HeaderCase": becomes("Http1ProtocolOptions.header_key_format", default="false"),
         "xForwardedHost": becomes("RouteAction.append_x_forwarded_host", default="not there"),
         "xForwardedPort": becomes("HttpConnectionManager.append_x_forwarded_port", default="not there"),
     },

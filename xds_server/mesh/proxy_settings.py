@@ -87,6 +87,7 @@ class ProxyHeaders:
         forwarded_cert, told_of_caller: towards applications; a router has its `Topology`.
         original_host: X-Forwarded-Host keeps a host that a route rewrites.
         port: X-Forwarded-Port tells where the caller connected to.
+        keeps_case: names of headers are spelt in HTTP/1 as they came, and not in small letters.
     """
 
     server: str | None = ""
@@ -97,6 +98,7 @@ class ProxyHeaders:
     told_of_caller: ToldOfCaller = ToldOfCaller()
     original_host: bool = False
     port: bool = False
+    keeps_case: bool = False
 
 
 ISTIO_HEADERS = ProxyHeaders()

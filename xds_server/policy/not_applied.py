@@ -42,12 +42,10 @@ _OF_PROVIDERS = (
     "zipkin.headers[].envName",
     "skywalking.accessToken",
 )
-_OF_PROXIES = ("proxyHeaders.preserveHttp1HeaderCase", "connectionSettings")
-
 _OF_MESH = (
     "defaultProviders.metrics",
     *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
-    *(f"defaultConfig.{field}" for field in _OF_PROXIES),
+    "defaultConfig.connectionSettings",
 )
 _OF_KUBERNETES = (
     "discoverySelectors",

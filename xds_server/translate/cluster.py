@@ -84,7 +84,9 @@ def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource,
     return each_once(written_in((secret for secrets in found for secret in secrets), backend.traffic.origins))
 
 
-def inbound_cluster(port: InboundPort, interception: Interception, stat_name: str = "") -> Resource:
+def inbound_cluster(
+    port: InboundPort, interception: Interception, stat_name: str = "", *, keeps_case: bool = False
+) -> Resource:
     """The way to the application for one inbound port.
 
     To where the traffic was addressed, or to the default endpoint where one is given. Without either (a port in NONE
@@ -92,6 +94,7 @@ def inbound_cluster(port: InboundPort, interception: Interception, stat_name: st
     """
     addressed = not port.default_endpoint and not port.bound and interception is Interception.REDIRECT
     pool, name = port.pool, names.inbound_cluster(port.number)
+    http = http_protocol_options(pool, port.protocol, keeps_case=keeps_case)
     message = cluster_v3.Cluster(
         name=name,
         alt_stat_name=names.alt_stat_name(inbound_stat_name(stat_name, port)),
@@ -102,22 +105,25 @@ def inbound_cluster(port: InboundPort, interception: Interception, stat_name: st
         circuit_breakers=circuit_breakers(pool),
         upstream_bind_config=_inbound_source() if addressed else None,
         upstream_connection_options=upstream_connection_options(pool),
-        typed_extension_protocol_options=_protocol_options(http_protocol_options(pool, port.protocol)),
+        typed_extension_protocol_options=_protocol_options(http),
         metadata=_inbound_metadata(port),
     )
     return pack.resource(type_url.CLUSTER, name, message)
 
 
-def static_clusters(interception: Interception, outbound_policy: OutboundPolicy) -> tuple[Resource, ...]:
+def static_clusters(
+    interception: Interception, outbound_policy: OutboundPolicy, *, keeps_case: bool = False
+) -> tuple[Resource, ...]:
     """The clusters that belong to the way of capture and not to any service.
 
     Where nothing is captured there is no original destination: unknown hosts are then looked up in DNS.
     """
     found = [_without_endpoints(names.BLACK_HOLE_CLUSTER)]
     if interception is Interception.REDIRECT:
-        found += [_passthrough(names.PASSTHROUGH_CLUSTER), _passthrough(names.INBOUND_PASSTHROUGH_CLUSTER)]
+        passing = names.PASSTHROUGH_CLUSTER, names.INBOUND_PASSTHROUGH_CLUSTER
+        found += [_passthrough(name, keeps_case=keeps_case) for name in passing]
     elif outbound_policy is OutboundPolicy.ALLOW_ANY:
-        found.append(_dynamic_dns())
+        found.append(_dynamic_dns(keeps_case=keeps_case))
     return tuple(pack.resource(type_url.CLUSTER, message.name, message) for message in found)
 
 
@@ -143,6 +149,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller, *, by_n
     http2 = speaks_http2(policy.connection_pool, port.protocol)
     checks = health_checks(service, http2=http2) if kind in _CHECKED else []
     balancer = _CLUSTER_PROVIDED if kind in {None, _DiscoveryType.ORIGINAL_DST} else policy.load_balancer
+    http = _outbound_http_options(policy, port, security.http, keeps_case=caller.settings.headers.keeps_case)
     message = cluster_v3.Cluster(
         name=name,
         alt_stat_name=called,
@@ -166,7 +173,7 @@ def _outbound(backend: Backend, port: Port, subset: str, caller: Caller, *, by_n
         circuit_breakers=circuit_breakers(policy.connection_pool, policy.retry_budget),
         outlier_detection=outlier_detection(policy.outlier_detection) if policy.outlier_detection else None,
         upstream_connection_options=upstream_connection_options(policy.connection_pool),
-        typed_extension_protocol_options=_protocol_options(_outbound_http_options(policy, port, security.http)),
+        typed_extension_protocol_options=_protocol_options(http),
         transport_socket=security.socket,
         transport_socket_matches=list(security.matches),
         metadata=_outbound_metadata(service, backend.traffic, subset),
@@ -235,11 +242,11 @@ def _port_override(port: Port) -> cluster_v3.ClusterOriginalDstLbConfig | None:
 
 
 def _outbound_http_options(
-    policy: TrafficPolicy, port: Port, upstream: core_v3.UpstreamHttpProtocolOptions | None
+    policy: TrafficPolicy, port: Port, upstream: core_v3.UpstreamHttpProtocolOptions | None, *, keeps_case: bool
 ) -> http_v3.HttpProtocolOptions | None:
     codes = policy.outlier_detection.http_error_codes if policy.outlier_detection else ()
     matcher = error_matcher(codes) if codes else None
-    return http_protocol_options(policy.connection_pool, port.protocol, matcher, upstream)
+    return http_protocol_options(policy.connection_pool, port.protocol, matcher, upstream, keeps_case=keeps_case)
 
 
 def _protocol_options(options: http_v3.HttpProtocolOptions | None) -> dict[str, protobuf.Any]:
@@ -289,7 +296,7 @@ def _without_endpoints(name: str, alt_stat_name: str = "") -> cluster_v3.Cluster
     )
 
 
-def _passthrough(name: str) -> cluster_v3.Cluster:
+def _passthrough(name: str, *, keeps_case: bool) -> cluster_v3.Cluster:
     """To where the traffic was addressed, in whichever HTTP the client spoke."""
     inbound = name == names.INBOUND_PASSTHROUGH_CLUSTER
     return cluster_v3.Cluster(
@@ -299,23 +306,24 @@ def _passthrough(name: str) -> cluster_v3.Cluster:
         connect_timeout=_DEFAULT_POOL.connect_timeout,
         circuit_breakers=circuit_breakers(_DEFAULT_POOL),
         upstream_bind_config=_inbound_source() if inbound else None,
-        typed_extension_protocol_options=_as_the_client_spoke(),
+        typed_extension_protocol_options=_as_the_client_spoke(keeps_case=keeps_case),
     )
 
 
-def _dynamic_dns() -> cluster_v3.Cluster:
+def _dynamic_dns(*, keeps_case: bool) -> cluster_v3.Cluster:
     return cluster_v3.Cluster(
         name=names.DYNAMIC_DNS_CLUSTER,
         cluster_type=dynamic_dns_cluster_type(),
         lb_policy=lb_policy(_CLUSTER_PROVIDED),
         connect_timeout=_DEFAULT_POOL.connect_timeout,
         circuit_breakers=circuit_breakers(_DEFAULT_POOL),
-        typed_extension_protocol_options=_as_the_client_spoke(),
+        typed_extension_protocol_options=_as_the_client_spoke(keeps_case=keeps_case),
     )
 
 
-def _as_the_client_spoke() -> dict[str, protobuf.Any]:
-    return _protocol_options(http_v3.HttpProtocolOptions(use_downstream_protocol_config=downstream_protocol()))
+def _as_the_client_spoke(*, keeps_case: bool) -> dict[str, protobuf.Any]:
+    spoken = downstream_protocol(keeps_case=keeps_case)
+    return _protocol_options(http_v3.HttpProtocolOptions(use_downstream_protocol_config=spoken))
 
 
 def _inbound_source() -> core_v3.BindConfig:

@@ -16,6 +16,7 @@ from envoy_data_plane.envoy.type import v3 as type_v3
 
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.traffic import ConnectionPool, H2Upgrade, RetryBudget, TcpKeepalive
+from xds_server.translate.header_case import http1_options
 
 
 @lru_cache(maxsize=256)
@@ -46,6 +47,8 @@ def http_protocol_options(
     protocol: Protocol,
     error_matcher: matcher_v3.MatchPredicate | None = None,
     upstream: core_v3.UpstreamHttpProtocolOptions | None = None,
+    *,
+    keeps_case: bool = False,
 ) -> http_v3.HttpProtocolOptions | None:
     """Which HTTP is spoken to endpoints, and its settings; None is HTTP/1.1 as Envoy has it.
 
@@ -57,9 +60,10 @@ def http_protocol_options(
     if speaks_http2(pool, protocol):
         explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=_http2_options(pool))
     elif pool.use_client_protocol or protocol is Protocol.AUTO:
-        downstream = downstream_protocol()
-    elif common is not None or error_matcher is not None or upstream is not None:
-        explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=core_v3.Http1ProtocolOptions())
+        downstream = downstream_protocol(keeps_case=keeps_case)
+    elif common is not None or error_matcher is not None or upstream is not None or (keeps_case and protocol.is_http):
+        http1 = http1_options(keeps_case=keeps_case)
+        explicit = http_v3.HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=http1)
     else:
         return None
     return http_v3.HttpProtocolOptions(
@@ -71,10 +75,10 @@ def http_protocol_options(
     )
 
 
-def downstream_protocol() -> http_v3.HttpProtocolOptionsUseDownstreamHttpConfig:
+def downstream_protocol(*, keeps_case: bool = False) -> http_v3.HttpProtocolOptionsUseDownstreamHttpConfig:
     """The HTTP that the client spoke; both have to be named, or Envoy would not offer HTTP/2."""
     return http_v3.HttpProtocolOptionsUseDownstreamHttpConfig(
-        http_protocol_options=core_v3.Http1ProtocolOptions(),
+        http_protocol_options=http1_options(keeps_case=keeps_case),
         http2_protocol_options=core_v3.Http2ProtocolOptions(),
     )
 

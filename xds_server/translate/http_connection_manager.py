@@ -25,6 +25,7 @@ from xds_server.mesh.proxy_settings import (
 from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.translate.access_log import access_logs
 from xds_server.translate.encode import any_of
+from xds_server.translate.header_case import http1_options
 from xds_server.translate.http_filters import http_filters
 from xds_server.translate.tracing import http_tracing, request_ids
 
@@ -151,6 +152,7 @@ def _manager(
         xff_num_trusted_hops=side.trusted_hops,
         generate_request_id=headers.request_id,
         append_x_forwarded_port=headers.port,
+        http_protocol_options=http1_options(keeps_case=True) if headers.keeps_case else None,
         request_id_extension=request_ids(reports.tracing) if reports.tracing else None,
         tracing=http_tracing(reports.tracing) if reports.tracing else None,
         access_log=access_logs(reports),

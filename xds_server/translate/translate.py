@@ -47,13 +47,16 @@ class Translator:
 
         All references resolve among them, but for those to the proxy's own secrets.
         """
-        stat_name = view.settings.inbound_stat_name
+        stat_name, keeps_case = view.settings.inbound_stat_name, view.settings.headers.keeps_case
         caller = _caller(view)
         backends = self._memory(caller).each(view.backends)
         by_name = self._passed_on(view, caller)
         found_clusters = [
-            *self._static_clusters(view.interception, view.outbound_policy),
-            *(self._inbound_cluster(port, view.interception, stat_name) for port in inbound_ports(view)),
+            *self._static_clusters(view.interception, view.outbound_policy, keeps_case=keeps_case),
+            *(
+                self._inbound_cluster(port, view.interception, stat_name, keeps_case=keeps_case)
+                for port in inbound_ports(view)
+            ),
             *(cluster for backend in backends for cluster in backend.clusters),
             *(cluster for each in by_name for cluster in each.clusters),
         ]
