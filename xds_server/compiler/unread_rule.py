@@ -13,7 +13,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from xds_server.compiler.finding import Place
+from xds_server.compiler.finding import Outcome, Place
 from xds_server.memo import Memo
 from xds_server.policy.destination_rule import (
     ClientTLSMode,
@@ -33,16 +33,15 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 
 def stand_ins(broken: Iterable[BrokenDocument], memo: Memo) -> tuple[Document, ...]:
     """A document for each of those that must not simply be left out; the same object for the same one."""
-    made = (memo(stand_in, one) for one in broken if one.kind == KIND)
-    return tuple(found for found in made if found is not None)
+    return tuple(found for one in broken if one.kind == KIND for found in memo(stand_in, one).value)
 
 
-def stand_in(broken: BrokenDocument) -> Document | None:
-    """What is in force instead, before any other rule for the host; None when no TLS is asked for, or of no host."""
+def stand_in(broken: BrokenDocument) -> Outcome[tuple[Document, ...]]:
+    """What is in force instead, before any other rule for the host; nothing when no TLS is asked for, or of no host."""
     spec = broken.spec if isinstance(broken.spec, Mapping) else {}
     host = spec.get("host")
     if not isinstance(host, str) or not host or not _asks_for_tls(spec):
-        return None
+        return Outcome(())
     tls = ClientTLSSettings(mode=ClientTLSMode.SIMPLE, credential_name=NOBODY_HAS)
     found = DestinationRuleSpec(
         host=host,
@@ -50,7 +49,9 @@ def stand_in(broken: BrokenDocument) -> Document | None:
         workload_selector=_selector(spec.get("workloadSelector")),
     )
     positions = Positions(broken.origin.line, 0)
-    return Document("", KIND, broken.namespace, broken.name, found, broken.origin, positions, created=_FIRST)
+    return Outcome(
+        (Document("", KIND, broken.namespace, broken.name, found, broken.origin, positions, created=_FIRST),)
+    )
 
 
 def is_stand_in(document: Document) -> bool:
