@@ -14,11 +14,13 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 from xds_server.mesh.route import ConnectionMatch, Destination, Match, Route, VirtualHost, WeightedDestination
 from xds_server.mesh.service import labels_match
 from xds_server.mesh.view import Source
-from xds_server.translate.encode import encode
+from xds_server.translate.encode import encode, length_delimited
 from xds_server.translate.route import Place, clusters_of, envoy_route
 
 MESH_GATEWAY = "mesh"
 """The name under which a VirtualService means all sidecars."""
+_NAME, _DOMAINS = 1, 2
+"""Field numbers of envoy.config.route.v3.VirtualHost."""
 HTTP_PORT = 80
 """HTTP's own. A host that no service has is served there alone (Istio's rule): its VirtualService is all we know."""
 
@@ -63,7 +65,8 @@ def encoded_routes(virtual_host: VirtualHost, applicable: Iterable[int], place: 
 
 def encoded_virtual_host(name: str, domains: Iterable[str], routes: EncodedRoutes) -> bytes:
     """The whole VirtualHost."""
-    return encode(route_v3.VirtualHost(name=name, domains=list(domains))) + routes.body
+    named = length_delimited(_NAME, name.encode())
+    return b"".join((named, *[length_delimited(_DOMAINS, domain.encode()) for domain in domains], routes.body))
 
 
 def domains_of(virtual_host: VirtualHost) -> tuple[str, ...]:
