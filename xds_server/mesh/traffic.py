@@ -255,7 +255,7 @@ class PortPolicies:
 
     def for_port(self, number: int) -> TrafficPolicy:
         """The policy in force on one port."""
-        return dict(self.by_port).get(number, self.default)
+        return dict(self.by_port).get(number, self.default) if self.by_port else self.default
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ def client_security(
         return ClientSecurity(refused=True)
     version = backend.traffic.policy_for(port.number, subset).proxy_protocol
     found = _unwrapped(backend, port, subset, trust_domain, settings)
+    if not version:
+        return found
     return replace(
         found,
         socket=with_proxy_protocol(found.socket, version),
