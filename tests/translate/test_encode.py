@@ -10,7 +10,7 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.google import protobuf
 
-from xds_server.translate.encode import any_of, encode, length_delimited, type_url_of
+from xds_server.translate.encode import any_of, encode, length_delimited, shared, type_url_of
 
 
 @dataclass(eq=False, repr=False)
@@ -115,3 +115,17 @@ def test_any_of_names_the_type_and_holds_our_bytes() -> None:
     assert packed.type_url == type_url_of(route_v3.Route) == "type.googleapis.com/envoy.config.route.v3.Route"
     assert packed.value == encode(route)
     assert packed.unpack() == route
+
+
+def test_a_shared_message_is_made_and_encoded_once_and_has_the_bytes_of_any_other() -> None:
+    made = []
+
+    @shared
+    def match(prefix: str) -> route_v3.RouteMatch:
+        made.append(prefix)
+        return route_v3.RouteMatch(prefix=prefix)
+
+    assert match("/a") is match("/a") == route_v3.RouteMatch(prefix="/a")
+    assert made == ["/a"]
+    assert encode(match("/a")) is encode(match("/a"))
+    assert encode(route_v3.Route(match=match("/b"))) == encode(route_v3.Route(match=route_v3.RouteMatch(prefix="/b")))

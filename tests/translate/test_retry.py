@@ -60,4 +60,7 @@ def test_retries_in_other_localities_move_on_every_second_try() -> None:
 
 
 def test_towards_the_application_only_what_it_cannot_have_seen_is_tried_again() -> None:
-    assert shown(retry_policy(ISTIO_SETTINGS.inbound_retry)) == {"retry_on": "reset-before-request", "num_retries": 2}
+    inbound = ISTIO_SETTINGS.inbound_retry
+
+    assert inbound
+    assert shown(retry_policy(inbound)) == {"retry_on": "reset-before-request", "num_retries": 2}

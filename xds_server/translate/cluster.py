@@ -6,6 +6,7 @@ defaults these are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
@@ -32,7 +33,7 @@ from xds_server.translate.connection_pool import (
 )
 from xds_server.translate.dns_cluster import dns_cluster_type
 from xds_server.translate.dynamic_dns import dynamic_dns_cluster_type
-from xds_server.translate.encode import any_of
+from xds_server.translate.encode import any_of, shared
 from xds_server.translate.endpoint import address, is_looked_up, load_assignment, port_subsets
 from xds_server.translate.file_secret import each_once, written_in
 from xds_server.translate.health_check import health_checks
@@ -55,7 +56,6 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _INBOUND_SOURCE = "127.0.0.6"
 """What the sidecar calls its application from, so that the capture rules let it through (Istio's address)."""
 _DEFAULT_POOL = ConnectionPool()
-_ADS = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
 _CLUSTER_PROVIDED = LoadBalancer(LoadBalancing.PASSTHROUGH)
 """What Envoy demands where the cluster itself knows its only endpoint."""
 _DiscoveryType = cluster_v3.ClusterDiscoveryType
@@ -79,9 +79,14 @@ def file_secrets(backend: Backend, caller: Caller = Caller()) -> tuple[Resource,
     """The files of the proxy that some cluster of a service reads certificates from, as secrets, each once."""
     found = (
         client_security(backend, *pair, caller.trust_domain, caller.credentials, settings=caller.settings).secrets
-        for pair in port_subsets(backend)
+        for pair in _told_of_tls(backend)
     )
     return each_once(written_in((secret for secrets in found for secret in secrets), backend.traffic.origins))
+
+
+def _told_of_tls(backend: Backend) -> Iterator[tuple[Port, str]]:
+    """The clusters whose TLS stands in a DestinationRule, which alone names files."""
+    return (pair for pair in port_subsets(backend) if backend.traffic.policy_for(pair[0].number, pair[1]).tls)
 
 
 def inbound_cluster(
@@ -220,7 +225,12 @@ def _eds(name: str) -> cluster_v3.ClusterEdsClusterConfig:
     The initial fetch timeout stays Envoy's 15 s: endpoints follow their cluster at once, and should they ever not, a
     cluster that already had some goes on with those.
     """
-    return cluster_v3.ClusterEdsClusterConfig(eds_config=_ADS, service_name=name)
+    return cluster_v3.ClusterEdsClusterConfig(eds_config=_ads(), service_name=name)
+
+
+@shared
+def _ads() -> core_v3.ConfigSource:
+    return core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
 
 
 def _dns_resolver() -> core_v3.TypedExtensionConfig:

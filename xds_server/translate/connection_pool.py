@@ -6,7 +6,6 @@ Source: Istio, DestinationRule ConnectionPoolSettings; Envoy, "Circuit breaking"
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.common.matcher import v3 as matcher_v3
@@ -16,10 +15,11 @@ from envoy_data_plane.envoy.type import v3 as type_v3
 
 from xds_server.mesh.service import Protocol
 from xds_server.mesh.traffic import ConnectionPool, H2Upgrade, RetryBudget, TcpKeepalive
+from xds_server.translate.encode import shared
 from xds_server.translate.header_case import http1_options
 
 
-@lru_cache(maxsize=256)
+@shared
 def circuit_breakers(pool: ConnectionPool, budget: RetryBudget | None = None) -> cluster_v3.CircuitBreakers:
     """The limits; Istio writes all four, so that Envoy's own (1024, and 3 retries) never hold.
 

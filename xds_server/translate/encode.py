@@ -12,8 +12,8 @@ import dataclasses
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache, wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import betterproto2
 from betterproto2 import FieldMetadata
@@ -22,6 +22,8 @@ from envoy_data_plane.message_pool import default_message_pool
 
 from xds_server.translate.message_checks import check_quickly
 
+Parameters = ParamSpec("Parameters")
+MessageT = TypeVar("MessageT", bound=betterproto2.Message)
 Add = Callable[[bytes], None]
 Write = Callable[[Any, Add], None]
 """Writes one present field, tag and all, piece by piece."""
@@ -31,6 +33,10 @@ Scalar = Callable[[Any], bytes]
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_REMEMBERED = 256
+"""Messages kept of each function that makes shared ones."""
+_READY = "_ready_bytes"
+"""Where a shared message has its bytes: no field's name begins so."""
 
 check_quickly()
 
@@ -48,14 +54,29 @@ def encode(message: betterproto2.Message) -> bytes:
     The message is taken as it was validated when it was made. Fields that a parsed message did not know are not
     written.
     """
+    fields = message.__dict__
+    ready: bytes | None = fields.get(_READY)
+    if ready is not None:
+        return ready
     out: list[bytes] = []
     add = out.append
-    fields = message.__dict__
     for name, always, write in _plan(type(message)):
         value = fields[name]
         if value is not None and (always or value):
             write(value, add)
     return b"".join(out)
+
+
+def shared(make: Callable[Parameters, MessageT]) -> Callable[Parameters, MessageT]:
+    """`make`, for what many messages hold: one read-only message for all equal inputs, encoded once."""
+
+    @wraps(make)
+    def made(*inputs: Parameters.args, **named: Parameters.kwargs) -> MessageT:
+        message = make(*inputs, **named)
+        message.__dict__[_READY] = encode(message)
+        return message
+
+    return cast("Callable[Parameters, MessageT]", lru_cache(maxsize=_REMEMBERED)(made))
 
 
 def any_of(message: betterproto2.Message) -> protobuf.Any:

@@ -5,13 +5,12 @@ Source: Istio, DestinationRule LoadBalancerSettings; Envoy, Cluster.LbPolicy.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
 
 from xds_server.mesh.traffic import LoadBalancer, LoadBalancing, SlowStart, TrafficPolicy, ZoneAware
+from xds_server.translate.encode import shared
 from xds_server.translate.locality import is_weighted
 
 _POLICIES = {
@@ -67,7 +66,7 @@ def common_lb_config(policy: TrafficPolicy, *, compares_zones: bool = False) -> 
     return _common_lb_config(policy.min_health_percent, zone_aware, weighted=weighted, compares_zones=compares_zones)
 
 
-@lru_cache(maxsize=256)
+@shared
 def _common_lb_config(
     min_health_percent: int, zone_aware: ZoneAware | None, *, weighted: bool, compares_zones: bool
 ) -> cluster_v3.ClusterCommonLbConfig:

@@ -6,17 +6,16 @@ Only what Envoy itself compares: port, source labels, source namespace and gatew
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
 from xds_server.mesh.route import HeaderMatch, Match, MatchKind, QueryMatch, StringMatch
+from xds_server.translate.encode import shared
 
 EVERYTHING = StringMatch(MatchKind.PREFIX, "/")
 
 
-@lru_cache(maxsize=256)
+@shared
 def route_match(match: Match) -> route_v3.RouteMatch:
     """All conditions of `match`, and-ed: one read-only message for all that say the same."""
     uri = match.uri or EVERYTHING

@@ -5,17 +5,16 @@ Source: Istio, DestinationRule OutlierDetection; Envoy, "Outlier detection".
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.common.matcher import v3 as matcher_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.type.matcher import v3 as type_matcher_v3
 
 from xds_server.mesh.traffic import OutlierDetection
+from xds_server.translate.encode import shared
 
 
-@lru_cache(maxsize=256)
+@shared
 def outlier_detection(detection: OutlierDetection) -> cluster_v3.OutlierDetection:
     """Consecutive errors only: Istio always switches ejection by success rate off.
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
 from envoy_data_plane.envoy.extensions.retry.priority.previous_priorities import v3 as previous_priorities_v3
 
 from xds_server.mesh.route import Retry
-from xds_server.translate.encode import any_of
+from xds_server.translate.encode import any_of, shared
 
 HOST_SELECTION_ATTEMPTS = 5
 """How often another endpoint is looked for before a retry goes to one that failed already (Istio's number)."""
 STATUS_CODES_CONDITION = "retriable-status-codes"
 
 
-@lru_cache(maxsize=256)
+@shared
 def retry_policy(retry: Retry) -> route_v3.RetryPolicy:
     """`retry` for one route: one read-only message for all that say the same."""
     avoid = retry.ignore_previous_hosts
