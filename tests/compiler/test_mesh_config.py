@@ -12,8 +12,11 @@ from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_e
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.proxy_settings import (
+    EDGE_LIMITS,
     ISTIO_HEADERS,
     ISTIO_SETTINGS,
+    NO_LIMITS,
+    ConnectionLimits,
     ForwardedCert,
     PathNormalization,
     ProxyHeaders,
@@ -21,6 +24,7 @@ from xds_server.mesh.proxy_settings import (
     TlsLimits,
     ToldOfCaller,
     Topology,
+    Underscores,
 )
 from xds_server.mesh.route import Retry, VirtualHost
 from xds_server.mesh.sidecar import OutboundPolicy
@@ -311,3 +315,32 @@ def test_header_that_names_callers_is_not_believed_of_everybody_by_sidecars_with
     _, (problem,) = compiled(config(HEADERS.format("forwardedClientCert: ALWAYS_FORWARD_ONLY")))
 
     assert (problem.code, problem.field) == ("unsafe-forwarding", "spec.defaultConfig.proxyHeaders.forwardedClientCert")
+
+
+CONNECTIONS = "defaultConfig: {{connectionSettings: {{{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "sidecars", "routers"),
+    [
+        ("", NO_LIMITS, NO_LIMITS),
+        ("httpStreamIdleTimeout: 1s", ConnectionLimits(stream_idle=SECOND), ConnectionLimits(stream_idle=SECOND)),
+        ("profile: EDGE", NO_LIMITS, EDGE_LIMITS),
+        (
+            "profile: EDGE, httpRequestTimeout: 1s, httpMergeSlashes: false",
+            ConnectionLimits(request=SECOND, merge_slashes=False),
+            replace(EDGE_LIMITS, request=SECOND, merge_slashes=False),
+        ),
+        (
+            "profile: EDGE, httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_ALLOW",
+            ConnectionLimits(underscores=Underscores.ALLOW),
+            replace(EDGE_LIMITS, underscores=Underscores.ALLOW),
+        ),
+    ],
+)
+def test_what_is_written_goes_before_the_profile_which_is_for_routers(
+    written: str, sidecars: ConnectionLimits, routers: ConnectionLimits
+) -> None:
+    found = mesh(CONNECTIONS.format(written)).settings
+
+    assert (found.limits, found.router_limits) == (sidecars, routers)

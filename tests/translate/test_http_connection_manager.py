@@ -9,7 +9,15 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.translate.shown import shown
-from xds_server.mesh.proxy_settings import ForwardedCert, ProxyHeaders, ProxySettings, ToldOfCaller, Topology
+from xds_server.mesh.proxy_settings import (
+    EDGE_LIMITS,
+    ForwardedCert,
+    PathNormalization,
+    ProxyHeaders,
+    ProxySettings,
+    ToldOfCaller,
+    Topology,
+)
 from xds_server.translate.header_case import http1_options
 from xds_server.translate.http_connection_manager import gateway_http, inbound_http, outbound_http
 
@@ -128,3 +136,20 @@ def test_names_of_headers_stay_as_they_came_where_the_mesh_wants_it() -> None:
     assert ["http_protocol_options" in each for each in with_headers(ProxyHeaders())] == [False] * 3
     for found in with_headers(ProxyHeaders(keeps_case=True)):
         assert found["http_protocol_options"] == shown(http1_options(keeps_case=True))
+
+
+def test_callers_of_a_router_are_limited_apart_from_those_of_sidecars() -> None:
+    settings = ProxySettings(path_normalization=PathNormalization.NONE, router_limits=EDGE_LIMITS)
+
+    found = manager(gateway_http("edge", "http.80", settings))
+
+    assert (found["request_timeout"], found["request_headers_timeout"], found["stream_idle_timeout"]) == (
+        "300s",
+        "60s",
+        "300s",
+    )
+    assert found["merge_slashes"] is True
+    assert found["path_with_escaped_slashes_action"] == "UNESCAPE_AND_REDIRECT"
+    sidecar = manager(outbound_http("outbound_0.0.0.0_80;", "80", settings))
+    assert sidecar["stream_idle_timeout"] == "0s"
+    assert "request_timeout" not in sidecar

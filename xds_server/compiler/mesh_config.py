@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypeVar, cast
 
 from xds_server.compiler.finding import Outcome, Place
 from xds_server.compiler.retry import mesh_retry
 from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
 from xds_server.mesh.proxy_settings import (
+    EDGE_LIMITS,
     ISTIO_HEADERS,
     ISTIO_SETTINGS,
+    NO_LIMITS,
+    ConnectionLimits,
+    EscapedSlashes,
     ForwardedCert,
     PathNormalization,
     ProxyHeaders,
@@ -20,6 +24,7 @@ from xds_server.mesh.proxy_settings import (
     TlsLimits,
     ToldOfCaller,
     Topology,
+    Underscores,
 )
 from xds_server.mesh.route import Retry
 from xds_server.mesh.sidecar import OutboundPolicy
@@ -35,13 +40,18 @@ from xds_server.policy.mesh_config import (
 from xds_server.policy.model import PolicyModel
 from xds_server.policy.proxy_config import (
     ForwardClientCertDetails,
+    HeadersWithUnderscoresAction,
     HeaderWith,
     HeaderWithout,
+    PathWithEscapedSlashesAction,
+    Profile,
     ProxyConfig,
     ServerHeader,
     SetCurrentClientCertDetails,
 )
 from xds_server.problem import Problem
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,8 @@ def _settings(spec: MeshConfigSpec) -> ProxySettings:
         other_tls=_limits(spec.tls_defaults),
         topology=_topology(spec.default_config),
         headers=_headers(spec.default_config),
+        limits=_connections(spec.default_config, NO_LIMITS),
+        router_limits=_connections(spec.default_config, EDGE_LIMITS),
     )
 
 
@@ -158,6 +170,49 @@ def _topology(written: ProxyConfig | None) -> Topology:
         _forwarded(found.forward_client_cert_details, Topology().forwarded_cert),
         proxy_protocol=found.proxy_protocol is not None,
     )
+
+
+def _connections(config: ProxyConfig | None, edge: ConnectionLimits) -> ConnectionLimits:
+    """What is written, and for the rest what the profile says; `edge` is what EDGE is to this kind of proxy."""
+    found = config.connection_settings if config else None
+    if found is None:
+        return NO_LIMITS
+    base = edge if found.profile is Profile.EDGE else NO_LIMITS
+    return ConnectionLimits(
+        buffer=_written(found.listener_per_connection_buffer_limit_bytes, base.buffer),
+        idle=_written(found.http_idle_timeout, base.idle),
+        max_connection=_written(found.http_max_connection_duration, base.max_connection),
+        drain=_written(found.http_drain_timeout, base.drain),
+        request=_written(found.http_request_timeout, base.request),
+        request_headers=_written(found.http_request_headers_timeout, base.request_headers),
+        stream_idle=_written(found.http_stream_idle_timeout, base.stream_idle),
+        max_stream=_written(found.http_max_stream_duration, base.max_stream),
+        streams=_written(found.http_max_concurrent_streams, base.streams),
+        stream_window=_written(found.http2_initial_stream_window_size, base.stream_window),
+        connection_window=_written(found.http2_initial_connection_window_size, base.connection_window),
+        underscores=_written(_UNDERSCORES[found.http_headers_with_underscores_action], base.underscores),
+        merge_slashes=_written(found.http_merge_slashes, base.merge_slashes),
+        escaped_slashes=_written(_ESCAPED_SLASHES[found.http_path_with_escaped_slashes_action], base.escaped_slashes),
+    )
+
+
+def _written(value: Value | None, default: Value) -> Value:
+    return default if value is None else value
+
+
+_UNDERSCORES = {
+    HeadersWithUnderscoresAction.HEADERS_WITH_UNDERSCORES_UNSPECIFIED: None,
+    HeadersWithUnderscoresAction.HEADERS_WITH_UNDERSCORES_ALLOW: Underscores.ALLOW,
+    HeadersWithUnderscoresAction.HEADERS_WITH_UNDERSCORES_REJECT_REQUEST: Underscores.REJECT_REQUEST,
+    HeadersWithUnderscoresAction.HEADERS_WITH_UNDERSCORES_DROP_HEADER: Underscores.DROP_HEADER,
+}
+_ESCAPED_SLASHES = {
+    PathWithEscapedSlashesAction.PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED: None,
+    PathWithEscapedSlashesAction.KEEP_UNCHANGED: EscapedSlashes.KEEP_UNCHANGED,
+    PathWithEscapedSlashesAction.REJECT_REQUEST: EscapedSlashes.REJECT_REQUEST,
+    PathWithEscapedSlashesAction.UNESCAPE_AND_REDIRECT: EscapedSlashes.UNESCAPE_AND_REDIRECT,
+    PathWithEscapedSlashesAction.UNESCAPE_AND_FORWARD: EscapedSlashes.UNESCAPE_AND_FORWARD,
+}
 
 
 def _headers(written: ProxyConfig | None) -> ProxyHeaders:

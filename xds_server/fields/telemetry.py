@@ -175,7 +175,7 @@ PROVIDERS: Rows = {
         "tracing": BLOCK,
         "gatewayTopology": BLOCK,
         "proxyHeaders": BLOCK,
-        "connectionSettings": NOT_YET,
+        "connectionSettings": BLOCK,
         **_without_effect(p.OF_THE_AGENT),
     },
     p.GatewayTopology: {
@@ -215,6 +215,32 @@ PROVIDERS: Rows = {
         "chain": becomes("HttpConnectionManager.SetCurrentClientCertDetails.chain", default="false"),
         "dns": becomes("HttpConnectionManager.SetCurrentClientCertDetails.dns", default="true"),
         "uri": becomes("HttpConnectionManager.SetCurrentClientCertDetails.uri", default="true"),
+    },
+    p.ConnectionSettings: {
+        "profile": decides("what holds where nothing is written: EDGE is Envoy's advice, for routers", "SIDECAR"),
+        "listenerPerConnectionBufferLimitBytes": becomes(
+            "Listener.per_connection_buffer_limit_bytes", words="of routers", default="Envoy's: 1 MiB"
+        ),
+        "httpIdleTimeout": becomes("HttpProtocolOptions.idle_timeout", default="Envoy's: 1 h"),
+        "httpMaxConnectionDuration": becomes("HttpProtocolOptions.max_connection_duration", default="no limit"),
+        "httpDrainTimeout": becomes("HttpConnectionManager.drain_timeout", default="Envoy's: 5 s"),
+        "httpRequestTimeout": becomes("HttpConnectionManager.request_timeout", default="no limit"),
+        "httpRequestHeadersTimeout": becomes("HttpConnectionManager.request_headers_timeout", default="no limit"),
+        "httpStreamIdleTimeout": becomes("HttpConnectionManager.stream_idle_timeout", default="no limit"),
+        "httpMaxStreamDuration": becomes("HttpProtocolOptions.max_stream_duration", default="no limit"),
+        "httpMaxConcurrentStreams": becomes("Http2ProtocolOptions.max_concurrent_streams", default="Envoy's"),
+        "http2InitialStreamWindowSize": becomes("Http2ProtocolOptions.initial_stream_window_size", default="Envoy's"),
+        "http2InitialConnectionWindowSize": becomes(
+            "Http2ProtocolOptions.initial_connection_window_size", default="Envoy's"
+        ),
+        "httpHeadersWithUnderscoresAction": becomes(
+            "HttpProtocolOptions.headers_with_underscores_action", default="they are allowed"
+        ),
+        "httpMergeSlashes": becomes("HttpConnectionManager.merge_slashes", default="pathNormalization"),
+        "httpPathWithEscapedSlashesAction": becomes(
+            "HttpConnectionManager.path_with_escaped_slashes_action", default="pathNormalization"
+        ),
+        **_without_effect(p.UNLIMITED_CONNECTIONS),
     },
     p.ProxyTracing: {
         "customTags": becomes("HttpConnectionManager.Tracing.custom_tags"),

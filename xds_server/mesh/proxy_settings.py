@@ -64,6 +64,69 @@ class Topology:
     proxy_protocol: bool = False
 
 
+class Underscores(enum.StrEnum):
+    """What becomes of headers with underscores in their names, which some applications take for hyphens."""
+
+    ALLOW = "ALLOW"
+    REJECT_REQUEST = "REJECT_REQUEST"
+    DROP_HEADER = "DROP_HEADER"
+
+
+class EscapedSlashes(enum.StrEnum):
+    """What becomes of `%2F` in paths."""
+
+    KEEP_UNCHANGED = "KEEP_UNCHANGED"
+    REJECT_REQUEST = "REJECT_REQUEST"
+    UNESCAPE_AND_REDIRECT = "UNESCAPE_AND_REDIRECT"
+    UNESCAPE_AND_FORWARD = "UNESCAPE_AND_FORWARD"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Of connections from callers, and the requests on them; None is Envoy's default.
+
+    Attributes:
+        buffer: bytes held for a connection; of routers alone.
+        idle, max_connection, drain: of connections that carry requests.
+        request, request_headers, stream_idle, max_stream: of requests.
+        streams, stream_window, connection_window: of HTTP/2.
+        merge_slashes, escaped_slashes: before what `PathNormalization` says; None is what that says.
+    """
+
+    buffer: int | None = None
+    idle: timedelta | None = None
+    max_connection: timedelta | None = None
+    drain: timedelta | None = None
+    request: timedelta | None = None
+    request_headers: timedelta | None = None
+    stream_idle: timedelta = timedelta(0)
+    max_stream: timedelta | None = None
+    streams: int | None = None
+    stream_window: int | None = None
+    connection_window: int | None = None
+    underscores: Underscores | None = None
+    merge_slashes: bool | None = None
+    escaped_slashes: EscapedSlashes | None = None
+
+
+NO_LIMITS = ConnectionLimits()
+"""Istio's."""
+EDGE_LIMITS = ConnectionLimits(
+    buffer=32 * 1024,
+    idle=timedelta(hours=1),
+    request=timedelta(minutes=5),
+    request_headers=timedelta(minutes=1),
+    stream_idle=timedelta(minutes=5),
+    streams=100,
+    stream_window=64 * 1024,
+    connection_window=1024 * 1024,
+    underscores=Underscores.REJECT_REQUEST,
+    merge_slashes=True,
+    escaped_slashes=EscapedSlashes.UNESCAPE_AND_REDIRECT,
+)
+"""Envoy's advice for proxies that strangers reach, as Istio's profile EDGE has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToldOfCaller:
     """What of its caller's certificate an application is told."""
@@ -119,6 +182,7 @@ class ProxySettings:
         dns_refresh: how often names are looked up again; None is translation's default.
         mesh_tls, other_tls: limits of mesh TLS, and of any other.
         topology: for routers alone.
+        limits, router_limits: of connections to sidecars, and to routers.
     """
 
     path_normalization: PathNormalization = PathNormalization.BASE
@@ -134,6 +198,8 @@ class ProxySettings:
     other_tls: TlsLimits = TlsLimits()
     topology: Topology = Topology()
     headers: ProxyHeaders = ISTIO_HEADERS
+    limits: ConnectionLimits = NO_LIMITS
+    router_limits: ConnectionLimits = NO_LIMITS
 
     def __hash__(self) -> int:
         """Of what differs most: it is part of the key of every listener, and a mesh has one of these."""

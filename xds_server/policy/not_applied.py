@@ -12,7 +12,13 @@ from functools import cache
 from xds_server.policy.extension_provider import SERVED_BY_NOBODY
 from xds_server.policy.model import Finding
 from xds_server.policy.pattern import Inside, occurrences, pattern_parts
-from xds_server.policy.proxy_config import OF_ANOTHER_TRACER, OF_THE_AGENT, WITHOUT_EXCHANGE, WITHOUT_LOG_SERVICE
+from xds_server.policy.proxy_config import (
+    OF_ANOTHER_TRACER,
+    OF_THE_AGENT,
+    UNLIMITED_CONNECTIONS,
+    WITHOUT_EXCHANGE,
+    WITHOUT_LOG_SERVICE,
+)
 from xds_server.problem import Severity
 
 
@@ -45,7 +51,6 @@ _OF_PROVIDERS = (
 _OF_MESH = (
     "defaultProviders.metrics",
     *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
-    "defaultConfig.connectionSettings",
 )
 _OF_KUBERNETES = (
     "discoverySelectors",
@@ -79,6 +84,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     NotApplied("MeshConfig", ("outboundTrafficPolicy.tls",), because=_DYNAMIC_DNS),
     NotApplied("MeshConfig", ("enableEnvoyAccessLogService",), because=WITHOUT_LOG_SERVICE),
     *_told("defaultConfig.", OF_THE_AGENT),
+    *_told("defaultConfig.connectionSettings.", UNLIMITED_CONNECTIONS),
     *_told("defaultConfig.proxyHeaders.", {"metadataExchangeHeaders": WITHOUT_EXCHANGE}),
     *_told("defaultConfig.tracing.", OF_ANOTHER_TRACER),
     *_told("extensionProviders[].", SERVED_BY_NOBODY),

@@ -5,11 +5,13 @@ There is no agent here: what only it obeys is taken as any value, and the author
 
 from __future__ import annotations
 
-from pydantic import Field, JsonValue
+from typing import Annotated
+
+from pydantic import Field, JsonValue, StrictInt
 
 from xds_server.policy.model import PolicyEnum, PolicyModel
 from xds_server.policy.trace_tag import CustomTag
-from xds_server.policy.values import Bool, Double, Int
+from xds_server.policy.values import Bool, Double, DurationOrZero, Int
 
 
 class ProxyTracing(PolicyModel):
@@ -94,6 +96,63 @@ class ProxyHeaders(PolicyModel):
     x_forwarded_port: HeaderWith | None = None
 
 
+class Profile(PolicyEnum):
+    """What connection settings are where nothing is written: Istio's, or for routers Envoy's advice for edges."""
+
+    SIDECAR = "SIDECAR"
+    EDGE = "EDGE"
+
+
+class HeadersWithUnderscoresAction(PolicyEnum):
+    """What becomes of headers with underscores in their names."""
+
+    HEADERS_WITH_UNDERSCORES_UNSPECIFIED = "HEADERS_WITH_UNDERSCORES_UNSPECIFIED"
+    HEADERS_WITH_UNDERSCORES_ALLOW = "HEADERS_WITH_UNDERSCORES_ALLOW"
+    HEADERS_WITH_UNDERSCORES_REJECT_REQUEST = "HEADERS_WITH_UNDERSCORES_REJECT_REQUEST"
+    HEADERS_WITH_UNDERSCORES_DROP_HEADER = "HEADERS_WITH_UNDERSCORES_DROP_HEADER"
+
+
+class PathWithEscapedSlashesAction(PolicyEnum):
+    """What becomes of `%2F` in paths."""
+
+    PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED = "PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED"
+    KEEP_UNCHANGED = "KEEP_UNCHANGED"
+    REJECT_REQUEST = "REJECT_REQUEST"
+    UNESCAPE_AND_REDIRECT = "UNESCAPE_AND_REDIRECT"
+    UNESCAPE_AND_FORWARD = "UNESCAPE_AND_FORWARD"
+
+
+WindowSize = Annotated[StrictInt, Field(ge=65535, le=2**31 - 1)]
+Streams = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+
+
+class ConnectionSettings(PolicyModel):
+    """Limits of connections from callers."""
+
+    profile: Profile = Profile.SIDECAR
+    listener_per_connection_buffer_limit_bytes: Int | None = None
+    cluster_per_connection_buffer_limit_bytes: JsonValue = None
+    http_idle_timeout: DurationOrZero | None = None
+    http_max_connection_duration: DurationOrZero | None = None
+    http_drain_timeout: DurationOrZero | None = None
+    http_request_timeout: DurationOrZero | None = None
+    http_request_headers_timeout: DurationOrZero | None = None
+    http_stream_idle_timeout: DurationOrZero | None = None
+    http_max_stream_duration: DurationOrZero | None = None
+    http_max_concurrent_streams: Streams | None = None
+    http2_initial_stream_window_size: WindowSize | None = None
+    http2_initial_connection_window_size: WindowSize | None = None
+    http_headers_with_underscores_action: HeadersWithUnderscoresAction = (
+        HeadersWithUnderscoresAction.HEADERS_WITH_UNDERSCORES_UNSPECIFIED
+    )
+    http_merge_slashes: Bool | None = None
+    http_path_with_escaped_slashes_action: PathWithEscapedSlashesAction = (
+        PathWithEscapedSlashesAction.PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED
+    )
+    listener_connection_limit: JsonValue = None
+    global_downstream_connection_limit: JsonValue = None
+
+
 class ProxyConfig(PolicyModel):
     """Every field of Istio's."""
 
@@ -136,7 +195,7 @@ class ProxyConfig(PolicyModel):
     file_flush_interval: JsonValue = None
     file_flush_min_size_kb: JsonValue = None
     stats_compression: JsonValue = None
-    connection_settings: JsonValue = None
+    connection_settings: ConnectionSettings | None = None
 
 
 _NO_AGENT = "there is no agent to obey it"
@@ -147,6 +206,13 @@ _PROVIDER = "extensionProviders say who takes spans"
 
 WITHOUT_LOG_SERVICE = "the service's address is in Istio's bootstrap: name a provider envoyHttpAls or envoyTcpAls"
 """Why an access log service without a provider has no effect."""
+
+UNLIMITED_CONNECTIONS = {
+    "clusterPerConnectionBufferLimitBytes": "Istio does not implement it",
+    "listenerConnectionLimit": "Istio does not implement it",
+    "globalDownstreamConnectionLimit": _BOOTSTRAP,
+}
+"""Fields of connectionSettings that have no effect, and why."""
 
 WITHOUT_EXCHANGE = "only Istio's own Envoy tells its peer of itself"
 """Why headers of metadata exchange have no effect."""

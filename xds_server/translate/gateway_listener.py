@@ -235,6 +235,7 @@ def gateway_listener(plan: GatewayListener) -> Resource:
         # A connection that keeps its PROXY header back must not come in without one.
         continue_on_listener_filters_timeout=inspects and not behind,
         filter_chains=chains,
+        per_connection_buffer_limit_bytes=plan.settings.router_limits.buffer,
         access_log=listener_logs(plan.reports),
     )
     return pack.resource(type_url.LISTENER, message.name, message, refs, (*plan.origins, *plan.reports.origins))

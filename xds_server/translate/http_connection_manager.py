@@ -16,6 +16,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 
 from xds_server.mesh.proxy_settings import (
     ISTIO_SETTINGS,
+    EscapedSlashes,
     ForwardedCert,
     PathNormalization,
     ProxyHeaders,
@@ -24,6 +25,7 @@ from xds_server.mesh.proxy_settings import (
 )
 from xds_server.mesh.telemetry import NO_REPORTS, Reports
 from xds_server.translate.access_log import access_logs
+from xds_server.translate.connection_limits import caller_http2_options, caller_options
 from xds_server.translate.encode import any_of
 from xds_server.translate.header_case import http1_options
 from xds_server.translate.http_filters import http_filters
@@ -36,6 +38,12 @@ INBOUND_SERVER_NAME = "istio-envoy"
 _CertDetails = hcm_v3.HttpConnectionManagerForwardClientCertDetails
 _ServerHeader = hcm_v3.HttpConnectionManagerServerHeaderTransformation
 _EscapedSlashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
+_ESCAPED_SLASHES = {
+    EscapedSlashes.KEEP_UNCHANGED: _EscapedSlashes.KEEP_UNCHANGED,
+    EscapedSlashes.REJECT_REQUEST: _EscapedSlashes.REJECT_REQUEST,
+    EscapedSlashes.UNESCAPE_AND_REDIRECT: _EscapedSlashes.UNESCAPE_AND_REDIRECT,
+    EscapedSlashes.UNESCAPE_AND_FORWARD: _EscapedSlashes.UNESCAPE_AND_FORWARD,
+}
 _MERGING = frozenset({PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES})
 
 
@@ -137,17 +145,21 @@ def _manager(
     routes: route_v3.RouteConfiguration | None = None,
 ) -> hcm_v3.HttpConnectionManager:
     """The codec stays AUTO: HTTP/1.1 or HTTP/2, as the first bytes say."""
-    paths, headers = settings.path_normalization, settings.headers
+    paths = settings.path_normalization
+    headers, limits = settings.headers, settings.router_limits if side.is_edge else settings.limits
     return hcm_v3.HttpConnectionManager(
         stat_prefix=stat_prefix,
         rds=rds,
         route_config=routes,
         http_filters=filters,
+        common_http_protocol_options=caller_options(limits),
+        http2_protocol_options=caller_http2_options(limits),
+        drain_timeout=limits.drain,
+        request_timeout=limits.request,
+        request_headers_timeout=limits.request_headers,
         normalize_path=paths is not PathNormalization.NONE,
-        merge_slashes=paths in _MERGING,
-        path_with_escaped_slashes_action=_EscapedSlashes.UNESCAPE_AND_FORWARD
-        if paths is PathNormalization.DECODE_AND_MERGE_SLASHES
-        else _EscapedSlashes.KEEP_UNCHANGED,
+        merge_slashes=paths in _MERGING if limits.merge_slashes is None else limits.merge_slashes,
+        path_with_escaped_slashes_action=_ESCAPED_SLASHES[limits.escaped_slashes or _escaped_slashes(paths)],
         use_remote_address=side.is_edge,
         xff_num_trusted_hops=side.trusted_hops,
         generate_request_id=headers.request_id,
@@ -156,13 +168,19 @@ def _manager(
         request_id_extension=request_ids(reports.tracing) if reports.tracing else None,
         tracing=http_tracing(reports.tracing) if reports.tracing else None,
         access_log=access_logs(reports),
-        stream_idle_timeout=timedelta(0),
+        stream_idle_timeout=limits.stream_idle,
         upgrade_configs=[hcm_v3.HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
         server_name="" if headers.server is None else headers.server or side.server_name,
         server_header_transformation=_ServerHeader.PASS_THROUGH if headers.server is None else _ServerHeader.OVERWRITE,
         forward_client_cert_details=side.cert_details,
         set_current_client_cert_details=side.caller,
     )
+
+
+def _escaped_slashes(paths: PathNormalization) -> EscapedSlashes:
+    if paths is PathNormalization.DECODE_AND_MERGE_SLASHES:
+        return EscapedSlashes.UNESCAPE_AND_FORWARD
+    return EscapedSlashes.KEEP_UNCHANGED
 
 
 def _filters(settings: ProxySettings, *, dynamic_forward_proxy: bool = False) -> list[hcm_v3.HttpFilter]:
