@@ -58,9 +58,13 @@ def test_nul_and_fragment_are_refused() -> None:
     assert path_seen(Manager(), "/a#b") is None
 
 
-def test_encoded_slashes_that_are_refused_are_not_followed() -> None:
+@pytest.mark.parametrize("action", [Slashes.REJECT_REQUEST, Slashes.UNESCAPE_AND_REDIRECT])
+def test_encoded_slashes_that_are_refused_or_redirected_are_not_followed(action: Slashes) -> None:
+    manager = Manager(path_with_escaped_slashes_action=action)
+
+    assert path_seen(manager, "/a?b=%2F") == "/a?b=%2F"
     with pytest.raises(CannotTell):
-        path_seen(Manager(path_with_escaped_slashes_action=Slashes.REJECT_REQUEST), "/")
+        path_seen(manager, "/a%2Fb")
 
 
 def test_query_is_no_part_of_what_a_path_is_compared_with() -> None:

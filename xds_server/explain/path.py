@@ -27,15 +27,15 @@ def path_seen(manager: hcm_v3.HttpConnectionManager, path: str) -> str | None:
     """The path that routes see of one that was sent, with its query; None when `manager` refuses it.
 
     Raises:
-        CannotTell: it redirects or refuses encoded slashes.
+        CannotTell: there are encoded slashes, and it redirects or refuses those.
     """
     if "#" in path:
         return None
     action = manager.path_with_escaped_slashes_action
-    if action not in {*_KEEP, _Slashes.UNESCAPE_AND_FORWARD}:
-        raise CannotTell("a path with encoded slashes is redirected or refused")
     plain, mark, query = path.partition("?")
     decoded = plain if action in _KEEP else _with_slashes(plain)
+    if decoded != plain and action is not _Slashes.UNESCAPE_AND_FORWARD:
+        raise CannotTell("a path with encoded slashes is redirected or refused")
     seen = normalized(decoded) if manager.normalize_path else decoded
     if seen is None:
         return None
