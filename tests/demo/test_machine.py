@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,12 @@ def test_nothing_outlives_the_machine(demo: Layout, tmp_path: Path, envoy_binary
         machine.start_sidecar(worker)
         machine.wait_for_sidecar(worker)
         until(lambda: ask(f"http://127.0.0.1:{worker.app_port}/"), what="the application listens")
+        (proxy,) = json.loads(fetch(demo.debug_port, "/debug/syncz") or "[]")
+        problems = json.loads(fetch(demo.debug_port, "/debug/problems") or "[]")
         running = [process.pid for process in machine._running.values()]
 
+    assert {state["lastError"] for state in proxy["resources"].values()} == {""}
+    assert problems == []
     assert len(running) == 3
     assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
 

@@ -146,8 +146,8 @@ _TELEMETRY = """\
 # Every request is traced and logged, and xds-server takes both: see /traces, and xds-server logs --follow.
 kind: MeshConfig
 extensionProviders:
-- {{name: spans, opentelemetry: {{service: telemetry, port: 4317}}}}
-- {{name: entries, envoyHttpAls: {{service: telemetry, port: 4317}}}}
+- {{name: spans, opentelemetry: {{service: telemetry, port: 80}}}}
+- {{name: entries, envoyHttpAls: {{service: telemetry, port: 80}}}}
 defaultProviders: {{tracing: [spans], accessLogging: [entries]}}
 ---
 apiVersion: telemetry.istio.io/v1
@@ -161,7 +161,8 @@ kind: ServiceEntry
 metadata: {{name: telemetry}}
 spec:
   hosts: [telemetry]
-  ports: [{{number: 4317, name: grpc, protocol: GRPC}}]
+  # Below 1024, so that no Envoy of this one machine opens the port on loopback for its application.
+  ports: [{{number: 80, name: grpc, protocol: GRPC}}]
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1, ports: {{grpc: {port}}}}}]
 """
