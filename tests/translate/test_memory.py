@@ -65,3 +65,14 @@ def test_what_is_gone_is_forgotten() -> None:
     gc.collect()
 
     assert len(memory) == 1
+
+
+def test_what_was_given_stays_as_it_was_given() -> None:
+    """Whoever holds the results for one view must not see those for the next."""
+    memory, _ = counting()
+    a, b, c = Value("a"), Value("b"), Value("c")
+    before = memory.each([a, b])
+
+    assert memory.each([a, c]) == ["A", "C"]
+    assert memory.each([a, b, c]) == ["A", "B", "C"]
+    assert before == ["A", "B"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,17 +60,17 @@ class Scope:
     @cached_property
     def source_keys(self) -> frozenset[str]:
         """Label keys of the caller that some route asks for."""
-        return frozenset().union(*[host.source_keys for host in self.virtual_hosts])
+        return frozenset().union(*map(operator.attrgetter("source_keys"), self.virtual_hosts))
 
     @cached_property
     def caller_keys(self) -> frozenset[str]:
         """Label keys of the caller that the order of some service's endpoints depends on."""
-        return frozenset().union(*[backend.traffic.caller_keys for backend in self.all_backends])
+        return frozenset().union(*map(operator.attrgetter("traffic.caller_keys"), self.all_backends))
 
     @cached_property
     def asks_namespace(self) -> bool:
         """Whether some route asks for the namespace of the caller."""
-        return any(host.asks_namespace for host in self.virtual_hosts)
+        return any(map(operator.attrgetter("asks_namespace"), self.virtual_hosts))
 
 
 @dataclass(frozen=True, eq=False)

@@ -213,7 +213,7 @@ def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple
 def _with_collectors(backends: tuple[Backend, ...], observed: Observed, scope: Scope) -> tuple[Backend, ...]:
     """The same with those that take spans and log entries, in the same order."""
     wanted = {collector.host for collector in observed.collectors}
-    if not wanted.difference(backend.service.host for backend in backends):
+    if not wanted or not wanted.difference(backend.service.host for backend in backends):
         return backends
     found = {backend.service.host: backend for backend in backends}
     found |= {host: scope.backends[host] for host in wanted}

@@ -101,7 +101,8 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     for number, backend in first_by_port.items():
         slots.add_http(number, backend)
     for each in view.backends:
-        slots.add_service(each)
+        if each.service.stream_ports or each.service.resolution is Resolution.DYNAMIC_DNS:
+            slots.add_service(each)
     if view.http_proxy_port:
         slots.add_forward_proxy()
     for socket in view.egress.sockets:

@@ -122,7 +122,7 @@ def _joined(name: str, head: bytes, parts: tuple[Part, ...]) -> Resource:
     # Fields may stand in any order on the wire (protobuf.dev, "Encoding").
     body = b"".join((head, *[part.field for part in parts]))
     # Two lists of parts have the same versions exactly when they have the same bytes.
-    version = pack.content_version(b"".join((head, *[part.version.encode() for part in parts])))
+    version = pack.content_version(head + "".join([part.version for part in parts]).encode())
     refs = _refs(frozenset(chain.from_iterable([part.clusters for part in parts])))
     origins = tuple(chain.from_iterable([part.origins for part in parts]))
     return Resource(type_url.ROUTE, name, version, body, refs, origins, parts)

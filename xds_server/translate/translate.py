@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Locality, Resolution
@@ -57,16 +58,16 @@ class Translator:
                 self._inbound_cluster(port, view.interception, stat_name, keeps_case=keeps_case)
                 for port in inbound_ports(view)
             ),
-            *(cluster for backend in backends for cluster in backend.clusters),
-            *(cluster for each in by_name for cluster in each.clusters),
+            *chain.from_iterable([each.clusters for each in (*backends, *by_name)]),
         ]
-        endpoints = [assignment for backend in backends for assignment in backend.endpoints]
-        known = {assignment.name for assignment in endpoints}
-        endpoints += [found for each in by_name for found in each.endpoints if found.name not in known]
+        endpoints = list(chain.from_iterable([each.endpoints for each in backends]))
+        if by_name:
+            known = {assignment.name for assignment in endpoints}
+            endpoints += [found for each in by_name for found in each.endpoints if found.name not in known]
         if view.compares_zones:
             endpoints.append(self._local_assignment(view.own_service, view.locality.region))
         cluster_names = frozenset([cluster.name for cluster in found_clusters])
-        secrets = each_once(secret for backend in backends for secret in backend.secrets)
+        secrets = each_once(chain.from_iterable([each.secrets for each in backends]))
         if view.router is not None:
             opened = self._gateways.translate(view, cluster_names)
             own = [resource for resource in opened if resource.type_url == type_url.SECRET]

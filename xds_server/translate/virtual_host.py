@@ -35,9 +35,8 @@ class EncodedRoutes:
 
 def http_ports(virtual_host: VirtualHost) -> tuple[int, ...]:
     """Ports on which Envoy reads requests for `virtual_host` as HTTP, declared or detected."""
-    if virtual_host.backend is None:
-        return (HTTP_PORT,)
-    return virtual_host.backend.service.http_ports
+    backend = virtual_host.backend
+    return (HTTP_PORT,) if backend is None else backend.service.http_ports
 
 
 def applicable_routes(virtual_host: VirtualHost, port: int, source: Source) -> tuple[int, ...]:
