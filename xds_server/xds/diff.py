@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from itertools import compress
 from weakref import WeakKeyDictionary
 
 from xds_server.xds.resource import Resource
@@ -46,7 +48,8 @@ def diff(old: ResourceSet, new: ResourceSet) -> Diff:
 def _compare(old: ResourceSet, new: ResourceSet) -> Diff:
     before = old.by_name
     # Most resources of two sets in succession are the same objects.
-    others = [(name, resource) for name, resource in new.by_name.items() if before.get(name) is not resource]
+    moved = map(operator.is_not, map(before.get, new.by_name), new.by_name.values())
+    others = list(compress(new.by_name.items(), moved))
     changed = {name: resource for name, resource in others if _is_news(before.get(name), resource)}
     return Diff(ResourceSet(changed) if changed else EMPTY, old.names - new.names)
 
