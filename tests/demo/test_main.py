@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from tests.envoy.running import until
 from xds_server.demo.main import run
 from xds_server.demo.story import STEPS
+
+
+def test_nothing_outlives_a_demo_that_is_ended(envoy_binary: Path, tmp_path: Path) -> None:
+    """By Ctrl-C, or by whatever started it."""
+    command = [sys.executable, "-m", "xds_server", "demo", "--directory", str(tmp_path), "--envoy", str(envoy_binary)]
+    demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: len(children(demo.pid)) > 6, what="server and sidecars run")
+        running = children(demo.pid)
+    finally:
+        demo.terminate()
+        demo.wait(60)
+
+    assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_every_step_of_the_story_passes(envoy_binary: Path, tmp_path: Path) -> None:
