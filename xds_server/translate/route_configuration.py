@@ -157,8 +157,7 @@ class _Encoded:
             routes = self._routes_at(virtual_host, applicable, place)
             name = names.virtual_host(virtual_host.host, place.port)
             body = encoded_virtual_host(name, domains, routes)
-            part = encoded_part(name, body, routes.clusters)
-            found = self._parts[key] = replace(part, origins=self._origins, service_origins=self._service_origins)
+            found = self._parts[key] = encoded_part(name, body, routes.clusters, self._origins, self._service_origins)
         return found
 
     def _routes_at(self, virtual_host: VirtualHost, applicable: tuple[int, ...], place: Place) -> EncodedRoutes:
@@ -284,7 +283,13 @@ def _part_of(message: route_v3.VirtualHost, clusters: tuple[str, ...] = ()) -> P
     return encoded_part(message.name, encode(message), clusters)
 
 
-def encoded_part(name: str, body: bytes, clusters: tuple[str, ...] = (), origins: tuple[Origin, ...] = ()) -> Part:
+def encoded_part(
+    name: str,
+    body: bytes,
+    clusters: tuple[str, ...] = (),
+    origins: tuple[Origin, ...] = (),
+    service_origins: tuple[Origin, ...] = (),
+) -> Part:
     """An encoded virtual host, as it stands in a RouteConfiguration."""
     field = length_delimited(pack.ROUTE_CONFIGURATION_VIRTUAL_HOSTS, body)
-    return Part(name, pack.content_version(field), field, clusters, origins)
+    return Part(name, pack.content_version(field), field, clusters, origins, service_origins)

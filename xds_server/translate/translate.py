@@ -92,12 +92,12 @@ class Translator:
 
     def _memory(self, caller: Caller) -> Memory[Backend, _Translated]:
         if caller not in self._callers:
-            self._callers[caller] = Memory(lambda backend: self._make(backend, caller))
+            anybody = replace(caller, locality=Locality(), labels=())
+            self._callers[caller] = Memory(lambda backend: self._make(backend, caller, anybody))
         return self._callers[caller]
 
-    def _make(self, backend: Backend, caller: Caller) -> _Translated:
-        """Only clusters that look names up hold endpoints, and so depend on who calls; others are shared."""
-        anybody = replace(caller, locality=Locality(), labels=())
+    def _make(self, backend: Backend, caller: Caller, anybody: Caller) -> _Translated:
+        """Only clusters that look names up hold endpoints, and so depend on who calls; others are `anybody`'s."""
         if caller == anybody or backend.service.resolution in _HOLDS_ENDPOINTS:
             found = load_assignments(backend, caller)
             return _Translated(clusters(backend, caller), found, file_secrets(backend, caller))
