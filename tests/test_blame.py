@@ -13,7 +13,6 @@ from xds_server.blame import (
     refused_by_proxy,
     refused_unnamed,
     suspects,
-    trials,
 )
 from xds_server.policy.document import Document, PolicySet
 from xds_server.quarantine import Quarantine
@@ -100,14 +99,6 @@ def test_without_origins_whatever_changed_is_suspected() -> None:
 
 def test_nobody_is_singled_out_of_many_without_origins() -> None:
     assert suspects([], [rule(f"r{number}") for number in range(MOST_SUSPECTS + 1)], Quarantine()) == ()
-
-
-def test_each_suspect_is_tried_alone_and_all_at_last() -> None:
-    first, second = route(), rule()
-
-    assert list(trials([first, second])) == [(first,), (second,), (first, second)]
-    assert list(trials([first])) == [(first,)]
-    assert list(trials([])) == []
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ OURS: dict[str, set[str]] = {
     "quarantine": LEAVES | {"policy"},
     "blame": LEAVES | VOCABULARY | {"quarantine"},
     "staging": LEAVES | VOCABULARY | {"pipeline"},
-    "admission": LEAVES | VOCABULARY | {"pipeline", "staging", "quarantine", "blame", "translate", "validation"},
+    "trial": LEAVES | VOCABULARY | {"quarantine", "blame", "translate.unit", "validation.validator"},
+    "admission": LEAVES
+    | VOCABULARY
+    | {"pipeline", "staging", "quarantine", "blame", "trial", "translate", "validation"},
     "telemetry": LEAVES,
     "store": LEAVES | VOCABULARY,
     "identity": LEAVES | VOCABULARY,
@@ -53,6 +56,7 @@ THEIRS: dict[str, set[str]] = {
     "validation": {"structlog"},
     "quarantine": set(),
     "blame": set(),
+    "trial": set(),
     "staging": set(),
     "admission": {"structlog"},
     "telemetry": set(),

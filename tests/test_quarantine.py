@@ -108,10 +108,19 @@ def test_a_document_is_released_when_it_is_deleted() -> None:
 def test_an_innocent_document_is_released() -> None:
     suspect = rule()
     quarantine = after([rule()])
-    quarantine.hold(suspect, "refused-by-envoy", "no good")
-    quarantine.release(suspect)
+    quarantine.restore(suspect, quarantine.hold(suspect, "refused-by-envoy", "no good"))
 
     assert in_force(quarantine, suspect) == (suspect,)
+
+
+def test_a_document_held_for_another_reason_is_held_as_it_was_when_it_is_innocent_of_this_one() -> None:
+    good, bad = rule(), rule()
+    quarantine = after([good])
+    quarantine.hold(bad, "refused-by-envoy", "no good")
+    quarantine.restore(bad, quarantine.hold(bad, "refused-by-envoy", "no better"))
+
+    assert in_force(quarantine, bad) == (good,)
+    assert "no good" in quarantine.held[0].problem.message
 
 
 def test_the_problem_says_where_and_what_became_of_it() -> None:

@@ -10,22 +10,14 @@ knew before is sent nothing that was not validated. Without an Envoy, everything
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from xds_server.blame import (
-    RECENT,
-    Complaints,
-    is_of_the_machine,
-    refused_by_proxy,
-    refused_unnamed,
-    suspects,
-    trials,
-)
+from xds_server.blame import RECENT, Complaints, is_of_the_machine, refused_by_proxy, refused_unnamed
 from xds_server.errors import InconsistentSnapshot
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration
@@ -36,7 +28,8 @@ from xds_server.policy.document import Document, PolicySet
 from xds_server.problem import Origin
 from xds_server.quarantine import Earlier, Held, Quarantine, nothing_earlier
 from xds_server.staging import Staging
-from xds_server.translate.unit import Unit, UnitKind
+from xds_server.translate.unit import Unit
+from xds_server.trial import Cases
 from xds_server.validation.validator import Refused, Validator
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.type_url import SECRET
@@ -198,16 +191,16 @@ class Admission:
 
     async def _admitted(self, policies: PolicySet, workloads: Sequence[Workload]) -> Generation:
         """Holding the lock."""
-        cases = _Cases()
+        cases = Cases(self._quarantine)
         self._is_stale = False
         try:
             generation = await self._narrowed(policies, workloads, cases)
         except BaseException:
-            cases.withdraw(self._quarantine)
+            cases.withdraw()
             raise
         return self._accepted(policies, generation)
 
-    async def _narrowed(self, policies: PolicySet, workloads: Sequence[Workload], cases: _Cases) -> Generation:
+    async def _narrowed(self, policies: PolicySet, workloads: Sequence[Workload], cases: Cases) -> Generation:
         """What `policies` mean without the documents that Envoy refuses, which go into quarantine."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TIME_LIMIT
@@ -218,9 +211,12 @@ class Admission:
             made_of = applied, self._registrations, self.credentials
             generation = await self._in_worker(self._pipeline.compile, *made_of)
             refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
+            is_late = loop.time() > until
             if refused is None or self.validator is None:
-                return generation
-            if loop.time() > until or not cases.try_next(refused, policies, self._quarantine):
+                if is_late or not cases.let_back():
+                    return generation
+            elif not cases.convict(refused) and (is_late or not cases.try_next(refused, policies.documents)):
+                cases.give_up(refused)
                 self.validator.let_pass([refused.unit], refused.reason)
 
     def _accepted(self, policies: PolicySet, generation: Generation) -> Generation:
@@ -269,32 +265,6 @@ class Admission:
 
     async def _in_worker(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: call(*args, **kwargs))
-
-
-class _Cases:
-    """The units refused in one admission: who may be to blame for each, and who is kept out at the moment."""
-
-    def __init__(self) -> None:
-        self._attempts: dict[tuple[UnitKind, str], Iterator[tuple[Document, ...]]] = {}
-        self._kept_out: dict[tuple[UnitKind, str], tuple[Document, ...]] = {}
-
-    def try_next(self, refused: Refused, policies: PolicySet, quarantine: Quarantine) -> bool:
-        """Keep out whom to blame next for a unit; whoever was until now is innocent. False when nobody is left."""
-        case = refused.unit.kind, refused.unit.name
-        if case not in self._attempts:
-            self._attempts[case] = trials(suspects(refused.unit.origins, policies.documents, quarantine))
-        for document in self._kept_out.get(case, ()):
-            quarantine.release(document)
-        self._kept_out[case] = next(self._attempts[case], ())
-        for document in self._kept_out[case]:
-            quarantine.hold(document, "refused-by-envoy", f"Envoy refuses {refused.unit}: {refused.reason}")
-        return bool(self._kept_out[case])
-
-    def withdraw(self, quarantine: Quarantine) -> None:
-        """Nothing was found out after all."""
-        for documents in self._kept_out.values():
-            for document in documents:
-                quarantine.release(document)
 
 
 def _line(text: str) -> str:

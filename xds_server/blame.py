@@ -1,7 +1,7 @@
 """Which documents to blame for what Envoy refuses, which is made from several and says of none.
 
-In validation each suspect is kept out alone, in turn, and Envoy tells whether it was the one. A connected proxy cannot
-be asked like that: what it refuses is blamed on the newest change behind it, and only where a policy can be the reason.
+In validation suspects are kept out in turn, and Envoy tells who was the one (`trial.py`). A connected proxy cannot be
+asked like that: what it refuses is blamed on the newest change behind it, and only where a policy can be the reason.
 When it names nothing, any of a whole response may be meant: only the change that it was sent since it last took one is
 blamed, all of that together and nothing before it.
 
@@ -11,7 +11,7 @@ is told in any case, and it keeps what it has; but one alone takes no policy awa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 
 from xds_server.policy.document import Document
 from xds_server.problem import Origin
@@ -43,13 +43,6 @@ def suspects(origins: Sequence[Origin], documents: Iterable[Document], quarantin
     behind = _behind(origins, documents)
     free = [document for document in behind if not quarantine.holds(document)] or behind
     return tuple(sorted(quarantine.changed(free) or free, key=_rank))[:MOST_SUSPECTS]
-
-
-def trials(suspected: Sequence[Document]) -> Iterator[tuple[Document, ...]]:
-    """What to keep out, one attempt after the other: each alone, then all."""
-    yield from ((document,) for document in suspected)
-    if len(suspected) > 1:
-        yield tuple(suspected)
 
 
 def is_of_the_machine(reason: str) -> bool:

@@ -100,21 +100,29 @@ class Quarantine:
         last = max((at for at, _ in taken_up), default=not_before)
         return [document for at, document in taken_up if at == last >= not_before]
 
-    def hold(self, document: Document, code: str, reason: str) -> None:
+    def hold(self, document: Document, code: str, reason: str) -> Held | None:
         """Keep `document` out from now on.
 
         Args:
             document: as the store gave it; if it is held already, its stand-in is no better and goes too.
             code: of the problem.
             reason: who refuses what, and why: one line, without secrets.
+
+        Returns:
+            How it was held before, for `restore`; None when it was not.
         """
-        stand_in = None if document.key in self._held else self._last_good(document)
+        former = self._held.get(document.key)
+        stand_in = None if former else self._last_good(document)
         problem = _problem(document, code, reason, stand_in)
         self._held[document.key] = Held(document, stand_in, problem, as_broken(document))
+        return former
 
-    def release(self, document: Document) -> None:
-        """It was not to blame."""
-        self._held.pop(document.key, None)
+    def restore(self, document: Document, former: Held | None) -> None:
+        """It was not to blame: `former` is what `hold` gave."""
+        if former is None:
+            self._held.pop(document.key, None)
+        else:
+            self._held[document.key] = former
 
     def _forget(self, key: Key) -> None:
         for known in (self._in_force, self._former, self._since):

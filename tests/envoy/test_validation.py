@@ -126,6 +126,58 @@ async def test_blame_falls_on_the_document_that_says_it(text: str, kind: str, re
     assert len(generation.policies.documents) == 5
 
 
+LOGS = """\
+apiVersion: mesh.istio.io/v1alpha1
+kind: MeshConfig
+metadata: {name: mesh}
+spec:
+  extensionProviders:
+  - {name: first, envoyFileAccessLog: {path: /dev/stdout}}
+  - {name: second, envoyFileAccessLog: {path: /dev/stderr}}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: all}
+spec:
+  accessLogging: [{providers: [{name: first}], filter: {expression: 'response.code >= '}}]
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: some}
+spec:
+  selector: {matchLabels: {app: a}}
+  accessLogging: [{providers: [{name: second}], filter: {expression: 'response.code < '}}]
+"""
+"""Two filters that Envoy refuses, which come together in the listeners of workloads with the label app=a."""
+
+
+async def test_two_bad_documents_in_one_listener_are_kept_out_and_no_other(envoy_binary: Path) -> None:
+    """Envoy refuses it for either, and would take it without the MeshConfig that has these logs, or the service."""
+    labelled = shop("a").replace("{address: 10.0.0.1}", "{address: 10.0.0.1, labels: {app: a}}")
+
+    generation, validator = await admitted(policies([("logs", LOGS), ("a", labelled)]))
+
+    found = {problem.name: problem.message for problem in refused(generation)}
+    assert set(found) == {"all", "some"}
+    assert "| response.code >= |" in found["all"]
+    assert "| response.code < |" in found["some"]
+    kinds = sorted(document.kind for document in generation.policies.documents)
+    assert kinds == ["DestinationRule", "MeshConfig", "ServiceEntry", "VirtualService"]
+    assert sum(validator.runs.values()) <= 25
+
+
+async def test_two_bad_documents_in_one_virtual_host_are_each_told_their_own_fault(envoy_binary: Path) -> None:
+    other = routes("a", BAD_REGEX.replace("HOST", "a")).replace("name: a", "name: other")
+
+    generation, _ = await admitted(policies([("a", shop("a", BAD_HEADER)), ("b", other)]))
+
+    found = {problem.name: problem.message for problem in refused(generation)}
+    assert set(found) == {"a", "other"}
+    assert "NO_SUCH_COMMAND" in found["a"]
+    assert "RE2 program size" in found["other"]
+    assert sorted(document.kind for document in generation.policies.documents) == ["DestinationRule", "ServiceEntry"]
+
+
 async def test_an_edit_to_one_service_takes_one_run(envoy_binary: Path) -> None:
     """What is known to be valid is not validated anew: three units are, whatever the size of the mesh."""
     names = [f"s{number}" for number in range(100)]
