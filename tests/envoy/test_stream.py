@@ -203,3 +203,6 @@ async def test_envoy_that_comes_back_to_a_restarted_server_is_sent_no_listener_a
             await lab.serves("second")
 
             assert again.board.pushes[type_url.LISTENER] == 0
+            (proxy,) = again.board.proxies()
+            held = proxy.types[type_url.LISTENER]
+            assert (held.is_synced, bool(held.acked_version), held.sent_nonce) == (True, True, "")

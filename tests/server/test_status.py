@@ -130,6 +130,20 @@ def test_status_shows_what_was_sent_and_taken() -> None:
     assert not state.is_synced
 
 
+def test_what_a_peer_held_when_it_came_is_synced_without_being_sent() -> None:
+    told = TypeStatus(frozenset(), True, "", "", "v1", "", {}, None, {})
+    board = StatusBoard()
+    record = board.open(Proxy(Node("n"), Peer("ipv4:1")), Variant.DELTA, lambda: {type_url.CLUSTER: told})
+    states = [board.proxies()[0].types[type_url.CLUSTER]]
+    record.sent(DeltaResponse(type_url.CLUSTER, "v2", "n1", CLUSTERS), 10)
+    states.append(board.proxies()[0].types[type_url.CLUSTER])
+
+    assert [(state.is_synced, state.sent_nonce, state.acked_version) for state in states] == [
+        (True, "", "v1"),
+        (False, "n1", "v1"),
+    ]
+
+
 def test_status_shows_a_refusal_until_a_later_response_is_taken() -> None:
     board = StatusBoard()
     record = opened(board)

@@ -66,9 +66,9 @@ def _word(state: TypeState) -> str:
     """In the words of `istioctl proxy-status`."""
     if state.last_error:
         return "ERROR"
-    if not state.sent_nonce:
-        return "NOT SENT"
-    return "SYNCED" if state.is_synced else "STALE"
+    if state.is_synced:
+        return "SYNCED"
+    return "STALE" if state.sent_nonce else "NOT SENT"
 
 
 def _time(moment: datetime | None) -> str | None:

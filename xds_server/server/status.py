@@ -311,7 +311,7 @@ def _type_state(record: _TypeRecord, told: TypeStatus | None) -> TypeState:
         sent_version=record.sent_version,
         sent_at=_time(record.sent_at) if record.sent_at else None,
         acked_nonce=record.acked_nonce,
-        acked_version=record.acked_version,
+        acked_version=record.acked_version or (told.acked_version if told else ""),
         acked_at=_time(record.acked_at) if record.acked_at else None,
         last_error=refused.message if refused else "",
         refused=refused.names if refused else (),

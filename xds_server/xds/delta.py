@@ -50,6 +50,8 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
         channel.claimed = channel.subscription.covered(frozenset(claim)) - held
         channel.unknown |= channel.claimed
         channel.sent = channel.acked = wanted.selection(held)
+        if self._snapshot and held == wanted.names and not channel.unknown:
+            channel.acked_version = self._snapshot.version
 
     def _response(
         self, channel: Channel, target: ResourceSet, payload: ResourceSet, removed: frozenset[str]

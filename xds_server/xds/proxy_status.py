@@ -23,7 +23,8 @@ class TypeState:
 
     Attributes:
         sent_nonce, sent_version, sent_at: of the latest response; `sent_at` is aware, UTC.
-        acked_nonce, acked_version, acked_at: of the latest response that the peer took whole.
+        acked_nonce, acked_version, acked_at: of the latest response that the peer took whole; a peer that came with
+            all there is has taken that version without a response.
         last_error: text of the latest refusal, secrets already removed; "" once a later response was taken.
         refused: names of the resources behind `last_error`.
         origins: the policy documents that these were made from.
@@ -49,8 +50,8 @@ class TypeState:
 
     @property
     def is_synced(self) -> bool:
-        """Whether the peer took the latest response."""
-        return bool(self.sent_nonce) and self.sent_nonce == self.acked_nonce
+        """Whether the peer took the latest response, or needed none."""
+        return bool(self.acked_version) and self.sent_nonce == self.acked_nonce
 
 
 @dataclass(frozen=True, slots=True)
