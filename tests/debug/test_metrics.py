@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.debug.test_app import sources
+from tests.telemetry.values import entry, span
 from xds_server.debug.metrics import Metrics
+from xds_server.telemetry.log_buffer import LogBuffer
+from xds_server.telemetry.traces import Traces
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -52,6 +56,18 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 )
 def test_each_fact_is_a_sample(name: str, labels: dict[str, str], value: float) -> None:
     assert samples(Metrics(sources()))[name, tuple(sorted(labels.items()))] == value
+
+
+def test_what_proxies_tell_of_requests_is_counted_where_it_is_taken() -> None:
+    """Spans that are sent again count again: this is what came, not what is kept."""
+    traces, logs = Traces(), LogBuffer()
+    traces.add([span(1), span(2), span(2)])
+    logs.add([entry()])
+    found = samples(Metrics(replace(sources(), traces=traces, logs=logs)))
+
+    assert found["xds_server_spans_received_total", ()] == 3
+    assert found["xds_server_log_entries_received_total", ()] == 1
+    assert not [name for name, _ in samples(Metrics(replace(sources(), traces=None, logs=None))) if "received" in name]
 
 
 def test_latency_is_counted_in_its_bucket() -> None:

@@ -68,6 +68,7 @@ class _Facts(Collector):
         yield from self._streams()
         yield from self._proxies()
         yield _by_label("xds_server_resources", "Resources in the snapshots in use", "type", self._resources())
+        yield from self._received()
 
     def _documents(self) -> Mapping[str, int]:
         return Counter(document.kind for document in self._sources.documents())
@@ -130,6 +131,17 @@ class _Facts(Collector):
         yield ended
         yield CounterMetricFamily("xds_server_requests", "Requests read, ACKs among them", totals.requests)
         yield CounterMetricFamily("xds_server_sent_bytes", "Bytes of responses", totals.sent_bytes)
+
+    def _received(self) -> Iterator[Metric]:
+        """What proxies told of requests, where that is taken."""
+        for name, what, kept in (
+            ("spans", "Spans", self._sources.traces),
+            ("log_entries", "Log entries", self._sources.logs),
+        ):
+            if kept is not None:
+                yield CounterMetricFamily(
+                    f"xds_server_{name}_received", f"{what} taken, forgotten ones too", kept.received
+                )
 
     def _resources(self) -> Mapping[str, int]:
         """Over distinct snapshots: proxies of one view share one."""
