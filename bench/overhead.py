@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.envoy.running import Control, Envoy, envoy, until
-from tests.envoy.test_telemetry import two_ports
+from tests.envoy.traced import two_ports
 from tests.faults.policies import service
 from tests.faults.traffic import traffic
 
