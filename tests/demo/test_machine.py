@@ -21,7 +21,7 @@ def demo() -> Layout:
 
 def test_nothing_outlives_the_machine(demo: Layout, tmp_path: Path, envoy_binary: Path) -> None:
     """An application and its Envoy, started and ended by their ids."""
-    write_policies(tmp_path / "policies", demo)
+    write_policies(tmp_path / "policies", demo, collector=False)
     worker = demo.workers[0]
     with Machine(tmp_path, demo, envoy_binary) as machine:
         machine.start_server()
@@ -52,6 +52,16 @@ def test_process_that_is_not_ready_in_time_is_named(demo: Layout, tmp_path: Path
 
         with pytest.raises(ConfigurationError, match=r"slow was not ready in 0 s"):
             machine.wait("slow", lambda: False, seconds=0.1)
+
+
+def test_a_collector_that_does_not_start_is_named(demo: Layout, tmp_path: Path) -> None:
+    """Its log says why, as that of any other process."""
+    with Machine(tmp_path, demo, tmp_path / "no-envoy") as machine:
+        with pytest.raises(ConfigurationError, match=r"collector ended; its log is .*/logs/collector\.log"):
+            machine.start_collector(Path("/bin/false"))
+
+        assert machine.collected is not None
+        assert machine.collected.spans == 0
 
 
 def test_what_cannot_be_fetched_is_none() -> None:

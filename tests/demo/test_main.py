@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.envoy.running import until
 from xds_server.demo.main import run
 from xds_server.demo.story import STEPS
+from xds_server.errors import ConfigurationError
 
 
 def test_nothing_outlives_a_demo_that_is_ended(envoy_binary: Path, tmp_path: Path) -> None:
@@ -41,3 +43,14 @@ def test_every_step_of_the_story_passes(envoy_binary: Path, tmp_path: Path) -> N
 
     assert f"{len(STEPS)} passed, 0 failed" in out.getvalue()
     assert status == 0
+
+
+def test_a_demo_without_a_collector_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no wheel for every system. What ends this one is that nothing but `false` is there for an Envoy."""
+    monkeypatch.setitem(sys.modules, "rotel", None)
+    out = io.StringIO()
+
+    with pytest.raises(ConfigurationError, match="webhook-handler-envoy ended"):
+        run(tmp_path / "demo", Path("/bin/false"), hold=False, console=Console(file=out, width=200))
+
+    assert "there is no collector here: rotel is not installed: pip install 'xds-server[demo]'" in out.getvalue()

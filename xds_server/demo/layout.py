@@ -35,10 +35,16 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every port of one demo; `telemetry_port` and the one after it take what the Envoys tell of requests."""
+    """Every port of one demo.
+
+    Attributes:
+        collector_port: takes the Envoys' spans, and so does the one after it by HTTP.
+        telemetry_port: where xds-server takes log entries, and spans from the collector; it has the one after it too.
+    """
 
     xds_port: int
     debug_port: int
+    collector_port: int
     telemetry_port: int
     webhook_handler: Sidecar
     workers: tuple[Sidecar, ...]
@@ -62,6 +68,7 @@ def layout() -> Layout:
         xds_port,
         debug_port,
         port_pair(taken, 4317),
+        port_pair(taken, 4319),
         sidecar("webhook-handler", "webhook-handler", "v1", 18000),
         tuple(
             sidecar(name, "worker", "v2" if name == WORKERS[-1] else "v1", 18010 + 10 * index)
@@ -94,14 +101,18 @@ def free_port(taken: set[int], preferred: int) -> int:
     return free_port(taken, 0)
 
 
-def write_policies(directory: Path, demo: Layout) -> None:
-    """Write the policies of the demo: who is there, and how calls to worker-service behave."""
+def write_policies(directory: Path, demo: Layout, *, collector: bool) -> None:
+    """Write the policies of the demo: who is there, and how calls to worker-service behave.
+
+    Without a `collector` the Envoys send their spans to xds-server itself.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     documents = [_service("worker-service", "worker"), _service("webhook-handler", "webhook-handler")]
     documents += [_workload(sidecar) for sidecar in demo.sidecars]
     (directory / "services.yaml").write_text("---\n".join(documents))
     (directory / "worker-service.yaml").write_text(worker_policies())
-    (directory / "telemetry.yaml").write_text(_TELEMETRY.format(port=demo.telemetry_port))
+    taker = demo.collector_port if collector else demo.telemetry_port
+    (directory / "telemetry.yaml").write_text(_TELEMETRY.format(spans=taker, entries=demo.telemetry_port))
 
 
 def worker_policies(
@@ -143,11 +154,12 @@ spec:
 
 
 _TELEMETRY = """\
-# Every request is traced and logged, and xds-server takes both: see /traces, and xds-server logs --follow.
+# Every request is traced and logged. Spans go to a collector, which passes them on to xds-server: see /traces. Log
+# entries go to xds-server: see xds-server logs --follow.
 kind: MeshConfig
 extensionProviders:
-- {{name: spans, opentelemetry: {{service: telemetry, port: 80}}}}
-- {{name: entries, envoyHttpAls: {{service: telemetry, port: 80}}}}
+- {{name: spans, opentelemetry: {{service: collector, port: 80}}}}
+- {{name: entries, envoyHttpAls: {{service: xds-server, port: 80}}}}
 defaultProviders: {{tracing: [spans], accessLogging: [entries]}}
 ---
 apiVersion: telemetry.istio.io/v1
@@ -158,13 +170,22 @@ spec:
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {{name: telemetry}}
+metadata: {{name: collector}}
 spec:
-  hosts: [telemetry]
+  hosts: [collector]
   # Below 1024, so that no Envoy of this one machine opens the port on loopback for its application.
   ports: [{{number: 80, name: grpc, protocol: GRPC}}]
   resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{grpc: {port}}}}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{grpc: {spans}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: xds-server}}
+spec:
+  hosts: [xds-server]
+  ports: [{{number: 80, name: grpc, protocol: GRPC}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{grpc: {entries}}}}}]
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,15 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xds_server.demo.layout import Layout, Sidecar
+from xds_server.demo.span_collector import Tally, collector_command, collector_environment
 from xds_server.errors import ConfigurationError
 
 
 class Machine:
-    """Everything that runs. Use as a context manager: nothing outlives it."""
+    """Everything that runs. Use as a context manager: nothing outlives it.
+
+    Attributes:
+        collected: counts what the collector took; None where there is none.
+    """
 
     def __init__(self, directory: Path, demo: Layout, envoy: Path) -> None:
         self.directory = directory
         self.demo = demo
+        self.collected: Tally | None = None
         self._envoy = envoy
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -47,6 +54,14 @@ class Machine:
                                    "--state-dir", str(self.directory / "state"),
                                    "--debug-listen", f"127.0.0.1:{self.demo.debug_port}"])  # fmt: skip
         self.wait("xds-server", lambda: fetch(self.demo.debug_port, "/ready") is not None)
+
+    def start_collector(self, program: Path) -> None:
+        """What stands between the Envoys and the server where spans are concerned."""
+        name, demo = "collector", self.demo
+        command = collector_command(program, port=demo.collector_port, onwards=demo.telemetry_port)
+        process = self._start(name, command, collector_environment(), log=subprocess.PIPE)
+        self.collected = Tally(process, self.directory / "logs" / f"{name}.log")
+        self.wait(name, lambda: is_open(demo.collector_port))
 
     def start_sidecar(self, sidecar: Sidecar) -> None:
         """An application and its Envoy."""
@@ -82,12 +97,16 @@ class Machine:
             time.sleep(0.05)
         raise ConfigurationError(f"{name} was not ready in {seconds:.0f} s; its log is {log}")
 
-    def _start(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
-        with (self.directory / "logs" / f"{name}.log").open("wb") as log:
-            self._running[name] = subprocess.Popen(  # noqa: S603 - our own commands
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+    def _start(
+        self, name: str, command: list[str], environment: dict[str, str] | None = None, *, log: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a process; what it says goes to its file in logs/ unless `log` says otherwise."""
+        with (self.directory / "logs" / f"{name}.log").open("wb") as file:
+            self._running[name] = process = subprocess.Popen(  # noqa: S603 - our own commands
+                command, stdout=log or file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env=os.environ | (environment or {}), start_new_session=True,
             )  # fmt: skip
+        return process
 
     def _bootstrap(self, sidecar: Sidecar) -> Path:
         path = self.directory / f"{sidecar.name}.json"
@@ -101,6 +120,12 @@ class Machine:
         )  # fmt: skip
         path.write_text(made.stdout)
         return path
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def fetch(port: int, path: str, *, body: dict[str, object] | None = None) -> str | None:

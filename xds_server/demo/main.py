@@ -15,6 +15,7 @@ from rich.text import Text
 from xds_server.demo.layout import WORKERS, layout, write_policies
 from xds_server.demo.load import Load, summary
 from xds_server.demo.machine import Machine
+from xds_server.demo.span_collector import find_collector
 from xds_server.demo.story import STEPS, Result, Stage, hosts
 
 
@@ -24,11 +25,15 @@ def run(directory: Path, envoy: Path, *, hold: bool, console: Console) -> int:
     With `hold` it stays up after the story until interrupted, for the user to edit `directory`/policies.
     """
     shutil.rmtree(directory, ignore_errors=True)
-    demo = layout()
-    write_policies(directory / "policies", demo)
+    demo, collector = layout(), find_collector()
+    write_policies(directory / "policies", demo, collector=isinstance(collector, Path))
     with Machine(directory, demo, envoy) as machine:
         console.print("Starting xds-server, webhook-handler, three workers and an Envoy beside each …")
         machine.start_server()
+        if isinstance(collector, Path):
+            machine.start_collector(collector)
+        else:
+            console.print(f"Spans go to xds-server itself; there is no collector here: {collector}", markup=False)
         for sidecar in demo.sidecars:
             machine.start_sidecar(sidecar)
         for sidecar in demo.sidecars:

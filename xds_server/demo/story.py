@@ -81,6 +81,11 @@ class Stage:
         found: list[dict[str, Any]] = json.loads(self._debug(f"/debug/traces?service={service}") or "[]")
         return found
 
+    def received(self) -> int:
+        """Spans that xds-server was sent since its start."""
+        counted = (line.partition(" ") for line in (self._debug("/metrics") or "").splitlines())
+        return next((int(float(count)) for name, _, count in counted if name == "xds_server_spans_received_total"), 0)
+
     def logged(self, service: str) -> list[dict[str, Any]]:
         """Access log entries of calls to `service`."""
         return [json.loads(line) for line in (self._debug(f"/debug/logs?service={service}") or "").splitlines()]
@@ -172,8 +177,23 @@ def told(stage: Stage) -> Result:
     if trace is None or not late:
         return Result(False, f"{'a' if trace else 'no'} trace, {late} entries with flag UT")
     services = " → ".join(name.removesuffix(".default") for name in trace["services"])
+    all_came, collected = by_collector(stage)
     seen = f"{services}: {trace['spans']} spans, {trace['milliseconds']:.1f} ms"
-    return Result(True, f"{seen} · the log says {late} times: {in_words('UT')}")
+    return Result(all_came, f"{seen} · {collected} · the log says {late} times: {in_words('UT')}")
+
+
+def by_collector(stage: Stage, limit: float = 10) -> tuple[bool, str]:
+    """Whether what the collector took is what xds-server has, and that in words; more comes in all the while."""
+    tally = stage.machine.collected
+    if tally is None:
+        return True, "no collector in between"
+    taken, came, deadline = tally.spans, -1, time.monotonic() + limit
+    while not 0 < taken <= came <= tally.spans and time.monotonic() < deadline:
+        time.sleep(0.1)
+        came = stage.received()
+    if 0 < taken <= came <= tally.spans:
+        return True, f"the collector took {taken} spans and passed on all"
+    return False, f"the collector took {tally.spans} spans, {came} came"
 
 
 def bad_edit(stage: Stage) -> Result:
