@@ -45,7 +45,6 @@ from xds_server.server.status import StatusBoard
 from xds_server.server.tls import PortCertificate, port_credentials
 from xds_server.settings import Authentication, Settings
 from xds_server.translate.secret import IDENTITY, ROOTS, secrets
-from xds_server.xds.resource_set import resource_set
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.type_url import CLUSTER, LISTENER, SECRET
 
@@ -334,7 +333,7 @@ def _port_certificate(svid: Svid) -> PortCertificate:
 
 
 def _needs_secrets(snapshot: Snapshot) -> bool:
-    return any(not _OWN_SECRETS.isdisjoint(resource_set(snapshot, url).needs(SECRET)) for url in (CLUSTER, LISTENER))
+    return any(not _OWN_SECRETS.isdisjoint(snapshot.set_of(url).needs(SECRET)) for url in (CLUSTER, LISTENER))
 
 
 async def _repeat(look: Callable[[], Awaitable[None]]) -> None:

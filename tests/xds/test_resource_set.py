@@ -6,7 +6,7 @@ import gc
 import weakref
 
 from tests.xds.made import clusters, resource, snapshot
-from xds_server.xds.resource_set import EMPTY, resource_set
+from xds_server.xds.resource_set import EMPTY
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
 
 
@@ -14,14 +14,14 @@ def test_one_snapshot_has_one_set_per_type() -> None:
     """So that streams of one snapshot hold the same object."""
     shared = snapshot(resource(CLUSTER, "a"))
 
-    assert resource_set(shared, CLUSTER) is resource_set(shared, CLUSTER)
-    assert resource_set(shared, ENDPOINT) is EMPTY
+    assert shared.set_of(CLUSTER) is shared.set_of(CLUSTER)
+    assert shared.set_of(ENDPOINT) is EMPTY
 
 
 def test_sets_die_with_their_snapshot() -> None:
     """A server that runs for a year must not keep a year of snapshots."""
     dying = snapshot(resource(CLUSTER, "a"))
-    watched = weakref.ref(resource_set(dying, CLUSTER))
+    watched = weakref.ref(dying.set_of(CLUSTER))
     del dying
     gc.collect()
 
@@ -67,7 +67,7 @@ def test_memory_of_selections_is_bounded() -> None:
 
 def test_needs_are_the_names_referred_to() -> None:
     """By type."""
-    chosen = resource_set(snapshot(resource(CLUSTER, "a", "1", "e"), resource(CLUSTER, "b", "1", "f")), CLUSTER)
+    chosen = snapshot(resource(CLUSTER, "a", "1", "e"), resource(CLUSTER, "b", "1", "f")).set_of(CLUSTER)
 
     assert chosen.needs(ENDPOINT) == {"e", "f"}
     assert chosen.needs(CLUSTER) == frozenset()

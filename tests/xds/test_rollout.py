@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.xds.made import resource, snapshot
 from xds_server.xds import rollout
 from xds_server.xds.channel import Channel, Outstanding
-from xds_server.xds.resource_set import EMPTY, ResourceSet, resource_set
+from xds_server.xds.resource_set import EMPTY, ResourceSet
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.subscription import LEGACY, Subscription
 from xds_server.xds.type_url import CLUSTER, LISTENER, ROUTE
@@ -18,7 +18,7 @@ def channels(held: Snapshot, *urls: str) -> dict[str, Channel]:
     """A peer that holds all of a snapshot, of the types it follows."""
     found = {}
     for url in urls or (CLUSTER, LISTENER, ROUTE):
-        resources = resource_set(held, url)
+        resources = held.set_of(url)
         subscription = Subscription(resources.names) if url == ROUTE else LEGACY
         found[url] = Channel(url, subscription, resources, resources)
     return found
@@ -39,7 +39,7 @@ def test_leaving_cluster_stays_while_a_held_route_names_it() -> None:
 def test_leaving_cluster_goes_once_no_held_route_names_it() -> None:
     """The routes have been acked in their new form."""
     peer = channels(OLD)
-    peer[ROUTE].acked = peer[ROUTE].sent = resource_set(NEW, ROUTE)
+    peer[ROUTE].acked = peer[ROUTE].sent = NEW.set_of(ROUTE)
 
     target = rollout.target(NEW, CLUSTER, peer, gate=True)
 
@@ -61,7 +61,7 @@ def test_held_route_stays_until_its_new_cluster_is_acked() -> None:
     peer = channels(OLD)
 
     assert versions(rollout.target(NEW, ROUTE, peer, gate=True).resources) == {"r": "1"}
-    peer[CLUSTER].acked = peer[CLUSTER].sent = resource_set(NEW, CLUSTER)
+    peer[CLUSTER].acked = peer[CLUSTER].sent = NEW.set_of(CLUSTER)
     assert versions(rollout.target(NEW, ROUTE, peer, gate=True).resources) == {"r": "2"}
 
 
@@ -69,7 +69,7 @@ def test_first_route_waits_only_while_clusters_are_on_their_way() -> None:
     """Once they were answered, refused or not, routes are better than none."""
     peer = channels(OLD)
     peer[ROUTE].acked = peer[ROUTE].sent = EMPTY
-    on_its_way = resource_set(NEW, CLUSTER)
+    on_its_way = NEW.set_of(CLUSTER)
     peer[CLUSTER].outstanding = Outstanding("1", "", on_its_way, frozenset(), on_its_way, whole=False)
 
     assert rollout.target(NEW, ROUTE, peer, gate=True).waiting == {"r"}
@@ -96,7 +96,7 @@ def test_refused_resource_stays_as_it_was_acked() -> None:
     """Other resources of its type go on."""
     peer = channels(OLD)
     bad = snapshot(resource(CLUSTER, "c1", "bad"), resource(CLUSTER, "new"))
-    refused = resource_set(bad, CLUSTER).selection(frozenset({"c1"}))
+    refused = bad.set_of(CLUSTER).selection(frozenset({"c1"}))
     peer[CLUSTER].refused = (Outstanding("1", "", refused, frozenset(), refused, whole=False),)
 
     target = rollout.target(bad, CLUSTER, peer, gate=True)

@@ -7,7 +7,6 @@ import pytest
 from tests.xds.made import resource, snapshot
 from xds_server.errors import InconsistentSnapshot
 from xds_server.xds.resource import Resource
-from xds_server.xds.resource_set import resource_set
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, SECRET
 
@@ -42,7 +41,7 @@ def test_secrets_of_a_proxy_leave_the_rest_shared() -> None:
 
     one, other = (view.with_secrets([resource(SECRET, "default", version)]) for version in "12")
 
-    assert resource_set(one, CLUSTER) is resource_set(other, CLUSTER) is resource_set(view, CLUSTER)
+    assert one.set_of(CLUSTER) is other.set_of(CLUSTER) is view.set_of(CLUSTER)
     assert (one.of_type(SECRET)["default"].version, other.of_type(SECRET)["default"].version) == ("1", "2")
     assert not view.of_type(SECRET)
 

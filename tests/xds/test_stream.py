@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.xds.made import resource, snapshot
 from xds_server.xds.delta import DeltaStream
 from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node, SotwRequest
-from xds_server.xds.resource_set import resource_set
 from xds_server.xds.sotw import SotwStream
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
 
@@ -55,7 +54,7 @@ def test_stream_in_step_holds_the_snapshot_and_nothing_of_its_own() -> None:
     """Memory per stream does not grow with the mesh."""
     stream = following(DeltaStream())
 
-    assert stream.status()[CLUSTER].resources is resource_set(OLD, CLUSTER).by_name
+    assert stream.status()[CLUSTER].resources is OLD.set_of(CLUSTER).by_name
 
 
 def test_tombstones_are_what_was_refused_or_never_answered() -> None:
@@ -103,11 +102,11 @@ def test_sotw_stream_hands_on_the_clusters_that_its_node_is_left_with() -> None:
     stream.offer(OLD)
     stream.receive(SotwRequest(CLUSTER, node=NODE))
 
-    assert stream.held == {CLUSTER: resource_set(OLD, CLUSTER)}
+    assert stream.held == {CLUSTER: OLD.set_of(CLUSTER)}
 
 
 def test_what_is_held_is_handed_on_by_a_stream_that_never_asked() -> None:
     """A connection may break again at once."""
-    held = {CLUSTER: resource_set(OLD, CLUSTER)}
+    held = {CLUSTER: OLD.set_of(CLUSTER)}
 
     assert SotwStream(held=held).held == held

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from xds_server.xds.diff import diff
 from xds_server.xds.messages import NackDetail
@@ -18,9 +19,8 @@ from xds_server.xds.subscription import NOTHING, Subscription
 NO_NAMES: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """A response that the peer has neither acked nor nacked.
+class Outstanding(NamedTuple):
+    """A response that the peer has neither acked nor nacked; a tuple for its price, see `messages.py`.
 
     Attributes:
         payload: what it tells the peer that the peer did not know to hold; a full SotW list carries more than that.

@@ -26,6 +26,8 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
 
     def _follow(self, channel: Channel, request: DeltaRequest) -> None:
         """A subscription counts even beside a stale nonce, and what it names is sent even to a peer that holds it."""
+        if not request.subscribe and not request.unsubscribe:
+            return
         before = channel.subscription
         after = delta_subscription(before, channel.url, request.subscribe, request.unsubscribe)
         channel.due |= after.names & frozenset(request.subscribe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xds_server.problem import Origin
@@ -50,3 +51,8 @@ class Resource:
     refs: tuple[tuple[str, str], ...] = ()
     origins: tuple[Origin, ...] = ()
     parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
+
+
+def versions_text(resources: Mapping[str, Resource]) -> str:
+    """Names and versions of resources of one type: equal for equal resources in the same order."""
+    return "\0".join((*resources, *[resource.version for resource in resources.values()]))

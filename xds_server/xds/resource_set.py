@@ -11,10 +11,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
-from xds_server.xds.resource import Resource
-from xds_server.xds.snapshot import Snapshot, versions_text
+from xds_server.xds.resource import Resource, versions_text
 
 _Key = TypeVar("_Key")
 
@@ -104,14 +102,3 @@ def _remember(memory: dict[_Key, ResourceSet], key: _Key, value: ResourceSet) ->
 
 
 EMPTY = ResourceSet({})
-
-_OF_SNAPSHOT: WeakKeyDictionary[Snapshot, dict[str, ResourceSet]] = WeakKeyDictionary()
-
-
-def resource_set(snapshot: Snapshot, url: str) -> ResourceSet:
-    """All resources of one type in `snapshot`; the same object each time, for as long as its owner lives."""
-    sets = _OF_SNAPSHOT.setdefault(snapshot.owner_of(url), {})
-    if url not in sets:
-        of_type = snapshot.of_type(url)
-        sets[url] = ResourceSet(of_type) if of_type else EMPTY
-    return sets[url]

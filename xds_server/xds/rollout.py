@@ -18,13 +18,13 @@ does not have in any form, for clusters that it has refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xds_server.xds.absent import absent
 from xds_server.xds.channel import NO_NAMES, Channel, Outstanding
 from xds_server.xds.diff import diff
 from xds_server.xds.resource import Resource
-from xds_server.xds.resource_set import ResourceSet, resource_set
+from xds_server.xds.resource_set import ResourceSet
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.subscription import Subscription
 from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
@@ -44,9 +44,8 @@ _WITH_STAND_INS = frozenset({ENDPOINT, ROUTE})
 _NOTHING: Mapping[str, Resource | None] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The next state of one type.
+class Target(NamedTuple):
+    """The next state of one type; a tuple for its price, see `messages.py`.
 
     Attributes:
         resources: what the peer should hold after the next response.
@@ -79,10 +78,11 @@ def target(snapshot: Snapshot, url: str, channels: Channels, *, gate: bool) -> T
 def _target_of_clusters(wanted: ResourceSet, snapshot: Snapshot, channels: Channels) -> Target:
     """With those among them that leave, as long as a route or listener that the peer may hold names them."""
     clusters = channels[CLUSTER]
-    gone = diff(clusters.sent, wanted).removed | diff(clusters.remembered, wanted).removed
-    leaving = gone | (clusters.unknown - wanted.names)
+    leaving = diff(clusters.sent, wanted).removed
+    if clusters.remembered or clusters.unknown:
+        leaving |= diff(clusters.remembered, wanted).removed | (clusters.unknown - wanted.names)
     if not leaving:
-        return _but_refused(wanted, clusters)
+        return _but_refused(wanted, clusters) if clusters.refused else Target(wanted)
     asked_for_all = _has_asked_for_all(channels)
     if asked_for_all and _is_known(snapshot, channels):
         leaving &= _clusters_of_listeners(channels) | _clusters_of_routes(snapshot, channels)
@@ -138,7 +138,7 @@ def _but_refused(
 
 def wanted_now(snapshot: Snapshot, url: str, subscription: Subscription) -> ResourceSet:
     """What of `snapshot` the stream asked for, with no regard to what can be sent yet."""
-    everything = resource_set(snapshot, url)
+    everything = snapshot.set_of(url)
     return everything if subscription.wildcard else everything.selection(subscription.names)
 
 
@@ -194,7 +194,7 @@ def _clusters_of_routes(snapshot: Snapshot, channels: Channels) -> frozenset[str
 
 
 def _live_routes(snapshot: Snapshot, listeners: Channel) -> frozenset[str]:
-    return resource_set(snapshot, ROUTE).names | _needs(listeners, ROUTE)
+    return snapshot.set_of(ROUTE).names | _needs(listeners, ROUTE)
 
 
 def _needs(channel: Channel, url: str) -> frozenset[str]:

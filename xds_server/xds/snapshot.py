@@ -12,7 +12,8 @@ from functools import cached_property
 
 from xds_server.errors import InconsistentSnapshot
 from xds_server.xds import type_url
-from xds_server.xds.resource import Resource
+from xds_server.xds.resource import Resource, versions_text
+from xds_server.xds.resource_set import EMPTY, ResourceSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +22,12 @@ class Snapshot:
 
     Attributes:
         shared: the snapshot of the view, when this one is that with one proxy's secrets (`with_secrets`).
+        sets: what `set_of` has made so far.
     """
 
     by_type: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
     shared: Snapshot | None = None
+    sets: dict[str, ResourceSet] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> Snapshot:
@@ -44,13 +47,18 @@ class Snapshot:
         own = {name: own[name] for name in sorted(own)}
         return Snapshot({**self.by_type, type_url.SECRET: own}, shared=self)
 
-    def owner_of(self, url: str) -> Snapshot:
-        """The snapshot whose resources of one type these are: what is derived from them may be kept with it."""
-        return self if self.shared is None or url == type_url.SECRET else self.shared
-
     def of_type(self, url: str) -> Mapping[str, Resource]:
         """Resources of one type by name; empty for a type that is not served."""
         return self.by_type.get(url, {})
+
+    def set_of(self, url: str) -> ResourceSet:
+        """All resources of one type as one value; the same object each time, for all that have this type in common."""
+        owner = self if self.shared is None or url == type_url.SECRET else self.shared
+        found = owner.sets.get(url)
+        if found is None:
+            of_type = owner.of_type(url)
+            found = owner.sets[url] = ResourceSet(of_type) if of_type else EMPTY
+        return found
 
     @cached_property
     def version(self) -> str:
@@ -74,11 +82,6 @@ class Snapshot:
             for url, name in resource.refs:
                 if name not in by_type.get(url, ()) and (url, name) not in given:
                     raise InconsistentSnapshot(f"{resource.name!r} needs {name!r} of {url}, which is missing")
-
-
-def versions_text(resources: Mapping[str, Resource]) -> str:
-    """Names and versions of resources of one type: equal for equal resources in the same order."""
-    return "\0".join((*resources, *[resource.version for resource in resources.values()]))
 
 
 def _by_name(resources: list[Resource]) -> dict[str, Resource]:

@@ -8,7 +8,7 @@ while a response is outstanding waits, and only the newest is sent.
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from xds_server.errors import ProtocolViolation
@@ -72,7 +72,7 @@ class Stream(abc.ABC, Generic[Request, Response]):
         self._snapshot: Snapshot | None = None
         self._channels: dict[str, Channel] = {}
 
-    def receive(self, request: Request) -> list[Response | Acked | Nacked]:
+    def receive(self, request: Request) -> Sequence[Response | Acked | Nacked]:
         """Take in one request; gives back what it meant for the last response, then all that is due now, in order.
 
         Raises:
@@ -89,15 +89,15 @@ class Stream(abc.ABC, Generic[Request, Response]):
             # A peer that names no version holds nothing: it is not the one that left, it was started anew.
             remembered = self._held.get(url, EMPTY) if channel.claim else EMPTY
             channel.remembered = remembered.selection(channel.subscription.covered(remembered.names))
-            return [*self._due()]
+            return self._due()
         settled = self._settled(channel, request)
         self._follow(channel, request)
         return [*settled, *self._due()]
 
-    def offer(self, snapshot: Snapshot) -> list[Response]:
+    def offer(self, snapshot: Snapshot) -> Sequence[Response]:
         """Take in a newer snapshot, or the first; gives back what is due now, in order."""
         self._snapshot = snapshot
-        return [*self._due()]
+        return self._due()
 
     def status(self) -> dict[str, TypeStatus]:
         """What is known about each type that the peer has asked for, by type URL."""
@@ -184,39 +184,47 @@ class Stream(abc.ABC, Generic[Request, Response]):
         self._nonces += 1
         return f"{self._nonce_prefix}{self._nonces}"
 
-    def _due(self) -> Iterator[Response]:
-        if self._snapshot is None:
-            return
+    def _due(self) -> list[Response]:
+        """All that is to be said now, in order; a thousand streams are here at once when one change is pushed."""
+        snapshot, said = self._snapshot, list[Response]()
+        if snapshot is None:
+            return said
         for channel in self._channels.values():
             if channel.claim is not None:
-                self._resolve(channel, rollout.wanted_now(self._snapshot, channel.url, channel.subscription))
+                self._resolve(channel, rollout.wanted_now(snapshot, channel.url, channel.subscription))
                 channel.claim = None
+        moved = [self._advance(found, snapshot, said) for url in self._order if (found := self._channels.get(url))]
         # Once more clusters: some may leave now if listeners and routes turned out to need no words.
-        for url in (*self._order, CLUSTER):
-            found = self._channels.get(url)
-            if found is not None and found.outstanding is None:
-                yield from self._advance(found, self._snapshot)
+        if any(moved) and (clusters := self._channels.get(CLUSTER)):
+            self._advance(clusters, snapshot, said)
+        return said
 
-    def _advance(self, channel: Channel, snapshot: Snapshot) -> Iterator[Response]:
-        if _is_settled(channel, snapshot):
-            return
+    def _advance(self, channel: Channel, snapshot: Snapshot, said: list[Response]) -> bool:
+        """Move the peer towards its target of one type; gives back whether there was anything to do."""
+        if channel.outstanding is not None:
+            return False
+        wanted = rollout.wanted_now(snapshot, channel.url, channel.subscription)
+        if _is_settled(channel, wanted):
+            return False
         target = rollout.target(snapshot, channel.url, self._channels, gate=self._gate)
         channel.refused = target.refused
         channel.answer |= target.probe
         change = diff(channel.sent, target.resources)
+        payload, removed = change.changed, change.removed
         mentioned = _mentioned(channel, target)
-        payload = change.changed
-        if not mentioned <= payload.names:
-            payload = target.resources.selection(payload.names | mentioned)
-        removed = change.removed | (mentioned - target.resources.names)
-        said = self._response(channel, target.resources, payload, removed)
-        if said is None:
-            return
-        outstanding, response = said
+        if mentioned:
+            if not mentioned <= payload.names:
+                payload = target.resources.selection(payload.names | mentioned)
+            removed |= mentioned - target.resources.names
+        found = self._response(channel, target.resources, payload, removed)
+        if found is None:
+            return True
+        outstanding, response = found
         channel.send(outstanding, target.resources)
         if channel.url == CLUSTER:
             self._follow_with_endpoints(payload)
-        yield response
+        said.append(response)
+        return True
 
     def _follow_with_endpoints(self, clusters: ResourceSet) -> None:
         """Owe the peer the endpoints of clusters just sent: Envoy does not ask, and warms them for 15 s without."""
@@ -225,13 +233,12 @@ class Stream(abc.ABC, Generic[Request, Response]):
             endpoints.due |= endpoints.subscription.covered(clusters.needs(ENDPOINT))
 
 
-def _is_settled(channel: Channel, snapshot: Snapshot) -> bool:
+def _is_settled(channel: Channel, wanted: ResourceSet) -> bool:
     """Whether the peer holds all that it asked for and nothing is owed to it, seen without working out a target."""
-    if channel.due or channel.unknown or channel.refused or channel.answer:
+    if channel.sent is not wanted or channel.due or channel.unknown or channel.refused or channel.answer:
         return False
-    wanted = rollout.wanted_now(snapshot, channel.url, channel.subscription)
     names = channel.subscription.names
-    return channel.sent is wanted and (not names or names is wanted.names)
+    return not names or names is wanted.names
 
 
 def _mentioned(channel: Channel, target: rollout.Target) -> frozenset[str]:
