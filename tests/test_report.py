@@ -49,6 +49,24 @@ def test_files_are_named_once_and_severities_are_counted() -> None:
     assert text.endswith("1 document in force: 2 errors, 1 warning, 2 notes")
 
 
+def test_what_is_wrong_in_every_item_of_a_list_is_shown_a_few_times_and_counted() -> None:
+    found = [replace(ERROR, line=10 + item, field=f"spec.endpoints[{item}].adress") for item in range(20)]
+    found[1:1] = [replace(ERROR, line=10, field="spec.endpoints[0].port", message="is not a port")]
+    text = report(found, 0, line).plain
+
+    assert text.count("has no unit") == 5
+    assert text.count("is not a port") == 1
+    assert "spec.endpoints[4].adress" in text
+    assert "    and 15 more like it, the last on line 29\n" in text
+    assert text.endswith("0 documents in force: 21 errors")
+
+
+def test_two_documents_with_the_same_mistake_are_both_shown() -> None:
+    text = report([replace(ERROR, name=f"x{number}") for number in range(9)], 0, line).plain
+
+    assert text.count("has no unit") == 9
+
+
 def test_nothing_wrong_is_said_in_one_line() -> None:
     assert report([], 2, line).plain == "2 documents in force: no problems"
 

@@ -1,9 +1,14 @@
-"""`xds-server check`: problems for a person to read, each with the line it is about and a caret below the place."""
+"""`xds-server check`: problems for a person to read, each with the line it is about and a caret below the place.
+
+What is wrong in each item of a long list alike is shown a few times and counted; `-o json` has all of it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rich.text import Text
@@ -13,6 +18,9 @@ from xds_server.problem import Problem, Severity
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _WIDTH = 120
 """Longest piece of a line that is quoted."""
+_MOST_ALIKE = 5
+"""Problems shown in full of those that say the same of other items of a list."""
+_INDEX = re.compile(r"\[\d+\]")
 ReadLine = Callable[[str, int], str | None]
 """(file, 1-based line number) -> that line's text, None when it cannot be had."""
 
@@ -28,10 +36,21 @@ def report(problems: Sequence[Problem], documents: int, read_line: ReadLine) -> 
     text = Text()
     for file, found in groupby(problems, key=lambda problem: problem.file):
         text.append(f"{file}\n" if file else "", style="bold underline")
-        for problem in found:
-            text.append_text(_problem(problem, read_line))
-            text.append("\n")
+        for alike in _grouped(found):
+            for problem in alike[:_MOST_ALIKE]:
+                text.append_text(_problem(problem, read_line)).append("\n")
+            if more := alike[_MOST_ALIKE:]:
+                text.append(f"    and {len(more)} more like it, the last on line {more[-1].line}\n\n", style="dim")
     return text.append_text(_summary(problems, documents))
+
+
+def _grouped(problems: Iterable[Problem]) -> Iterable[list[Problem]]:
+    """Those together that differ in their place in a list only, where the first of them stands."""
+    groups: dict[Problem, list[Problem]] = {}
+    for problem in problems:
+        anywhere = replace(problem, line=0, column=0, field=_INDEX.sub("[]", problem.field))
+        groups.setdefault(anywhere if problem.field else problem, []).append(problem)
+    return groups.values()
 
 
 def _problem(problem: Problem, read_line: ReadLine) -> Text:

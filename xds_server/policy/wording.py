@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel, quote
 
 MOST_TOLD = 100
 """Mistakes of one document: whoever makes more of them is helped by the first ones, and the rest takes long to word."""
+_REMEMBERED = 256
+"""Wrong names whose wording is."""
 _KEY = "[key]"  # pydantic's last part of a place that is a mapping's key, not its value
 _SHAPES = {
     "StringMatch": "write {exact: ...}, {prefix: ...} or {regex: ...}",
@@ -61,12 +64,15 @@ def _said(details: ErrorDetails, model: type[PolicyModel]) -> Iterable[Finding]:
 
 
 def _unknown_field(path: Path, model: type[PolicyModel]) -> Finding:
-    name = str(path[-1])
-    holder = _model(list(_annotations(model, path))[-1])
-    known = _names(holder or model)
+    return _no_such_field(str(path[-1]), _model(list(_annotations(model, path))[-1]) or model, model)
+
+
+@lru_cache(_REMEMBERED)
+def _no_such_field(name: str, holder: type[PolicyModel], model: type[PolicyModel]) -> Finding:
+    """Remembered, for who writes a wrong name once writes it in every item of a list."""
+    known = _names(holder)
     near = difflib.get_close_matches(name, known, n=1)
-    elsewhere = next((place for place in _places(model) if place.rpartition(".")[2].removesuffix("[]") == name), None)
-    if elsewhere is not None:
+    if (elsewhere := _first_places(model).get(name)) is not None:
         fix = f"it belongs at spec.{elsewhere.removesuffix('[]')}"
     elif near:
         fix = f"did you mean {near[0]}?"
@@ -77,6 +83,12 @@ def _unknown_field(path: Path, model: type[PolicyModel]) -> Finding:
 
 def _names(model: type[PolicyModel]) -> list[str]:
     return [str(field.alias) for field in model.model_fields.values()]
+
+
+@cache
+def _first_places(model: type[PolicyModel]) -> dict[str, str]:
+    """The shallowest place below a model of each name of a field."""
+    return {place.rpartition(".")[2].removesuffix("[]"): place for place in reversed([*_places(model)])}
 
 
 def _places(model: type[PolicyModel], above: str = "") -> Iterator[str]:
