@@ -19,10 +19,20 @@ def matches(matcher: Matcher, *headers: tuple[str, str]) -> bool:
     return header_matches(matcher, Request("a.test:80", "/p", "POST", headers=headers))
 
 
-def test_name_has_no_case_and_several_values_are_one_list() -> None:
-    both = Matcher(name="x-a", string_match=matcher_v3.StringMatcher(exact="one,two"))
+def test_name_has_no_case_and_each_of_several_values_is_compared_by_itself() -> None:
+    """As Envoy 1.40 does; before, it compared them as one list."""
+    several = ("X-A", "one"), ("x-a", "two")
 
-    assert matches(both, ("X-A", "one"), ("x-a", "two"))
+    assert matches(Matcher(name="x-a", string_match=ONE), *several)
+    assert not matches(Matcher(name="x-a", string_match=ONE, invert_match=True), *several)
+    assert not matches(Matcher(name="x-a", string_match=matcher_v3.StringMatcher(exact="one,two")), *several)
+
+
+def test_values_of_a_header_that_envoy_knows_by_name_are_one_list() -> None:
+    several = ("Accept", "one"), ("accept", "two")
+
+    assert matches(Matcher(name="accept", string_match=matcher_v3.StringMatcher(exact="one,two")), *several)
+    assert not matches(Matcher(name="accept", string_match=ONE), *several)
 
 
 def test_absent_header_matches_no_comparison_not_even_an_inverted_one() -> None:

@@ -18,25 +18,25 @@ _OLD = ("exact_match", "safe_regex_match", "prefix_match", "suffix_match", "cont
 def header_matches(matcher: route_v3.HeaderMatcher, request: Request) -> bool:
     """Whether `request` has what `matcher` asks for.
 
-    An absent header matches no comparison, inverted or not, unless it is to be taken for an empty one.
+    An absent header matches no comparison, inverted or not, unless it is to be taken for an empty one. One that was
+    sent several times matches when one of its values does, and an inverted comparison when none does.
 
     Raises:
         CannotTell: it is compared in a way that is not known here.
     """
-    value = request.header(matcher.name.lower())
+    values = request.values(matcher.name.lower())
+    if not values and matcher.treat_missing_header_as_empty:
+        values = ("",)
     if matcher.string_match is None and matcher.range_match is None:
-        return _present(matcher, value) != matcher.invert_match
-    if value is None and not matcher.treat_missing_header_as_empty:
-        return False
-    return _compared(matcher, value or "") != matcher.invert_match
+        return _present(matcher, values) != matcher.invert_match
+    return bool(values) and any(_compared(matcher, value) for value in values) != matcher.invert_match
 
 
-def _present(matcher: route_v3.HeaderMatcher, value: str | None) -> bool:
+def _present(matcher: route_v3.HeaderMatcher, values: tuple[str, ...]) -> bool:
     """A matcher without any comparison asks for presence."""
     if any(getattr(matcher, name) is not None for name in _OLD):
         raise CannotTell(f"header {matcher.name!r} is compared in an old way")
-    there = value is not None or matcher.treat_missing_header_as_empty
-    return there == (matcher.present_match is not False)
+    return bool(values) == (matcher.present_match is not False)
 
 
 def _compared(matcher: route_v3.HeaderMatcher, value: str) -> bool:

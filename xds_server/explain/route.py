@@ -74,7 +74,7 @@ def _path_matches(match: route_v3.RouteMatch, path: str) -> bool:
 
 
 def _is_grpc(request: Request) -> bool:
-    kind = request.header("content-type") or ""
+    kind = "".join(request.values("content-type"))
     return kind == _GRPC[0] or kind.startswith(_GRPC[1])
 
 

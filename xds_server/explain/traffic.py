@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 HTTP_1 = "http/1.1"
 """What Envoy's HTTP inspector calls it."""
+_KNOWN = "accept accept-encoding access-control-request-headers access-control-request-method authorization \
+cache-control content-encoding content-type expect grpc-timeout if-match if-modified-since if-none-match if-range \
+if-unmodified-since origin pragma referer user-agent via x-client-trace-id x-envoy-attempt-count \
+x-envoy-decorator-operation x-envoy-downstream-service-cluster x-envoy-downstream-service-node \
+x-envoy-external-address x-envoy-is-timeout-retry x-envoy-original-host x-envoy-original-path x-forwarded-for \
+x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id"
+JOINED = frozenset(_KNOWN.split())
+"""Headers that Envoy 1.40 knows by name (asked of it, each by itself): several values are one, with commas between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,13 @@ class Request:
     scheme: str = "http"
     headers: tuple[tuple[str, str], ...] = ()
 
-    def header(self, name: str) -> str | None:
-        """The value of a header by its lower-case name, several joined by commas; None when there is none."""
+    def values(self, name: str) -> tuple[str, ...]:
+        """The values of a header by its lower-case name, as they are compared; () when there is none.
+
+        Envoy holds each header that it knows by name as one list; of any other, each value is compared by itself.
+        """
         values = [value for key, value in self._all() if key == name]
-        return ",".join(values) if values else None
+        return (",".join(values),) if values and name in JOINED else tuple(values)
 
     def _all(self) -> Iterator[tuple[str, str]]:
         yield from ((":authority", self.authority), ("host", self.authority), (":path", self.path))

@@ -20,6 +20,7 @@ from xds_server.explain.held import Held, config_of
 from xds_server.explain.inspection import found_by
 from xds_server.explain.listener import listener_for
 from xds_server.explain.path import path_seen
+from xds_server.explain.request_headers import PROTO, headers_seen
 from xds_server.explain.route import routes_for
 from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, Fate, Target, route_target, tcp_target
 from xds_server.explain.traffic import Connection, Request
@@ -80,28 +81,22 @@ def way_of(held: Held, connection: Connection, request: Request | None = None) -
     here = Way(listener, chain, _routes_name(last))
     if request is None or (connection.tls and chain.transport_socket is None):
         return here  # bytes that are no request end the connection
-    return _routed(here, _routes(last, held), last, request, secure=chain.transport_socket is not None)
-
-
-def _routed(
-    here: Way,
-    routes: route_v3.RouteConfiguration,
-    manager: hcm_v3.HttpConnectionManager,
-    request: Request,
-    *,
-    secure: bool,
-) -> Way:
-    path = path_seen(manager, request.path)
-    if path is None:
+    seen = headers_seen(last, connection, request, secure=chain.transport_socket is not None)
+    path = path_seen(last, request.path) if seen else None
+    if seen is None or path is None:
         return replace(here, turns=(Turn(Fraction(1), Target(Fate.RESPOND, status=400)),))
-    here = replace(here, path=path)
+    return _routed(here, _routes(last, held), replace(seen, path=path))
+
+
+def _routed(here: Way, routes: route_v3.RouteConfiguration, request: Request) -> Way:
+    """The way of a request as routes see it."""
+    here = replace(here, path=request.path)
     virtual_host = virtual_host_for(routes, request.authority)
     if virtual_host is None:
         return replace(here, turns=(Turn(Fraction(1), NOT_FOUND),))
-    if virtual_host.require_tls is _TlsRequirement.ALL and not secure:
+    if virtual_host.require_tls is _TlsRequirement.ALL and request.values(PROTO) != ("https",):
         return replace(here, virtual_host=virtual_host, turns=(Turn(Fraction(1), TO_HTTPS),))
-    found = routes_for(virtual_host, replace(request, path=path))
-    turns = tuple(Turn(share, route_target(route), route) for share, route in found)
+    turns = tuple(Turn(share, route_target(route), route) for share, route in routes_for(virtual_host, request))
     left = 1 - sum((turn.share for turn in turns), Fraction(0))
     return replace(here, virtual_host=virtual_host, turns=(*turns, *([Turn(left, NOT_FOUND)] if left else [])))
 
