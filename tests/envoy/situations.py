@@ -6,40 +6,28 @@ They have few words, so that they often meet, nearly meet, or differ by a letter
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from envoy_data_plane.envoy.config.route import v3 as route_v3
-from envoy_data_plane.envoy.type import v3 as type_v3
-from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 from hypothesis import strategies as st
 
+from tests.envoy.cases import Door, aims_at, cases, under
 from tests.envoy.running import free_port
 from tests.envoy.witness import Case
+from tests.envoy.words import (
+    CAPTURED_ADDRESSES,
+    CAPTURED_PORTS,
+    HOSTS,
+    OWN_IP,
+    PATH_PATTERNS,
+    PATHS,
+    VALUE_PATTERNS,
+    VALUES,
+    Fields,
+)
 from xds_server.bootstrap import NodeOptions
-from xds_server.explain.traffic import HTTP_1, Connection, Request
 from xds_server.mesh.proxy_settings import PathNormalization
 from xds_server.mesh.workload import Interception, NodeType
-
-Fields = dict[str, Any]
-
-OWN_IP = "10.7.9.9"
-HOSTS = ("a.test", "b.a.test", "c.test", "*.a.test", "*.test")
-NAMES = ("a.test", "A.Test", "b.a.test", "x.a.test", "x.b.a.test", "c.test", "xc.test", "other.net", "10.7.0.1")
-CAPTURED_PORTS = (80, 8080, 443, 9000)
-CAPTURED_ADDRESSES = ("10.7.0.1", "10.7.0.2", "10.7.1.5", "10.7.1.77", "192.0.2.7")
-PATHS = (
-    "/", "/a", "/a/", "/a/b", "/A/b", "/ab", "/a/b/c", "/a/../b", "/./a", "/a%2Fb", "/%61", "/a//b", "/a%7e", "/a/..",
-    "/a;b", "/a%20b",
-)  # fmt: skip
-PATH_PATTERNS = ("/a.*", "/(a|b)", ".*b", "(?i)/A/.*", "/a/[^/]+", "/.*")
-HEADERS = ("x-one", "X-Two", "cookie")
-VALUES = ("", "1", "12", "one", "ONE", "one,1")
-VALUE_PATTERNS = ("[0-9]+", "on.", "one|1", ".*1", "")
-QUERIES = ("", "?q=1", "?q=12&r=one", "?r", "?q=&q=1", "?Q=1", "?q=%31")
-MESH_ALPN = (("istio-http/1.1", "istio"), ("istio-h2",), ("istio",), ("http/1.1",), ("h2", "http/1.1"), ())
-CASES = 40
-"""For each set of policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +37,34 @@ class Situation:
     policies: str
     node: NodeOptions
     cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """Services, and how sidecars route to them.
+
+    Attributes:
+        services, virtual_services: specs.
+        documents: these and others, as text.
+    """
+
+    services: tuple[Fields, ...]
+    virtual_services: tuple[Fields, ...]
+    documents: tuple[str, ...]
+
+    def doors(self, elsewhere: str) -> tuple[Door, ...]:
+        """Where a sidecar takes calls of the services: at their addresses, and else at `elsewhere`."""
+        return tuple(
+            Door(address, port["number"], kind, tuple(spec["hosts"]))
+            for spec in self.services
+            for port in spec["ports"]
+            for kind in _KINDS[port["protocol"]]
+            for address in [each.partition("/")[0] for each in spec.get("addresses") or [elsewhere]]
+        )
+
+
+_KINDS = {"HTTP": ("http",), "GRPC": ("http",), "TLS": ("tls",), "TCP": ("tcp",), "": ("http", "tcp")}
+"""What goes in by a port of each protocol."""
 
 
 def _text(patterns: tuple[str, ...], words: tuple[str, ...]) -> st.SearchStrategy[Fields]:
@@ -61,7 +77,8 @@ def _text(patterns: tuple[str, ...], words: tuple[str, ...]) -> st.SearchStrateg
 
 _value = _text(VALUE_PATTERNS, VALUES)
 _value_or_presence: st.SearchStrategy[Fields] = st.one_of(_value, st.just({}))
-_sometimes = st.integers(0, 3).map(lambda drawn: drawn == 0)
+_sometimes = st.integers(0, 3).map(lambda drawn: drawn == 3)
+_seldom = st.integers(0, 9).map(lambda drawn: drawn == 9)
 
 
 @st.composite
@@ -122,7 +139,7 @@ def _http(draw: st.DrawFn, hosts: list[str], ports: tuple[int, ...], number: int
 @st.composite
 def _connections(draw: st.DrawFn, host: str, hosts: list[str], ports: tuple[int, ...]) -> Fields:
     """The tls and tcp rules of a VirtualService."""
-    names = [host, *(name for name in ("b.a.test", "x.a.test", "c.test") if _under(name, host) and name != host)]
+    names = [host, *(name for name in ("b.a.test", "x.a.test", "c.test") if under(name, host) and name != host)]
     found: Fields = {}
     if draw(st.booleans()):
         sni = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
@@ -137,10 +154,6 @@ def _connections(draw: st.DrawFn, host: str, hosts: list[str], ports: tuple[int,
     return found
 
 
-def _under(name: str, host: str) -> bool:
-    return name.endswith(host[1:]) if host.startswith("*") else name == host
-
-
 def _document(kind: str, name: str, spec: Fields, group: str = "networking.istio.io/v1") -> str:
     return json.dumps(
         {"apiVersion": group, "kind": kind, "metadata": {"name": name, "namespace": "default"}, "spec": spec}
@@ -148,7 +161,7 @@ def _document(kind: str, name: str, spec: Fields, group: str = "networking.istio
 
 
 @st.composite
-def _service(draw: st.DrawFn, host: str, ports: tuple[int, ...], addresses: tuple[str, ...]) -> str:
+def _service(draw: st.DrawFn, host: str, ports: tuple[int, ...], addresses: tuple[str, ...]) -> Fields:
     numbers = draw(st.lists(st.sampled_from(ports), unique=True, min_size=2, max_size=3))
     wildcard = host.startswith("*")
     allowed = ("HTTP", "HTTP", "TLS", "TCP", "") if not wildcard else ("HTTP", "TLS")
@@ -164,7 +177,7 @@ def _service(draw: st.DrawFn, host: str, ports: tuple[int, ...], addresses: tupl
             {"address": "10.0.0.2", "labels": {"version": "v2"}},
         ]
         spec["addresses"] = draw(st.lists(st.sampled_from(addresses), unique=True, max_size=2)) if addresses else []
-    return _document("ServiceEntry", _name(host), spec)
+    return spec
 
 
 _NOT_THERE_ANYWAY = frozenset(HOSTS).difference(("a.test", "c.test")).__contains__
@@ -175,70 +188,25 @@ def _name(host: str) -> str:
 
 
 @st.composite
-def _mesh(draw: st.DrawFn, ports: tuple[int, ...], addresses: tuple[str, ...]) -> str:
-    """Services and how they are routed."""
+def _mesh(draw: st.DrawFn, ports: tuple[int, ...], addresses: tuple[str, ...]) -> Mesh:
     hosts = [
         "a.test",
         "c.test",
         *draw(st.lists(st.sampled_from(HOSTS).filter(_NOT_THERE_ANYWAY), unique=True, min_size=1, max_size=2)),
     ]
-    found = [draw(_service(host, ports, addresses)) for host in hosts]
+    services = tuple(draw(_service(host, ports, addresses)) for host in hosts)
     subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
-    found += [
-        _document("DestinationRule", _name(host), {"host": host, "subsets": subsets})
-        for host in hosts
-        if host[0] != "*"
-    ]
     reachable = [host for host in hosts if host[0] != "*"]
+    routed: list[Fields] = []
     for host in draw(st.lists(st.sampled_from(hosts), unique=True, min_size=2, max_size=3)):
         rules = [draw(_http(reachable, ports, number)) for number in range(draw(st.integers(2, 4)))]
-        found.append(
-            _document(
-                "VirtualService",
-                _name(host),
-                {"hosts": [host], "http": rules} | draw(_connections(host, reachable, ports)),
-            )
-        )
-    return "\n---\n".join(found)
-
-
-@st.composite
-def _request(draw: st.DrawFn, ports: tuple[int, ...], scheme: str) -> Request:
-    authority = draw(st.sampled_from(NAMES))
-    if draw(st.booleans()):
-        authority += f":{draw(st.sampled_from(ports))}"
-    headers = draw(st.lists(st.tuples(st.sampled_from(HEADERS), st.sampled_from(VALUES)), max_size=3))
-    return Request(
-        authority=authority,
-        path=draw(st.sampled_from(PATHS)) + draw(st.sampled_from(QUERIES)),
-        method=draw(st.sampled_from(("GET", "POST"))),
-        scheme=scheme,
-        headers=tuple(headers),
+        routed.append({"hosts": [host], "http": rules} | draw(_connections(host, reachable, ports)))
+    documents = (
+        *(_document("ServiceEntry", _name(spec["hosts"][0]), spec) for spec in services),
+        *(_document("DestinationRule", _name(host), {"host": host, "subsets": subsets}) for host in reachable),
+        *(_document("VirtualService", _name(spec["hosts"][0]), spec) for spec in routed),
     )
-
-
-@st.composite
-def _case(
-    draw: st.DrawFn, ports: tuple[int, ...], addresses: tuple[str, ...], by: int | None = None, alpn: bool = False
-) -> Case:
-    kind = draw(st.sampled_from(("http", "http", "http", "http", "tls", "bytes")))
-    offers = draw(st.sampled_from(MESH_ALPN if alpn else ((), ("h2", "http/1.1")))) if kind == "tls" else ()
-    connection = Connection(
-        address=draw(st.sampled_from(addresses)),
-        port=draw(st.sampled_from(ports)),
-        captured_by=by,
-        source=draw(st.sampled_from(("10.7.5.5", OWN_IP))) if by else "127.0.0.1",
-        source_port=draw(st.integers(1024, 65535)) if by else 0,
-        tls=kind == "tls",
-        server_name=draw(st.sampled_from(("", *NAMES[:-1]))) if kind == "tls" else "",
-        alpn=offers,
-        http=HTTP_1 if kind == "http" else "",
-    )
-    return Case(connection, None if kind == "bytes" else draw(_request(ports, "https" if kind == "tls" else "http")))
-
-
-def _cases(case: st.SearchStrategy[Case]) -> st.SearchStrategy[tuple[Case, ...]]:
-    return st.lists(case, min_size=CASES, max_size=CASES).map(tuple)
+    return Mesh(services, tuple(routed), documents)
 
 
 @st.composite
@@ -255,9 +223,12 @@ def _mesh_wide(draw: st.DrawFn) -> str:
 def captured_outbound(draw: st.DrawFn) -> Situation:
     """A sidecar whose application's calls are captured."""
     ports, virtual = CAPTURED_PORTS, ("10.7.0.1", "10.7.0.2", "10.7.1.0/24", "10.7.0.0/16")
-    policies = f"{draw(_mesh(ports, virtual))}\n---\n{draw(_mesh_wide())}"
+    mesh = draw(_mesh(ports, virtual))
+    aims = aims_at(mesh.virtual_services, mesh.doors(CAPTURED_ADDRESSES[-1]))
     node = NodeOptions(name="caller", ip=OWN_IP, labels={"app": "caller"}, interception=Interception.REDIRECT)
-    return Situation(policies, node, draw(_cases(_case(ports, CAPTURED_ADDRESSES, 15001))))
+    return Situation(
+        _together(*mesh.documents, draw(_mesh_wide())), node, draw(cases(ports, CAPTURED_ADDRESSES, aims, 15001))
+    )
 
 
 @st.composite
@@ -278,19 +249,29 @@ def captured_inbound(draw: st.DrawFn) -> Situation:
     mode, ports = draw(st.sampled_from(("DISABLE", "PERMISSIVE", "STRICT"))), (8080, 8081, 8082, 9999)
     peers = _document("PeerAuthentication", "default", {"mtls": {"mode": mode}}, "security.istio.io/v1")
     node = NodeOptions(name="caller", ip=OWN_IP, interception=Interception.REDIRECT)
-    policies = f"{_document('ServiceEntry', 'own', service)}\n---\n{peers}"
-    return Situation(policies, node, draw(_cases(_case(ports, (OWN_IP,), 15006, alpn=True))))
+    policies = _together(_document("ServiceEntry", "own", service), peers)
+    return Situation(policies, node, draw(cases(ports, (OWN_IP,), by=15006, alpn=True)))
 
 
 @st.composite
 def bound(draw: st.DrawFn, ports: tuple[int, ...], proxy_port: int) -> Situation:
     """A sidecar that binds its listeners itself, and is an HTTP proxy besides."""
-    policies = draw(_mesh((80, *ports), ("127.0.0.2", "127.0.0.3", "10.7.0.1")))
+    mesh = draw(_mesh((80, *ports), ("127.0.0.2", "127.0.0.3", "10.7.0.1")))
     node = NodeOptions(
         name="caller", ip=OWN_IP, labels={"app": "caller"}, interception=Interception.NONE, http_proxy_port=proxy_port
     )
-    to = _case((*ports, proxy_port, proxy_port), ("127.0.0.1",) * 5 + ("127.0.0.2",))
-    return Situation(policies, node, draw(_cases(to)))
+    own = [replace(door, address="127.0.0.1") for door in mesh.doors("127.0.0.1") if door.port in ports]
+    by_proxy = [
+        replace(door, address="127.0.0.1", port=proxy_port, says_port=door.port)
+        for door in mesh.doors("127.0.0.1")
+        if door.kind == "http"
+    ]
+    to = cases(
+        (*ports, proxy_port, proxy_port),
+        ("127.0.0.1",) * 5 + ("127.0.0.2",),
+        aims_at(mesh.virtual_services, [*own, *by_proxy]),
+    )
+    return Situation(_together(*mesh.documents), node, draw(to))
 
 
 _SERVER_TLS: dict[str, Fields] = {
@@ -304,11 +285,11 @@ _SERVER_TLS: dict[str, Fields] = {
 @st.composite
 def router(draw: st.DrawFn, ports: tuple[int, ...]) -> Situation:
     """A router with plain, TLS and passed-on ports."""
-    policies = [draw(_mesh((80, 443), ()))]
-    servers = []
+    mesh = draw(_mesh((80, 443), ()))
+    servers: list[Fields] = []
     for port in ports:
         kind = draw(st.sampled_from(("HTTP", "HTTP", "HTTPS", "TLS", "TCP")))
-        tls = _SERVER_TLS[kind] if kind != "HTTP" or draw(_sometimes) else {}
+        tls = _SERVER_TLS[kind] if kind != "HTTP" or draw(_seldom) else {}
         hosts = [
             "*.test",
             *draw(st.lists(st.sampled_from(("a.test", "b.a.test", "*.a.test")), unique=True, max_size=2)),
@@ -317,91 +298,29 @@ def router(draw: st.DrawFn, ports: tuple[int, ...]) -> Situation:
             {"port": {"number": port, "name": f"p{port}", "protocol": kind}, "hosts": hosts}
             | ({"tls": tls} if tls else {})
         )
-    policies.append(_document("Gateway", "edge", {"selector": {"app": "caller"}, "servers": servers}))
+    routed: list[Fields] = []
     for number, host in enumerate(draw(st.lists(st.sampled_from(HOSTS), unique=True, min_size=1, max_size=3))):
         rules = [draw(_http(["a.test", "c.test"], (80, 443), 10 * number + place, ports)) for place in range(3)]
-        spec = {"hosts": [host], "gateways": ["edge"], "http": rules} | draw(
-            _connections(host, ["a.test", "c.test"], (80, 443))
-        )
-        policies.append(_document("VirtualService", f"edge-{_name(host)}", spec))
+        connections = draw(_connections(host, ["a.test", "c.test"], (80, 443)))
+        routed.append({"hosts": [host], "gateways": ["edge"], "http": rules} | connections)
+    policies = _together(
+        *mesh.documents,
+        _document("Gateway", "edge", {"selector": {"app": "caller"}, "servers": servers}),
+        *(_document("VirtualService", f"edge-{_name(spec['hosts'][0])}", spec) for spec in routed),
+    )
+    doors = [
+        Door("127.0.0.1", each["port"]["number"], each["port"]["protocol"].lower(), tuple(each["hosts"]))
+        for each in servers
+    ]
     node = NodeOptions(name="edge", ip=OWN_IP, labels={"app": "caller"}, node_type=NodeType.ROUTER)
-    return Situation("\n---\n".join(policies), node, draw(_cases(_case(ports, ("127.0.0.1",)))))
+    return Situation(policies, node, draw(cases(ports, ("127.0.0.1",), aims_at(routed, doors))))
+
+
+def _together(*documents: str) -> str:
+    return "\n---\n".join(documents)
 
 
 def situations() -> tuple[st.SearchStrategy[Situation], ...]:
     """Of every kind; those that bind share a few free ports."""
     bound_ports, gateway_ports = tuple(free_port() for _ in range(3)), tuple(free_port() for _ in range(3))
     return captured_outbound(), captured_inbound(), bound(bound_ports, free_port()), router(gateway_ports)
-
-
-_Matcher = matcher_v3.StringMatcher
-_strings: st.SearchStrategy[matcher_v3.StringMatcher] = st.one_of(
-    st.builds(
-        lambda how, word, ignore_case: _Matcher(**{how: word}, ignore_case=ignore_case),
-        st.sampled_from(("exact", "prefix", "suffix", "contains")),
-        st.sampled_from(("1", "one", "ONE", "ne", "12")),
-        st.booleans(),
-    ),
-    st.sampled_from(VALUE_PATTERNS[:-1]).map(lambda text: _Matcher(safe_regex=matcher_v3.RegexMatcher(regex=text))),
-)
-_headers: st.SearchStrategy[route_v3.HeaderMatcher] = st.builds(
-    lambda name, asks, invert, missing: route_v3.HeaderMatcher(
-        name=name, **asks, invert_match=invert, treat_missing_header_as_empty=missing
-    ),
-    st.sampled_from(("x-one", "x-two", ":method", "host")),
-    st.one_of(
-        _strings.map(lambda matcher: {"string_match": matcher}),
-        st.booleans().map(lambda present: {"present_match": present}),
-        st.just({"range_match": type_v3.Int64Range(start=1, end=12)}),
-        st.just({}),
-    ),
-    st.booleans(),
-    st.booleans(),
-)
-_parameters: st.SearchStrategy[route_v3.QueryParameterMatcher] = st.builds(
-    lambda name, asks: route_v3.QueryParameterMatcher(name=name, **asks),
-    st.sampled_from(("q", "r")),
-    st.one_of(_strings.map(lambda matcher: {"string_match": matcher}), st.just({"present_match": True}), st.just({})),
-)
-_paths: st.SearchStrategy[Fields] = st.one_of(
-    st.builds(lambda how, path: {how: path}, st.sampled_from(("path", "prefix")), st.sampled_from(PATHS[:6])),
-    st.sampled_from(("/a", "/a/b", "/A")).map(lambda path: {"path_separated_prefix": path}),
-    st.sampled_from(PATH_PATTERNS).map(lambda text: {"safe_regex": matcher_v3.RegexMatcher(regex=text)}),
-    st.just({"prefix": "/"}),
-)
-_route_matches: st.SearchStrategy[route_v3.RouteMatch] = st.builds(
-    lambda path, case, headers, parameters: route_v3.RouteMatch(
-        **path, case_sensitive=case, headers=headers, query_parameters=parameters
-    ),
-    _paths,
-    st.sampled_from((None, True, False)),
-    st.lists(_headers, max_size=2),
-    st.lists(_parameters, max_size=1),
-)
-DOMAINS = ("a.test", "*.a.test", "*.test", "*-x.test", "a.*", "x.a.*", "*", "c.test:80", "[fd00::1]")
-
-
-@st.composite
-def routes(draw: st.DrawFn) -> route_v3.RouteConfiguration:
-    """Every way to match that Envoy has for hosts, paths, headers and parameters, more than this server writes."""
-    hosts = [
-        route_v3.VirtualHost(
-            name=domain,
-            domains=[domain],
-            routes=[
-                route_v3.Route(name=f"rule{n}", match=match, route=route_v3.RouteAction(cluster="a"))
-                for n, match in enumerate(draw(st.lists(_route_matches, min_size=3, max_size=5)))
-            ],
-        )
-        for domain in draw(st.lists(st.sampled_from(DOMAINS), unique=True, min_size=4, max_size=7))
-    ]
-    return route_v3.RouteConfiguration(
-        name="own", virtual_hosts=hosts, ignore_port_in_host_matching=draw(st.booleans())
-    )
-
-
-@st.composite
-def requests_to(draw: st.DrawFn, port: int) -> tuple[Case, ...]:
-    """HTTP to one port of loopback."""
-    request = _request((80, 8080), "http")
-    return draw(_cases(request.map(lambda found: Case(Connection("127.0.0.1", port, http=HTTP_1), found))))

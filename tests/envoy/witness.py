@@ -20,6 +20,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.accesslog import v3 as accesslog_v3
@@ -270,6 +271,7 @@ class Witness:
         config = each.typed_config.unpack() if each.typed_config else None
         if isinstance(config, hcm_v3.HttpConnectionManager):
             config.access_log = [self._access_log("filter", listener, place)]
+            config.delayed_close_timeout = timedelta(0)  # what was refused is logged at once
             if config.rds is not None:
                 config.route_config = _without_waiting(held.routes[config.rds.route_config_name])
                 config.rds = None
