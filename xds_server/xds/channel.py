@@ -126,7 +126,8 @@ class Channel:
         """A response has left; the peer holds `then_held` if it accepts it."""
         self.outstanding, self.sent = response, then_held
         self.sent_version, self.sent_nonce = response.version, response.nonce
-        self.due -= response.names
+        if self.due:
+            self.due -= response.names
         self.answer = False
 
     def settle(self, then_held: ResourceSet, silent: frozenset[str]) -> None:
@@ -143,8 +144,9 @@ class Channel:
     def ack(self, response: Outstanding) -> None:
         """The peer accepted the outstanding response."""
         self.acked, self.outstanding = self.sent, None
-        self.unknown -= response.names
-        self.claimed -= response.names
+        if self.unknown or self.claimed:
+            self.unknown -= response.names
+            self.claimed -= response.names
         self.remembered = EMPTY
         self.acked_version, self.acked_nonce = response.version, response.nonce
         self.error = None

@@ -244,6 +244,8 @@ def _is_settled(channel: Channel, wanted: ResourceSet) -> bool:
 def _mentioned(channel: Channel, target: rollout.Target) -> frozenset[str]:
     """Names that the next response must settle even where nothing about them changed."""
     unknown = channel.unknown
+    if not unknown and not channel.due:
+        return NO_NAMES
     for response in target.refused:
         unknown -= response.names
     return (channel.due | unknown) - target.waiting
