@@ -22,7 +22,7 @@ from tests.envoy.words import (
 )
 from xds_server.explain.traffic import HTTP_1, Connection, Request
 
-CASES = 50
+CASES = 30
 """For each set of policies."""
 
 

@@ -78,7 +78,6 @@ def _text(patterns: tuple[str, ...], words: tuple[str, ...]) -> st.SearchStrateg
 _value = _text(VALUE_PATTERNS, VALUES)
 _value_or_presence: st.SearchStrategy[Fields] = st.one_of(_value, st.just({}))
 _sometimes = st.integers(0, 3).map(lambda drawn: drawn == 3)
-_seldom = st.integers(0, 9).map(lambda drawn: drawn == 9)
 
 
 @st.composite
@@ -289,7 +288,7 @@ def router(draw: st.DrawFn, ports: tuple[int, ...]) -> Situation:
     servers: list[Fields] = []
     for port in ports:
         kind = draw(st.sampled_from(("HTTP", "HTTP", "HTTPS", "TLS", "TCP")))
-        tls = _SERVER_TLS[kind] if kind != "HTTP" or draw(_seldom) else {}
+        tls = _SERVER_TLS[kind] if kind != "HTTP" or draw(_sometimes) else {}
         hosts = [
             "*.test",
             *draw(st.lists(st.sampled_from(("a.test", "b.a.test", "*.a.test")), unique=True, max_size=2)),
