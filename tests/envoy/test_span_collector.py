@@ -10,7 +10,7 @@ import pytest
 
 from tests.collecting import Collector, Taken
 from tests.envoy.running import get, until
-from tests.envoy.traced import NAMES, Site, traced, two_ports
+from tests.envoy.traced import NAMES, Site, receiver, started, tracing, two_ports
 
 SPANS = 5
 """Of one call: what each of the three services takes, and what the first two send on."""
@@ -26,8 +26,9 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def site(collector: Collector, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    directory = tmp_path_factory.mktemp("collected")
-    with traced(envoy_binary, directory, receiver=collector.onwards, collector=collector.port) as found:
+    directory, told = tmp_path_factory.mktemp("collected"), receiver(collector.onwards, collector.port)
+    with started(envoy_binary, directory, told, "--telemetry-listen", f"127.0.0.1:{collector.onwards}") as found:
+        found.observe(tracing("otel"))
         yield found
 
 
@@ -47,14 +48,7 @@ def received(site: Site) -> int:
 def whole_on_the_page(site: Site) -> set[str]:
     """Traces of which the server has all spans, in one tree."""
     whole = {trace["id"] for trace in site.traces(*NAMES) if trace["spans"] == SPANS}
-    return {each for each in whole if len(_trees(site, each)) == 1}
-
-
-def _trees(site: Site, trace_id: str) -> list[object]:
-    found = site.control.debug(f"/debug/traces?id={trace_id}")
-    assert isinstance(found, dict)
-    trees: list[object] = found["trees"]
-    return trees
+    return {each for each in whole if len(site.tree(each)) == 1}
 
 
 def test_every_request_is_a_whole_tree_at_the_collector_and_on_the_page(site: Site, collector: Collector) -> None:

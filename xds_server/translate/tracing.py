@@ -29,7 +29,11 @@ _DETECTORS: dict[str, betterproto2.Message] = {
 
 
 def http_tracing(tracing: Tracing) -> hcm_v3.HttpConnectionManagerTracing:
-    """What an HTTP connection manager traces. A decision that came with a request is kept (Istio's rule)."""
+    """What an HTTP connection manager traces.
+
+    A decision that came in x-request-id is kept; a traceparent can only be against tracing, unless request ids decide
+    nothing: then it decides alone, and everything without one is traced whatever the share.
+    """
     return hcm_v3.HttpConnectionManagerTracing(
         client_sampling=_ALL,
         random_sampling=type_v3.Percent(value=tracing.sampling),
