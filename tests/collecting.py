@@ -22,12 +22,12 @@ _URL = re.compile(r"http\.url: Str\((.*)\)")
 
 @dataclass(frozen=True)
 class Taken:
-    """A span that the collector took; `path` of the request that it is about."""
+    """A span that the collector took; `url` of the request that it is about."""
 
     trace_id: str
     parent_id: str
     span_id: str
-    path: str
+    url: str
 
 
 def spans_in_words(text: str) -> Iterator[Taken]:
@@ -35,7 +35,7 @@ def spans_in_words(text: str) -> Iterator[Taken]:
     for told in re.split(r"Span #\d+\n", text):
         if ids := _IDS.match(told):
             url = _URL.search(told)
-            yield Taken(ids[1], ids[2], ids[3], urllib.parse.urlsplit(url[1]).path if url else "")
+            yield Taken(ids[1], ids[2], ids[3], url[1] if url else "")
 
 
 class Collector:
@@ -67,6 +67,6 @@ class Collector:
         """Every span that it took since the first start, by trace; of requests whose path begins so."""
         found: dict[str, list[Taken]] = {}
         for span in spans_in_words(self._log.read_text()):
-            if span.path.startswith(path):
+            if urllib.parse.urlsplit(span.url).path.startswith(path):
                 found.setdefault(span.trace_id, []).append(span)
         return found

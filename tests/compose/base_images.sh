@@ -5,11 +5,13 @@ set -eu
 envoy=$1
 
 have() { docker image inspect "$1" >/dev/null 2>&1; }
+# The official image has Python as a library too, which the collector is linked with.
+has_library() { docker run --rm python:3.11-slim sh -c 'ldconfig -p | grep -q libpython3.11' 2>/dev/null; }
 
-if ! have debian:bookworm-slim || ! have python:3.11-slim; then
+if ! have debian:bookworm-slim || ! have python:3.11-slim || ! has_library; then
   root=$(mktemp -d)
   trap 'rm -rf "$root"' EXIT
-  debootstrap --variant=minbase --include=python3,python3-pip,python3-venv,ca-certificates bookworm "$root" >/dev/null
+  debootstrap --variant=minbase --include=python3,python3-pip,python3-venv,libpython3.11,ca-certificates bookworm "$root" >/dev/null
   # What this machine trusts, so that pip works behind its proxy too.
   if [ -f /etc/ssl/certs/ca-certificates.crt ]; then cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"; fi
   tar -C "$root" -c . | docker import - debian:bookworm-slim >/dev/null

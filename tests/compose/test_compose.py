@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.collecting import Taken, spans_in_words
 from tests.envoy.running import free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ ROUTE = """\
     retries: {attempts: 3, perTryTimeout: 5s}
     timeout: 10s
 """
+COLLECTOR_IN_DETAIL = "services: {collector: {environment: {ROTEL_DEBUG_LOG_VERBOSITY: detailed}}}"
 
 
 class Project:
@@ -42,6 +44,7 @@ class Project:
             shutil.copy(ROOT / part, directory / part)
         for folder in FOLDERS:
             shutil.copytree(ROOT / folder, directory / folder)
+        (directory / "docker-compose.override.yml").write_text(COLLECTOR_IN_DETAIL)
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Run a compose command; its output."""
@@ -56,9 +59,9 @@ class Project:
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout
 
-    def webhook(self) -> tuple[int, dict[str, object]]:
+    def webhook(self, query: str = "") -> tuple[int, dict[str, object]]:
         """One request to the api, which calls the webhook-handler, which calls a worker: (status, answer)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}/webhook", data=b"{}")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}/webhook{query}", data=b"{}")
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.loads(answer.read() or b"{}")
@@ -70,6 +73,19 @@ class Project:
         answers = [self.webhook() for _ in range(calls)]
         assert [answer for answer in answers if answer[0] != 200] == []
         return {answer["worker"] for _, answer in answers}
+
+    def taken(self, query: str) -> dict[str, list[Taken]]:
+        """All spans that the collector took, by trace, of webhooks that had this query."""
+        log = self.run("logs", "--no-color", "--no-log-prefix", "collector")
+        found: dict[str, list[Taken]] = {}
+        for span in spans_in_words(log):
+            found.setdefault(span.trace_id, []).append(span)
+        return {trace_id: spans for trace_id, spans in found.items() if any(query in span.url for span in spans)}
+
+    def debug(self, path: str) -> Any:
+        """The JSON at a debug endpoint."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.debug_port}{path}", timeout=5) as answer:
+            return json.load(answer)
 
     def stats(self, service: str, pattern: str) -> str:
         """Statistics of the Envoy beside `service`, asked from inside its network namespace."""
@@ -125,21 +141,44 @@ def test_authorities_are_on_no_network_but_the_servers() -> None:
     assert len(holders) > 1
 
 
-def test_a_webhook_is_one_tree_of_spans_from_the_ingress_to_the_worker(project: Project) -> None:
-    """Seven: the ingress has one for what it takes and one for what it sends on, as each caller's sidecar has."""
+def test_every_webhook_is_one_tree_of_spans_from_the_ingress_to_the_worker(project: Project) -> None:
+    """Seven: the ingress has one for what it takes and one for what it sends on, as each caller's sidecar has.
+
+    All seven are at the collector, and went on from there to the server's page.
+    """
     services = [f"{name}.default" for name in ("ingress", "api", "webhook-handler", "worker")]
+    assert [project.webhook("?of=thirty")[0] for _ in range(30)] == [200] * 30
 
-    def whole() -> list[Any]:
-        project.webhook()
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{project.debug_port}/debug/traces?service=worker.default"
-        ) as found:
-            return [one for one in json.load(found) if one["services"] == services and one["spans"] == 7]
+    def whole() -> dict[str, list[Taken]]:
+        found = project.taken("of=thirty")
+        return found if len(found) == 30 and all(len(spans) == 7 for spans in found.values()) else {}
 
-    trace = until(whole, what="a trace goes through all four")[0]
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.debug_port}/debug/traces?id={trace['id']}") as found:
-        assert len(json.load(found)["trees"]) == 1
+    taken = until(whole, what="30 webhooks are 30 traces of seven spans at the collector")
+    for spans in taken.values():
+        known = {span.span_id for span in spans}
+        assert [span.parent_id in known for span in spans].count(False) == 1
+
+    def on_the_page() -> set[str]:
+        traces = project.debug("/debug/traces?limit=5000&service=worker.default")
+        return {one["id"] for one in traces if one["services"] == services and one["spans"] == 7}
+
+    until(lambda: taken.keys() <= on_the_page(), what="they are on the server's page")
+    assert {len(project.debug(f"/debug/traces?id={trace_id}")["trees"]) for trace_id in taken} == {1}
     assert "→" in project.run("exec", "-T", "xds-server", "xds-server", "logs", "--service", "worker-service")
+
+
+def test_no_webhook_fails_while_the_collector_is_stopped(project: Project) -> None:
+    """Its name is gone from the network's DNS then. When it is back, so are whole traces."""
+    project.run("stop", "--timeout", "1", "collector")
+    statuses = {project.webhook()[0] for _ in range(40)}
+    project.run("start", "collector")
+
+    def is_whole() -> bool:
+        statuses.add(project.webhook("?of=back")[0])
+        return any(len(spans) == 7 for spans in project.taken("of=back").values())
+
+    until(is_whole, seconds=120, what="a webhook is a whole tree at the collector again")
+    assert statuses == {200}
 
 
 def test_application_reaches_three_workers_through_its_envoy(project: Project) -> None:
