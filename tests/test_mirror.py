@@ -34,6 +34,7 @@ TESTED_THROUGH = {
     "fields/services.py": "fields/test_table.py",
     "fields/virtual_service.py": "fields/test_table.py",
     "mesh/health_check.py": "compiler/test_probe.py",
+    "mesh/metrics.py": "compiler/test_metrics.py",
     "mesh/sidecar.py": "compiler/test_sidecar.py",
     "server/peer.py": "server/test_ads.py",
     "signals/quantity.py": "signals/test_ledger.py",

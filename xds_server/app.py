@@ -32,6 +32,7 @@ from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration, registration
 from xds_server.mesh.service import Locality
+from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.mesh.workload import Workload, workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document
@@ -436,6 +437,7 @@ class Server:
             validation=self._validation,
             authorities=self._security.described,
             traffic=self._traffic.sight,
+            telemetry=lambda: self._published.mesh.telemetry if self._published else TelemetryPolicies(),
             traces=self._traces,
             logs=self._logs,
             snapshot_of=self._sent.get,

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from xds_server.mesh.mesh import Mesh
-from xds_server.mesh.view import served_ports
+from xds_server.mesh.view import selected_by, served_ports
 from xds_server.mesh.workload import Workload
 from xds_server.server.hub import Proxy
-from xds_server.signals.edge import Reporter, reporter
+from xds_server.signals.edge import Reporter, Teller, reporter
 from xds_server.signals.ledger import Ledger, Report
 from xds_server.signals.window import STEP, Sight, Window
 
@@ -55,17 +55,23 @@ class Traffic:
 
 
 class _Who:
-    """A proxy, whose ports belong to other services when the mesh has changed."""
+    """A proxy, whose ports belong to other services when the mesh has changed, and whom other policies select."""
 
     def __init__(self, workload: Workload, mesh: Callable[[], Mesh | None]) -> None:
         self._workload = workload
         self._mesh = mesh
         self._seen: Mesh | None = None
-        self._reporter = reporter(workload, {})
+        self._reporter = reporter(workload, {}, Teller(workload.namespace))
 
     def now(self) -> Reporter:
         """As it is in the mesh in force; the same object while that is the same."""
         mesh = self._mesh()
         if mesh is not None and mesh is not self._seen:
-            self._seen, self._reporter = mesh, reporter(self._workload, served_ports(mesh, self._workload))
+            self._seen = mesh
+            self._reporter = reporter(self._workload, served_ports(mesh, self._workload), self._teller(mesh))
         return self._reporter
+
+    def _teller(self, mesh: Mesh) -> Teller:
+        keys = mesh.telemetry.measured_by
+        labels = selected_by(mesh, self._workload) if keys else ()
+        return Teller(self._workload.namespace, keys, tuple(pair for pair in labels if pair[0] in keys))

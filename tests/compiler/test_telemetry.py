@@ -8,7 +8,8 @@ from tests.builders import compiled, istio, policy_set
 from xds_server.compiler.compile import compile_mesh
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
-from xds_server.mesh.telemetry import FileLog, Role, Tag, TagSource, Tracing
+from xds_server.mesh.telemetry import FileLog, Tag, TagSource, Tracing
+from xds_server.mesh.workload import Role
 from xds_server.problem import Problem
 
 PROVIDERS = (

@@ -208,6 +208,61 @@ def test_request_that_was_tried_again_is_one_request_and_its_retries(pair: Pair)
     until(lambda: _tries(pair) == 1, what="retries are no longer in force")
 
 
+TELEMETRY = """\
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {app}}}}}
+  metrics: [{{overrides: [{override}]}}]
+"""
+VERSION = 'destination_version="v2"'
+
+
+def test_metric_that_is_disabled_is_gone_at_once_and_comes_back_with_everything_that_was_counted(pair: Pair) -> None:
+    """Of the workload that the policy selects, and of no other: web's calls are told by the service still."""
+    pair.calls(5)
+    pair.told()
+    before = [pair.metric("mesh_requests_total", side) for side in SIDES]
+    timed = "mesh_request_duration_milliseconds_count"
+    others = pair.metric(timed, "source")
+    off = "{match: {metric: REQUEST_COUNT}, disabled: true}"
+
+    pair.control.write("telemetry.yaml", TELEMETRY.format(name="web", app="web", override=off))
+    until(lambda: not pair.metric("mesh_requests_total", "source"), what="the metric is gone")
+    pair.calls(20)
+    pair.told()
+    meanwhile = [pair.metric("mesh_requests_total", side) for side in SIDES]
+    until(lambda: pair.metric(timed, "source") >= others + 20, what="other metrics go on")
+    (pair.control.policies / "telemetry.yaml").unlink()
+    until(lambda: pair.metric("mesh_requests_total", "source"), what="the metric is back")
+
+    assert meanwhile == [0, before[1] + 20]
+    assert [pair.metric("mesh_requests_total", side) for side in SIDES] == [total + 20 for total in before]
+
+
+def test_label_that_is_taken_away_leaves_the_totals_as_they_are(pair: Pair) -> None:
+    """And one that is set is there, on the side of the workload alone."""
+    pair.calls(5)
+    pair.told()
+    before = [pair.metric("mesh_requests_total", side) for side in SIDES]
+    tags = "destination_version: {operation: REMOVE}, cell: {value: \"xds.node.metadata.LABELS['app']\"}"
+    changed = f"{{match: {{metric: REQUEST_COUNT, mode: SERVER}}, tagOverrides: {{{tags}}}}}"
+
+    pair.control.write("telemetry.yaml", TELEMETRY.format(name="api", app="api", override=changed))
+    until(lambda: pair.metric("mesh_requests_total", "destination", 'cell="api"'), what="the label is set")
+    pair.calls(5)
+    pair.told()
+
+    assert pair.metric("mesh_requests_total", "destination", 'cell="api"') == before[1] + 5
+    assert pair.metric("mesh_requests_total", "destination", VERSION) == 0
+    assert pair.metric("mesh_request_bytes_total", "destination", VERSION) > 0
+    assert pair.metric("mesh_requests_total", "source") == before[0] + 5
+    assert pair.metric("mesh_requests_total", "source", "cell=") == 0
+    (pair.control.policies / "telemetry.yaml").unlink()
+    until(lambda: not pair.metric("mesh_requests_total", "destination", "cell="), what="the label is gone")
+
+
 def test_restarted_proxy_adds_to_what_was_told_before(pair: Pair) -> None:
     """Its own counters begin at 0; totals go on."""
     pair.calls(50)

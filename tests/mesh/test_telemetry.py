@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xds_server.mesh.telemetry import LoggingRule, Role, merged_logs
+from xds_server.mesh.telemetry import LoggingRule, merged_logs
+from xds_server.mesh.workload import Role
 
 CLIENT = frozenset({Role.CLIENT})
 

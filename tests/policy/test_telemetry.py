@@ -44,7 +44,9 @@ def test_every_field_of_istio_is_read() -> None:
     assert spec.tracing[0].match.mode is WorkloadMode.CLIENT
     assert spec.metrics[0].overrides[0].match is not None
     assert spec.metrics[0].overrides[0].match.metric is MetricName.REQUEST_COUNT
-    assert [(problem.field, problem.code) for problem in problems] == [("spec.metrics", "not-applied-yet")]
+    assert [(problem.field, problem.code) for problem in problems] == [
+        ("spec.metrics[0].reportingInterval", "no-effect")
+    ]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xds_server.mesh.workload import Workload
-from xds_server.signals.edge import reporter
+from xds_server.signals.edge import Teller, reporter
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,9 @@ from xds_server.signals.edge import reporter
 def test_service_and_version_are_those_of_the_first_label_that_says(
     labels: dict[str, str], service: str, version: str
 ) -> None:
-    found = reporter(Workload("web-1", "shop", labels=tuple(sorted(labels.items()))), {80: "a", 70: "b"})
+    found = reporter(
+        Workload("web-1", "shop", labels=tuple(sorted(labels.items()))), {80: "a", 70: "b"}, Teller("shop")
+    )
 
     assert (found.service, found.namespace, found.version) == (service, "shop", version)
     assert found.hosts == ((70, "b"), (80, "a"))

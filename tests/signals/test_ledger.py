@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from xds_server.signals.edge import OTHER, UNKNOWN, Edge, Reporter, Side
+from xds_server.signals.edge import OTHER, UNKNOWN, Edge, Reporter, Side, Teller
 from xds_server.signals.ledger import Ledger, Report
 from xds_server.signals.quantity import Count, Level
 from xds_server.signals.tally import Tally
@@ -25,7 +25,11 @@ def opened(ledger: Ledger, reporter: Reporter = WEB) -> Report:
 
 
 def tallies(ledger: Ledger) -> dict[Edge, Tally]:
-    return dict(ledger.tallies())
+    return {edge: tally for (edge, _), tally in ledger.tallies()}
+
+
+def levels(ledger: Ledger) -> dict[Edge, list[float]]:
+    return {edge: found for (edge, _), found in ledger.levels().items()}
 
 
 def test_counts_add_up_over_messages_ports_and_proxies() -> None:
@@ -45,7 +49,7 @@ def test_totals_outlive_the_stream_and_levels_do_not() -> None:
     report.count(OK.format("api"), 3)
     report.level(ACTIVE.format(80), 7)
     report.level(ACTIVE.format(81), 1)
-    before = ledger.levels()
+    before = levels(ledger)
     report.close()
 
     assert before[TO_API][Level.ACTIVE_REQUESTS] == 8
@@ -59,7 +63,7 @@ def test_last_level_counts() -> None:
     for value in (7, 2):
         report.level(ACTIVE.format(80), value)
 
-    assert ledger.levels()[TO_API][Level.ACTIVE_REQUESTS] == 2
+    assert levels(ledger)[TO_API][Level.ACTIVE_REQUESTS] == 2
 
 
 @pytest.mark.parametrize("value", [-1, -math.inf, math.inf, math.nan, 1e300])
@@ -112,7 +116,66 @@ def test_port_that_comes_to_another_service_is_counted_for_that_from_then_on() -
         report.begin()
         report.count("http.inbound_0.0.0.0_80;.downstream_rq_2xx", 1)
 
-    assert {edge.destination: tally.requests for edge, tally in ledger.tallies()} == {"old": 1, "new": 1}
+    assert {edge.destination: tally.requests for (edge, _), tally in ledger.tallies()} == {"old": 1, "new": 1}
+
+
+def told_apart(version: str, *keys: str) -> Reporter:
+    """A proxy of web, where policies tell workloads apart by `keys`."""
+    labels = tuple((key, version) for key in keys if key == "version")
+    return Reporter("web", "shop", teller=Teller("shop", keys, labels))
+
+
+def by_version(ledger: Ledger) -> dict[str, int]:
+    """Requests to api, by the version of web that is told apart; "" for none."""
+    return {dict(teller.labels).get("version", ""): tally.requests for (_, teller), tally in ledger.tallies()}
+
+
+def test_workloads_of_one_service_are_counted_apart_where_policies_tell_them_apart_and_nothing_is_lost() -> None:
+    """What was counted before goes with the first that tells again, and all comes together when they cease to."""
+    ledger = Ledger(10)
+    who = [told_apart("v1"), told_apart("v2")]
+    reports = [ledger.open(lambda: who[0]), ledger.open(lambda: who[1])]
+
+    def told() -> dict[str, int]:
+        for report, count in zip(reports, (1, 10), strict=True):
+            report.begin()
+            report.count(OK.format("api"), count)
+        return by_version(ledger)
+
+    assert told() == {"": 11}
+    who[:] = [told_apart("v1", "version"), told_apart("v2", "version")]
+    assert told() == {"v1": 12, "v2": 10}
+    who[:] = [told_apart("v1"), told_apart("v2")]
+    assert told() == {"": 33}
+    assert len(ledger) == 1
+
+
+def test_proxy_that_was_away_when_policies_began_to_tell_it_apart_goes_on_with_its_numbers() -> None:
+    ledger = Ledger(10)
+    for keys in ((), ("version",), ("tier", "version")):
+        report = opened(ledger, told_apart("v1", *keys))
+        report.count(OK.format("api"), 1)
+        report.close()
+
+    assert by_version(ledger) == {"v1": 3}
+
+
+def test_numbers_of_another_service_stay_where_they_are() -> None:
+    """Also of one of another namespace, and of another version at the destination."""
+    ledger = Ledger(10)
+    for namespace, version in (("shop", "v1"), ("shop", "v2"), ("elsewhere", "v1")):
+        report = opened(ledger, Reporter("api", namespace, version, teller=Teller(namespace)))
+        report.count("http.inbound_0.0.0.0_80;.downstream_rq_2xx", 1)
+        report.count(OK.format("db"), 1)
+
+    opened(ledger, Reporter("api", "shop", "v1", teller=Teller("shop", ("app",))))
+
+    former = [(edge.side, teller.namespace, edge.version) for edge, teller in dict(ledger.tallies()) if not teller.keys]
+    assert former == [
+        (Side.DESTINATION, "shop", "v2"),
+        (Side.DESTINATION, "elsewhere", "v1"),
+        (Side.SOURCE, "elsewhere", ""),
+    ]
 
 
 def test_every_count_has_a_place() -> None:

@@ -1,4 +1,4 @@
-"""What MeshConfig's extensionProviders mean: who takes spans and access logs, and in which form."""
+"""What MeshConfig's extensionProviders mean: who takes spans, access logs and metrics, and in which form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from xds_server.mesh.telemetry import (
+    BUILT_IN_METRICS,
     ZIPKIN_PATH,
     Collector,
     Datadog,
@@ -39,7 +40,7 @@ from xds_server.policy.extension_provider import (
 BUILT_IN_LOG = "envoy"
 """Istio's own provider, which logs to standard output in MeshConfig's format."""
 STANDARD_OUTPUT = "/dev/stdout"
-_BUILT_IN_METRICS = ("prometheus", "stackdriver")
+_STACKDRIVER = "stackdriver"
 _HTTP_LOG, _TCP_LOG, _OTEL_LOG = "http_envoy_accesslog", "tcp_envoy_accesslog", "otel_envoy_accesslog"
 """What logs are called that nobody gave a name (Istio's)."""
 _TIMEOUT = timedelta(seconds=5)
@@ -51,7 +52,8 @@ def providers(written: Iterable[ExtensionProvider], mesh_format: Format) -> tupl
     names = {each.name.lower() for each in found}
     built_in = (
         Provider(BUILT_IN_LOG, logger=FileLog(STANDARD_OUTPUT, mesh_format)),
-        *(Provider(name) for name in _BUILT_IN_METRICS),
+        Provider(BUILT_IN_METRICS, measures=True),
+        Provider(_STACKDRIVER),
     )
     return (*found, *(each for each in built_in if each.name not in names))
 
@@ -59,7 +61,8 @@ def providers(written: Iterable[ExtensionProvider], mesh_format: Format) -> tupl
 def provider(written: ExtensionProvider, mesh_format: Format) -> Provider:
     """One of them."""
     tag_length = getattr(written.kind, "max_tag_length", 0)
-    return Provider(written.name, _tracer(written), _logger(written, mesh_format), tag_length)
+    measures = written.prometheus is not None
+    return Provider(written.name, _tracer(written), _logger(written, mesh_format), tag_length, measures)
 
 
 def lines(text: str) -> str:

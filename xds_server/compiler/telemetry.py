@@ -1,4 +1,4 @@
-"""What Telemetries mean, and what MeshConfig says of the same: who is told of which requests.
+"""What Telemetries mean, and what MeshConfig says of the same: who is told of which requests, and what is counted.
 
 A name that no provider has is an error where it is written; everything else ships. Of two policies for one scope the
 first by precedence is in force, and the other is an error (Istio obeys the oldest and says nothing).
@@ -12,19 +12,19 @@ from typing import cast
 
 from xds_server.compiler.extension_provider import lines, providers
 from xds_server.compiler.finding import Outcome, Place, nearest
+from xds_server.compiler.metrics import metrics_problems, metrics_rule
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.memo import Memo
 from xds_server.mesh.service import Labels, Service
 from xds_server.mesh.telemetry import (
-    BOTH,
+    BUILT_IN_METRICS,
     ISTIO_SAMPLING,
     FileLog,
     Format,
     LoggingRule,
     Provider,
-    Role,
     Tag,
     TagSource,
     TelemetryDefaults,
@@ -33,6 +33,7 @@ from xds_server.mesh.telemetry import (
     TracingRule,
     merged_logs,
 )
+from xds_server.mesh.workload import BOTH, Role
 from xds_server.policy.document import Document, precedence
 from xds_server.policy.extension_provider import (
     DatadogTracing,
@@ -110,6 +111,7 @@ def telemetry_policy(document: Document, root_namespace: str, known: tuple[Provi
         selector=selector,
         tracing=tuple(_tracing(rule, tracers) for rule in spec.tracing),
         logging=tuple(_logging(rule, loggers) for rule in spec.access_logging),
+        metrics=tuple(map(metrics_rule, spec.metrics)),
         origin=document.origin,
     )
     return Outcome(policy, tuple(_problems_of(document, spec, selector, known)))
@@ -127,6 +129,10 @@ def _problems_of(
     for index, logging in enumerate(spec.access_logging):
         at = place.at("accessLogging", index, "providers")
         yield from lost_names(_names(at, logging.providers), known, _logs, "takes no access logs")
+    for index, metrics in enumerate(spec.metrics):
+        at = place.at("metrics", index, "providers")
+        yield from lost_names(_names(at, metrics.providers), known, _measures, _TAKES_NO_METRICS)
+    yield from metrics_problems(place.at("metrics"), spec.metrics)
     if spec.selector is not None and not selector:
         message = "a selector without labels selects everything"
         yield place.at("selector").warning("empty-selector", message, "remove it, or name labels")
@@ -142,6 +148,13 @@ def _traces(provider: Provider) -> bool:
 
 def _logs(provider: Provider) -> bool:
     return provider.logger is not None
+
+
+def _measures(provider: Provider) -> bool:
+    return provider.measures
+
+
+_TAKES_NO_METRICS = "takes no metrics: they are read at this server's /metrics, which a provider of kind prometheus is"
 
 
 def lost_names(
@@ -234,6 +247,7 @@ def telemetry_defaults(document: Document) -> Outcome[TelemetryDefaults]:
         providers=known,
         tracing=tuple(name.lower() for name in named.tracing),
         logging=tuple(name.lower() for name in named.access_logging),
+        metrics=tuple(name.lower() for name in named.metrics) or (BUILT_IN_METRICS,),
         log_file=FileLog(spec.access_log_file, mesh_format) if spec.access_log_file else None,
         listener_log=not spec.disable_envoy_listener_log,
         sampling=_sampling(tracing.sampling),
@@ -251,6 +265,8 @@ def _default_problems(place: Place, spec: MeshConfigSpec, known: tuple[Provider,
     yield from lost_names(traces, known, _traces, "takes no spans")
     logs = ((at.at("accessLogging", index), name) for index, name in enumerate(named.access_logging))
     yield from lost_names(logs, known, _logs, "takes no access logs")
+    metrics = ((at.at("metrics", index), name) for index, name in enumerate(named.metrics))
+    yield from lost_names(metrics, known, _measures, _TAKES_NO_METRICS)
     if spec.enable_tracing and not named.tracing:
         message = "names nobody who takes spans: nothing is traced unless a Telemetry names a provider"
         yield place.at("enableTracing").note("no-tracing-provider", message, "set defaultProviders.tracing")

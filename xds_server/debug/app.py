@@ -85,8 +85,8 @@ class _Endpoints:
         return JSONResponse({"healthy": True})
 
     async def metrics(self, _request: Request) -> Response:
-        own, sight = self._metrics.exposition(), self._sources.traffic()
-        return Response(own + await run_in_threadpool(traffic_exposition, sight), media_type=CONTENT_TYPE)
+        own, sight, policies = self._metrics.exposition(), self._sources.traffic(), self._sources.telemetry()
+        return Response(own + await run_in_threadpool(traffic_exposition, sight, policies), media_type=CONTENT_TYPE)
 
     async def traffic(self, request: Request) -> Response:
         sight = self._sources.traffic()

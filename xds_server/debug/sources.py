@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.policy.document import Document
 from xds_server.problem import Problem
 from xds_server.signals.window import Sight
@@ -78,6 +79,7 @@ class Sources:
         validation: see Validation.
         authorities: who signs certificates and who is believed, the rotation under way, what expires when; no keys.
         traffic: who calls whom, as proxies tell it.
+        telemetry: what policies show of that as metrics.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
         traces, logs: what proxies told of requests; None where nothing is received.
         resource_json: a resource as proto-JSON, secrets redacted.
@@ -92,6 +94,7 @@ class Sources:
     validation: Callable[[], Validation] = Validation
     authorities: Callable[[], Mapping[str, object]] = dict
     traffic: Callable[[], Sight] = Sight
+    telemetry: Callable[[], TelemetryPolicies] = TelemetryPolicies
     traces: Traces | None = None
     logs: LogBuffer | None = None
     snapshot_of: Callable[[str], Snapshot | None]

@@ -1,4 +1,4 @@
-"""The `mesh_` part of /metrics: what proxies told of their traffic. `LABELS` are Istio's where they mean the same.
+"""The `mesh_` part of /metrics: what proxies told of their traffic, as far as policies show it.
 
 All counts are 0 when the server starts, and there are never more series than the ledger may have edges, times what is
 here: 90,000 lines at most by default. They are written as text at once: as values of prometheus_client, which the
@@ -7,81 +7,161 @@ server's own few metrics are, they would take the loop seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-from xds_server.signals.edge import Edge
+from xds_server.mesh.metrics import Exposure, Metric
+from xds_server.mesh.telemetry import TelemetryPolicies
+from xds_server.mesh.workload import Role
+from xds_server.signals.edge import Edge, Side, Teller, Told
 from xds_server.signals.quantity import OVERFLOWS, RESPONSES, Count, Level
 from xds_server.signals.tally import BOUNDS, Tally
 from xds_server.signals.window import Sight
 
-_COUNTS: tuple[tuple[str, str, tuple[Count, ...]], ...] = (
-    ("mesh_request_bytes_total", "Bytes from caller to called, headers among them", (Count.REQUEST_BYTES,)),
-    ("mesh_response_bytes_total", "Bytes from called to caller, headers among them", (Count.RESPONSE_BYTES,)),
-    ("mesh_connections_total", "Connections opened", (Count.CONNECTIONS, Count.OPAQUE_CONNECTIONS)),
-    ("mesh_tls_connections_total", "TLS connections opened; of TCP only the source tells", (Count.TLS_CONNECTIONS,)),
-    ("mesh_connect_failures_total", "Connections that could not be opened", (Count.CONNECT_FAILURES,)),
-    ("mesh_retries_total", "Requests that were sent once more", (Count.RETRIES,)),
-    ("mesh_timeouts_total", "Requests that were given up", (Count.TIMEOUTS,)),
-    ("mesh_ejections_total", "Endpoints taken out because they failed", (Count.EJECTIONS,)),
+_COUNTS: tuple[tuple[Metric, str, tuple[Count, ...]], ...] = (
+    (Metric.REQUEST_BYTES, "Bytes from caller to called, headers among them", (Count.REQUEST_BYTES,)),
+    (Metric.RESPONSE_BYTES, "Bytes from called to caller, headers among them", (Count.RESPONSE_BYTES,)),
+    (Metric.CONNECTIONS, "Connections opened", (Count.CONNECTIONS, Count.OPAQUE_CONNECTIONS)),
+    (Metric.TLS_CONNECTIONS, "TLS connections opened; of TCP only the source tells", (Count.TLS_CONNECTIONS,)),
+    (Metric.CONNECT_FAILURES, "Connections that could not be opened", (Count.CONNECT_FAILURES,)),
+    (Metric.RETRIES, "Requests that were sent once more", (Count.RETRIES,)),
+    (Metric.TIMEOUTS, "Requests that were given up", (Count.TIMEOUTS,)),
+    (Metric.EJECTIONS, "Endpoints taken out because they failed", (Count.EJECTIONS,)),
 )
-_LEVELS: tuple[tuple[str, str, Level], ...] = (
-    ("mesh_active_requests", "Requests that wait for their answer", Level.ACTIVE_REQUESTS),
-    ("mesh_active_connections", "Open connections", Level.ACTIVE_CONNECTIONS),
-    ("mesh_pending_requests", "Requests that wait for a connection", Level.PENDING_REQUESTS),
-    ("mesh_ejected_endpoints", "Endpoints that are out, summed over the proxies", Level.EJECTED_ENDPOINTS),
+_LEVELS: tuple[tuple[Metric, str, Level], ...] = (
+    (Metric.ACTIVE_REQUESTS, "Requests that wait for their answer", Level.ACTIVE_REQUESTS),
+    (Metric.ACTIVE_CONNECTIONS, "Open connections", Level.ACTIVE_CONNECTIONS),
+    (Metric.PENDING_REQUESTS, "Requests that wait for a connection", Level.PENDING_REQUESTS),
+    (Metric.EJECTED_ENDPOINTS, "Endpoints that are out, summed over the proxies", Level.EJECTED_ENDPOINTS),
 )
 _ALWAYS = ("2xx", "5xx")
 """Response classes that are there from the first request on, so that a rate of errors is 0 and not absent."""
-
-_Known = Sequence[tuple[str, Tally]]
-"""The labels of an edge as text, and its numbers; sorted."""
-
-
-def traffic_exposition(sight: Sight) -> bytes:
-    """Everything, in Prometheus' text format."""
-    known = [(_labels(edge), tally) for edge, tally in sorted(sight.tallies.items(), key=lambda pair: pair[0])]
-    return "".join(f"{line}\n" for line in _lines(sight, known)).encode()
+_ROLES = {Side.SOURCE: Role.CLIENT, Side.DESTINATION: Role.SERVER}
+_Sample: TypeAlias = tuple[tuple[()] | tuple[str, str], float]
+"""A metric's own label, if it has one, and a value."""
+T = TypeVar("T")
 
 
-def _lines(sight: Sight, known: _Known) -> Iterator[str]:
-    yield from _head("mesh_requests_total", "counter", "HTTP requests, by the class of their last answer")
-    yield from _requests(known)
-    name = "mesh_request_duration_milliseconds"
-    yield from _head(name, "histogram", "From the end of a request to the end of its answer")
-    yield from _durations(name, known)
-    for name, what, counts in _COUNTS:
-        yield from _head(name, "counter", what)
-        yield from (f"{name}{{{labels}}} {sum(tally.counts[at] for at in counts)}" for labels, tally in known)
-    yield from _head("mesh_overflows_total", "counter", "Times that a limit of the connection pool was hit")
-    yield from _overflows(known)
-    levels = [(_labels(edge), values) for edge, values in sorted(sight.levels.items())]
-    for name, what, level in _LEVELS:
-        yield from _head(name, "gauge", what)
-        yield from (f"{name}{{{labels}}} {values[level]}" for labels, values in levels)
+def traffic_exposition(sight: Sight, policies: TelemetryPolicies) -> bytes:
+    """Everything that the policies show, in Prometheus' text format; what they make one series of is added up."""
+    return "".join(f"{line}\n" for line in _lines(sight, policies)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row(Generic[T]):
+    """What one kind of workload tells of an edge, and what is shown of that."""
+
+    edge: Edge
+    exposure: Exposure
+    labels: _Labels
+    value: T
+
+    def of(self, metric: Metric) -> _Labels | None:
+        """The labels under which a metric shows it; None for one that does not."""
+        if metric in self.exposure.hidden:
+            return None
+        changes = self.exposure.labels.get(metric)
+        return _Labels(self.edge, dict(changes)) if changes else self.labels
+
+
+def _rows(told: Mapping[Told, T], policies: TelemetryPolicies) -> list[_Row[T]]:
+    """Sorted."""
+    exposures: dict[tuple[Teller, Side], Exposure] = {}
+    rows = []
+    for (edge, teller), value in sorted(told.items(), key=lambda pair: pair[0]):
+        who = teller, edge.side
+        if who not in exposures:
+            exposures[who] = policies.exposure(teller.namespace, teller.labels, _ROLES[edge.side])
+        rows.append(_Row(edge, exposures[who], _Labels(edge, {}), value))
+    return rows
+
+
+class _Labels:
+    """The labels of an edge, some of them set or taken away."""
+
+    def __init__(self, edge: Edge, changes: Mapping[str, str | None]) -> None:
+        own = {
+            "reporter": str(edge.side),
+            "source_service": edge.source,
+            "source_namespace": edge.source_namespace,
+            "destination_service": edge.destination,
+            "destination_version": edge.version,
+        }
+        self._changes = changes
+        self.text = _text({**own, **changes})
+
+    def and_(self, name: str = "", value: str = "") -> str:
+        """With one of the metric itself, unless that is set or taken away too."""
+        if not name or name in self._changes:
+            return self.text
+        mark = "," if self.text else ""
+        return f'{self.text}{mark}{name}="{value}"'
+
+
+def _lines(sight: Sight, policies: TelemetryPolicies) -> Iterator[str]:
+    tallies, levels = _rows(sight.tallies, policies), _rows(sight.levels, policies)
+    yield from _head(Metric.REQUESTS, "counter", "HTTP requests, by the class of their last answer")
+    yield from _series(Metric.REQUESTS, tallies, _requests)
+    yield from _head(Metric.DURATIONS, "histogram", "From the end of a request to the end of its answer")
+    yield from _durations(Metric.DURATIONS, tallies)
+    for metric, what, counts in _COUNTS:
+        yield from _head(metric, "counter", what)
+        yield from _series(metric, tallies, _sum_of(counts))
+    yield from _head(Metric.OVERFLOWS, "counter", "Times that a limit of the connection pool was hit")
+    yield from _series(Metric.OVERFLOWS, tallies, _overflows)
+    for metric, what, level in _LEVELS:
+        yield from _head(metric, "gauge", what)
+        yield from _series(metric, levels, _level(level))
     yield from _books(sight)
 
 
-def _requests(known: _Known) -> Iterator[str]:
-    for labels, tally in known:
-        for group, count in RESPONSES.items():
-            if tally.counts[count] or (tally.requests and group in _ALWAYS):
-                yield f'mesh_requests_total{{{labels},response_class="{group}"}} {tally.counts[count]}'
+def _series(metric: Metric, rows: Iterable[_Row[T]], samples: Callable[[T], Iterable[_Sample]]) -> Iterator[str]:
+    totals: dict[str, float] = {}
+    for row in rows:
+        if labels := row.of(metric):
+            for own, value in samples(row.value):
+                text = labels.and_(*own)
+                totals[text] = totals.get(text, 0.0) + value
+    return (f"{metric}{{{text}}} {value}" for text, value in totals.items())
 
 
-def _durations(name: str, known: _Known) -> Iterator[str]:
-    for labels, tally in known:
-        if tally.timed:
-            for bound, within in zip(BOUNDS, tally.within, strict=True):
-                yield f'{name}_bucket{{{labels},le="{bound}"}} {within}'
-            yield f'{name}_bucket{{{labels},le="+Inf"}} {tally.timed}'
-            yield f"{name}_sum{{{labels}}} {tally.duration}"
-            yield f"{name}_count{{{labels}}} {tally.timed}"
+def _requests(tally: Tally) -> Iterator[_Sample]:
+    for group, count in RESPONSES.items():
+        if tally.counts[count] or (tally.requests and group in _ALWAYS):
+            yield ("response_class", group), tally.counts[count]
 
 
-def _overflows(known: _Known) -> Iterator[str]:
-    for labels, tally in known:
-        for limit, count in OVERFLOWS.items():
-            yield f'mesh_overflows_total{{{labels},limit="{limit}"}} {tally.counts[count]}'
+def _durations(name: Metric, rows: Iterable[_Row[Tally]]) -> Iterator[str]:
+    totals: dict[str, Tally] = {}
+    for row in rows:
+        labels = row.of(name)
+        if labels and row.value.timed:
+            found = row.value
+            if labels.text in totals:
+                found = totals[labels.text].copy()
+                found.add(row.value)
+            totals[labels.text] = found
+    for text, tally in totals.items():
+        mark = "," if text else ""
+        for bound, within in zip(BOUNDS, tally.within, strict=True):
+            yield f'{name}_bucket{{{text}{mark}le="{bound}"}} {within}'
+        yield f'{name}_bucket{{{text}{mark}le="+Inf"}} {tally.timed}'
+        yield f"{name}_sum{{{text}}} {tally.duration}"
+        yield f"{name}_count{{{text}}} {tally.timed}"
+
+
+def _sum_of(counts: tuple[Count, ...]) -> Callable[[Tally], Iterable[_Sample]]:
+    return lambda tally: (((), sum(tally.counts[at] for at in counts)),)
+
+
+def _level(level: Level) -> Callable[[Sequence[float]], Iterable[_Sample]]:
+    return lambda values: (((), values[level]),)
+
+
+def _overflows(tally: Tally) -> Iterator[_Sample]:
+    for limit, count in OVERFLOWS.items():
+        yield ("limit", limit), tally.counts[count]
 
 
 def _books(sight: Sight) -> Iterator[str]:
@@ -100,15 +180,8 @@ def _head(name: str, kind: str, what: str) -> Iterable[str]:
     return f"# HELP {name} {what}", f"# TYPE {name} {kind}"
 
 
-def _labels(edge: Edge) -> str:
-    values = {
-        "reporter": edge.side,
-        "source_service": edge.source,
-        "source_namespace": edge.source_namespace,
-        "destination_service": edge.destination,
-        "destination_version": edge.version,
-    }
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+def _text(labels: Mapping[str, str | None]) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items() if value is not None)
 
 
 def _escaped(value: str) -> str:

@@ -39,7 +39,7 @@ TELEMETRY: Rows = {
         "targetRef": refused(_KUBERNETES),
         "targetRefs": refused(_KUBERNETES),
         "tracing": BLOCK,
-        "metrics": NOT_YET,
+        "metrics": BLOCK,
         "accessLogging": BLOCK,
     },
     t.ModeSelector: {"mode": decides("whether it is about requests going out, coming in, or both", "both")},
@@ -64,10 +64,28 @@ TELEMETRY: Rows = {
         ),
         "disableContextPropagation": becomes("HttpConnectionManager.Tracing.no_context_propagation", default="false"),
     },
-    t.Metrics: {"providers": NOT_YET, "overrides": NOT_YET, "reportingInterval": NOT_YET},
-    t.MetricsOverrides: {"match": NOT_YET, "disabled": NOT_YET, "tagOverrides": NOT_YET},
-    t.MetricSelector: {"metric": NOT_YET, "customMetric": NOT_YET, "mode": NOT_YET},
-    t.TagOverride: {"operation": NOT_YET, "value": NOT_YET},
+    t.Metrics: {
+        "providers": decides(
+            "that metrics are shown at all: one of kind prometheus is this server's /metrics",
+            "MeshConfig's defaultProviders",
+        ),
+        "overrides": BLOCK,
+        "reportingInterval": without_effect(t.WITHOUT_INTERVAL),
+    },
+    t.MetricsOverrides: {
+        "match": BLOCK,
+        "disabled": decides("that /metrics does not show them", "false"),
+        "tagOverrides": BLOCK,
+    },
+    t.MetricSelector: {
+        "metric": decides("which of envoy/metrics.md are meant, by Istio's names", "ALL_METRICS"),
+        "customMetric": decides("the same by this server's own names; any other is an error"),
+        "mode": decides("whether it is about what clients tell, servers, or both", "both"),
+    },
+    t.TagOverride: {
+        "operation": decides("whether a label is set or taken away", "UPSERT"),
+        "value": decides("its value: a text in quotes, or what is known of the workload; any other is an error"),
+    },
     t.AccessLogging: {
         "match": BLOCK,
         "providers": becomes(
@@ -97,7 +115,7 @@ PROVIDERS: Rows = {
         "datadog": BLOCK,
         "skywalking": BLOCK,
         "opentelemetry": BLOCK,
-        "prometheus": NOT_YET,
+        "prometheus": decides("that it is this server's /metrics"),
         "envoyFileAccessLog": BLOCK,
         "envoyHttpAls": BLOCK,
         "envoyTcpAls": BLOCK,
@@ -168,7 +186,7 @@ PROVIDERS: Rows = {
     },
     e.DefaultProviders: {
         "tracing": becomes("HttpConnectionManager.Tracing.provider", words="the first"),
-        "metrics": NOT_YET,
+        "metrics": decides("whether /metrics shows anything", "prometheus"),
         "accessLogging": becomes("HttpConnectionManager.access_log", "TcpProxy.access_log", "Listener.access_log"),
     },
     p.ProxyConfig: {

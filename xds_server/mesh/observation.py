@@ -12,12 +12,11 @@ from xds_server.mesh.telemetry import (
     FileLog,
     Log,
     Reports,
-    Role,
     Tag,
     TagSource,
     TelemetryPolicies,
 )
-from xds_server.mesh.workload import NodeType, Workload
+from xds_server.mesh.workload import NodeType, Role, Workload
 
 
 @dataclass(frozen=True, slots=True)

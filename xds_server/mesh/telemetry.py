@@ -12,24 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
+from xds_server.mesh.metrics import EVERYTHING, Exposure, MetricsRule, exposure
 from xds_server.mesh.service import Labels, labels_match
+from xds_server.mesh.workload import BOTH, Role
 from xds_server.problem import Origin
 
 ISTIO_SAMPLING = 1.0
 """Percent of requests that are traced where nobody says how many (PILOT_TRACE_SAMPLING)."""
+BUILT_IN_METRICS = "prometheus"
+"""Istio's own provider of metrics; its installation names it where it names a default, and so does every mesh here."""
 Headers = tuple[tuple[str, str], ...]
 ZIPKIN_PATH = "/api/v2/spans"
 """Where Zipkin takes spans in its version 2."""
-
-
-class Role(enum.StrEnum):
-    """On which side of a request the proxy stands."""
-
-    CLIENT = "CLIENT"
-    SERVER = "SERVER"
-
-
-BOTH = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +127,17 @@ Logger = FileLog | GrpcLog | OtelLog
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An extension provider; of one that neither traces nor logs only the name is known."""
+    """An extension provider; one that neither traces nor logs nor `measures` serves nothing here.
+
+    Attributes:
+        measures: it is this server's /metrics.
+    """
 
     name: str
     tracer: Tracer | None = None
     logger: Logger | None = None
     max_tag_length: int = 0
+    measures: bool = False
 
 
 class TagSource(enum.StrEnum):
@@ -197,6 +196,7 @@ class TelemetryPolicy:
     selector: Labels = ()
     tracing: tuple[TracingRule, ...] = ()
     logging: tuple[LoggingRule, ...] = ()
+    metrics: tuple[MetricsRule, ...] = ()
     origin: Origin | None = None
 
 
@@ -206,7 +206,7 @@ class TelemetryDefaults:
 
     Attributes:
         providers: as written and built in.
-        tracing, logging: names, in lower case, of those that serve where no Telemetry names one.
+        tracing, logging, metrics: names, in lower case, of those that serve where no Telemetry names one.
         log_file: where requests are logged for which no Telemetry says anything; None does not log them.
         listener_log: connections that no filter chain takes are logged too.
         origin: the MeshConfig.
@@ -215,6 +215,7 @@ class TelemetryDefaults:
     providers: tuple[Provider, ...] = ()
     tracing: tuple[str, ...] = ()
     logging: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = (BUILT_IN_METRICS,)
     log_file: FileLog | None = None
     listener_log: bool = True
     sampling: float = ISTIO_SAMPLING
@@ -315,6 +316,29 @@ class TelemetryPolicies:
             return NO_REPORTS
         defaults = (self.defaults.origin,) if self.defaults.origin else ()
         return Reports(tracing, logs, self.defaults.listener_log, (*origins, *defaults))
+
+    @cached_property
+    def measured_by(self) -> tuple[str, ...]:
+        """The labels by which rules about metrics tell workloads apart, sorted."""
+        measuring = [policy for policy in self.policies if policy.metrics]
+        selected = {key for policy in measuring for key, _ in policy.selector}
+        return tuple(sorted(selected | {key for policy in measuring for rule in policy.metrics for key in rule.keys}))
+
+    def exposure(self, namespace: str, labels: Labels, role: Role) -> Exposure:
+        """What is shown of a workload's traffic in `role`; of its labels those of `measured_by` are looked at."""
+        if not self._measures:
+            return EVERYTHING
+        rules = [rule for level in self._levels(namespace, labels) for rule in level.metrics]
+        return exposure(rules, self.defaults.metrics, self._shown_by, role, (namespace, labels))
+
+    @cached_property
+    def _measures(self) -> bool:
+        """Whether anything is said of metrics anywhere."""
+        return self.defaults.metrics != (BUILT_IN_METRICS,) or any(policy.metrics for policy in self.policies)
+
+    @cached_property
+    def _shown_by(self) -> frozenset[str]:
+        return frozenset(each.name.lower() for each in self.defaults.providers if each.measures)
 
     def _levels(self, namespace: str, labels: Labels) -> Iterator[TelemetryPolicy]:
         """Mesh, namespace and workload, the wider first."""

@@ -115,7 +115,7 @@ def view_for(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | None = 
         return _router_view(mesh, workload, trust_domain)
     scope = _scope(mesh, workload)
     sidecar = sidecar_for(mesh, workload)
-    own_labels = _own_labels(mesh, workload)
+    own_labels = selected_by(mesh, workload)
     observed = observation(mesh.telemetry, scope, workload, own_labels)
     backends, virtual_hosts = _visible(scope, sidecar, workload.namespace)
     backends = _with_collectors(backends, observed, scope)
@@ -158,7 +158,7 @@ def _router_view(mesh: Mesh, workload: Workload, trust_domain: TrustDomain | Non
     router = replace(router, credentials=router.credentials | ((mesh.credentials or frozenset()) & to_show))
     asked = frozenset(key for _, found in bound for key in found.source_keys)
     namespace = workload.namespace if any(found.asks_namespace for _, found in bound) else ""
-    observed = observation(mesh.telemetry, scope, workload, _own_labels(mesh, workload))
+    observed = observation(mesh.telemetry, scope, workload, selected_by(mesh, workload))
     backends = tuple(backend for backend in scope.all_backends if backend in sent_to)
     return View(
         backends=_with_collectors(backends, observed, scope),
@@ -383,7 +383,7 @@ def _captured_mode(mesh: Mesh, workload: Workload, own_labels: Labels) -> Mutual
     return mesh.peers.mode(workload.namespace, own_labels)
 
 
-def _own_labels(mesh: Mesh, workload: Workload) -> Labels:
+def selected_by(mesh: Mesh, workload: Workload) -> Labels:
     """What a policy may select the workload by: what its node says, and its WorkloadEntry.
 
     A sidecar that was started without labels must not slip from under a policy by it.

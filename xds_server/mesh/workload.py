@@ -21,6 +21,16 @@ class Interception(enum.StrEnum):
     """No privileges: listeners bound on loopback, and an HTTP proxy port."""
 
 
+class Role(enum.StrEnum):
+    """On which side of a request the proxy stands."""
+
+    CLIENT = "CLIENT"
+    SERVER = "SERVER"
+
+
+BOTH = frozenset(Role)
+
+
 class NodeType(enum.StrEnum):
     """What a proxy is for: the first part of Istio's node ids."""
 

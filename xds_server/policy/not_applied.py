@@ -19,6 +19,7 @@ from xds_server.policy.proxy_config import (
     WITHOUT_EXCHANGE,
     WITHOUT_LOG_SERVICE,
 )
+from xds_server.policy.telemetry import WITHOUT_INTERVAL
 from xds_server.problem import Severity
 
 
@@ -40,7 +41,6 @@ class NotApplied:
 _OF_PROVIDERS = (
     "envoyExtAuthzHttp",
     "envoyExtAuthzGrpc",
-    "prometheus",
     "opentelemetry.dynatraceSampler",
     "opentelemetry.serviceAttributeEnrichment",
     "opentelemetry.http.headers[].envName",
@@ -48,10 +48,7 @@ _OF_PROVIDERS = (
     "zipkin.headers[].envName",
     "skywalking.accessToken",
 )
-_OF_MESH = (
-    "defaultProviders.metrics",
-    *(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),
-)
+_OF_MESH = (*(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),)
 _OF_KUBERNETES = (
     "discoverySelectors",
     "ingressClass",
@@ -89,7 +86,7 @@ NOT_APPLIED: tuple[NotApplied, ...] = (
     *_told("defaultConfig.tracing.", OF_ANOTHER_TRACER),
     *_told("extensionProviders[].", SERVED_BY_NOBODY),
     NotApplied("MeshConfig", ("verifyCertificateAtClient",), because="Istio does not read it any more"),
-    NotApplied("Telemetry", ("metrics",)),
+    NotApplied("Telemetry", ("metrics[].reportingInterval",), because=WITHOUT_INTERVAL),
 )
 
 

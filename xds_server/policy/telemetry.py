@@ -167,3 +167,7 @@ class TelemetrySpec(PolicyModel):
                 at = (str(type(self).model_fields[name].alias),)
                 message = "names what only Kubernetes has: this Telemetry would never apply"
                 yield Finding(message, "write selector: {matchLabels: ...}", at=at)
+
+
+WITHOUT_INTERVAL = "Envoy reads it from its bootstrap only: --metrics-interval of bootstrap and enroll"
+"""Why Metrics.reporting_interval has nothing to act on."""

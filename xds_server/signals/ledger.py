@@ -3,6 +3,9 @@
 A proxy tells what it counted since it last told, so that a total needs no memory of who told it: it stays when a
 proxy's stream ends, and a proxy that was started anew adds to it. What a proxy counts while it reaches no server is
 lost, and all totals begin at 0 when this server starts. Levels are a proxy's own and go with its stream.
+
+Everything is counted, whatever policies show of it, and apart where they tell the workloads of one service apart. When
+they begin or cease to, what was counted before goes to the first workload of that service that tells again.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from xds_server.signals.edge import Edge, Reporter
+from xds_server.signals.edge import Edge, Reporter, Teller, Told
 from xds_server.signals.quantity import Count, Latency, Level
 from xds_server.signals.stat import Stat, stat
 from xds_server.signals.tally import Tally
@@ -34,9 +37,11 @@ class Ledger:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.folded = 0
-        self._tallies: dict[Edge, Tally] = {}
-        self._overflow: dict[Edge, Tally] = {}
+        self._tallies: dict[Told, Tally] = {}
+        self._overflow: dict[Told, Tally] = {}
         self._reports: dict[Report, None] = {}
+        self._keys: tuple[str, ...] = ()
+        self._former: dict[Told, None] = {}
 
     def open(self, who: Callable[[], Reporter]) -> Report:
         """The book of the stream of a proxy that is whoever `who` says; `Report.close` it when the stream ends."""
@@ -48,17 +53,31 @@ class Ledger:
         """Forget its levels."""
         del self._reports[report]
 
-    def tally(self, edge: Edge) -> tuple[Edge | None, Tally]:
-        """The tally of an edge, and that edge; of all that are too many, and None."""
-        tally = self._tallies.get(edge)
+    def tally(self, edge: Edge, teller: Teller) -> tuple[Told | None, Tally]:
+        """The tally of what that one tells of an edge, and the name of it; of all that are too many, and None."""
+        told = edge, teller
+        tally = self._tallies.get(told)
         if tally is None and len(self._tallies) < self.limit:
-            tally = self._tallies[edge] = Tally()
+            tally = self._tallies[told] = Tally()
         if tally is not None:
-            return edge, tally
+            return told, tally
         self.folded += 1
-        return None, self._overflow.setdefault(edge.overflow, Tally())
+        return None, self._overflow.setdefault((edge.overflow, Teller()), Tally())
 
-    def tallies(self) -> Iterator[tuple[Edge, Tally]]:
+    def adopt(self, reporter: Reporter) -> None:
+        """Give a proxy what was told by such as it, when policies told workloads apart by other labels."""
+        teller = reporter.teller
+        if teller.keys != self._keys:
+            self._keys = teller.keys
+            self._former = dict.fromkeys(told for told in self._tallies if told[1].keys != teller.keys)
+        for told in [told for told in self._former if reporter.told(told)]:
+            del self._former[told]
+            tally = self._tallies.pop(told)
+            kept = self._tallies.setdefault((told[0], teller), tally)
+            if kept is not tally:
+                kept.add(tally)
+
+    def tallies(self) -> Iterator[tuple[Told, Tally]]:
         """Everything, in no order."""
         return itertools.chain(self._tallies.items(), self._overflow.items())
 
@@ -68,15 +87,15 @@ class Ledger:
         return len(self._reports)
 
     def __len__(self) -> int:
-        """Edges that are counted by themselves."""
+        """Edges that are counted by themselves, one that several kinds of workloads tell of as often as that."""
         return len(self._tallies)
 
-    def levels(self) -> dict[Edge, list[float]]:
-        """By edge and `Level`, over all open reports; an edge of which no proxy tells now is not among them."""
-        found: dict[Edge, list[float]] = {}
+    def levels(self) -> dict[Told, list[float]]:
+        """By what is told and `Level`, over all open reports; what no proxy tells of now is not among them."""
+        found: dict[Told, list[float]] = {}
         for report in self._reports:
-            for edge, level, value in report.levels():
-                found.setdefault(edge, [0.0] * len(Level))[level] += value
+            for told, level, value in report.levels():
+                found.setdefault(told, [0.0] * len(Level))[level] += value
         return found
 
 
@@ -87,17 +106,19 @@ class Report:
         self._ledger = ledger
         self._who = who
         self._reporter = who()
+        ledger.adopt(self._reporter)
         self._counts: dict[str, tuple[list[float], int]] = {}
         self._timed: dict[str, Tally] = {}
-        self._levels: dict[str, tuple[Edge, Level]] = {}
+        self._levels: dict[str, tuple[Told, Level]] = {}
         self._values: dict[str, float] = {}
         self._nothing: set[str] = set()
 
     def begin(self) -> None:
-        """A message begins. Since the last one, services may have changed, and with them whose ports these are."""
+        """A message begins. Since the last one, whose ports these are may have changed, or who is told apart."""
         reporter = self._who()
         if reporter is not self._reporter and reporter != self._reporter:
             self._reporter = reporter
+            self._ledger.adopt(reporter)
             for remembered in (self._counts, self._timed, self._levels, self._values, self._nothing):
                 remembered.clear()
 
@@ -125,7 +146,7 @@ class Report:
         if tally is not None:
             tally.time(timed, duration, buckets)
 
-    def levels(self) -> Iterator[tuple[Edge, Level, float]]:
+    def levels(self) -> Iterator[tuple[Told, Level, float]]:
         """What is told now."""
         return ((*self._levels[name], value) for name, value in self._values.items())
 
@@ -138,9 +159,9 @@ class Report:
         if found is None or not isinstance(found.quantity, Count):
             self._pass_over(name)
             return None
-        edge, tally = self._placed(found)
+        told, tally = self._placed(found)
         cell = tally.counts, found.quantity
-        if edge is not None and len(self._counts) < _MOST_REMEMBERED:
+        if told is not None and len(self._counts) < _MOST_REMEMBERED:
             self._counts[name] = cell
         return cell
 
@@ -149,8 +170,8 @@ class Report:
         if found is None or not isinstance(found.quantity, Latency):
             self._pass_over(name)
             return None
-        edge, tally = self._placed(found)
-        if edge is not None and len(self._timed) < _MOST_REMEMBERED:
+        told, tally = self._placed(found)
+        if told is not None and len(self._timed) < _MOST_REMEMBERED:
             self._timed[name] = tally
         return tally
 
@@ -160,16 +181,16 @@ class Report:
         if found is None or not isinstance(found.quantity, Level) or len(self._levels) >= _MOST_REMEMBERED:
             self._pass_over(name)
             return False
-        edge, _ = self._placed(found)
-        if edge is not None:
-            self._levels[name] = edge, found.quantity
-        return edge is not None
+        told, _ = self._placed(found)
+        if told is not None:
+            self._levels[name] = told, found.quantity
+        return told is not None
 
     def _pass_over(self, name: str) -> None:
         """Remember that a statistic tells nothing: half of what an idle proxy sends."""
         if len(self._nothing) < _MOST_REMEMBERED:
             self._nothing.add(name)
 
-    def _placed(self, found: Stat) -> tuple[Edge | None, Tally]:
-        """The edge that a statistic is about, None where there are too many, and where it is added."""
-        return self._ledger.tally(self._reporter.edge(found.of))
+    def _placed(self, found: Stat) -> tuple[Told | None, Tally]:
+        """What a statistic is about, None where there are too many edges, and where it is added."""
+        return self._ledger.tally(self._reporter.edge(found.of), self._reporter.teller)

@@ -54,6 +54,13 @@ class Tally:
             self.duration - former.duration,
         )
 
+    def add(self, other: Tally) -> None:
+        """Count what another counted too."""
+        self.counts[:] = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.within[:] = [a + b for a, b in zip(self.within, other.within, strict=True)]
+        self.timed += other.timed
+        self.duration += other.duration
+
     def time(self, timed: int, duration: float, buckets: Sequence[tuple[float, int]]) -> None:
         """Add `timed` requests that took `duration` together.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xds_server.signals.edge import Edge
+from xds_server.signals.edge import Edge, Told
 from xds_server.signals.ledger import Ledger
 from xds_server.signals.quantity import OVERFLOWS, Count, Level
 from xds_server.signals.tally import Tally
@@ -70,16 +70,16 @@ class Sight:
 
     Attributes:
         tallies: since the server started.
-        former: the same as it was when lately began.
+        former: by edge, as it was when lately began.
         seconds: since then.
-        levels: by edge and `Level`; an edge of which no proxy tells now is not among them.
+        levels: by `Level`; what no proxy tells of now is not among them.
         apart: edges that are counted by themselves; limit, folded, reporters: see `Ledger`.
     """
 
-    tallies: Mapping[Edge, Tally] = field(default_factory=dict)
+    tallies: Mapping[Told, Tally] = field(default_factory=dict)
     former: Mapping[Edge, Tally] = field(default_factory=dict)
     seconds: float = 0.0
-    levels: Mapping[Edge, Sequence[float]] = field(default_factory=dict)
+    levels: Mapping[Told, Sequence[float]] = field(default_factory=dict)
     apart: int = 0
     limit: int = 0
     folded: int = 0
@@ -98,14 +98,14 @@ class Window:
         """Remember the totals; call it every `STEP` seconds."""
         while len(self._marks) > 1 and self._marks[1][0] <= now - SPAN:
             self._marks.popleft()
-        self._marks.append((now, self._copy()))
+        self._marks.append((now, _by_edge(self._ledger.tallies())))
 
     def sight(self, now: float) -> Sight:
         """Everything as it is now."""
         since, former = self._marks[0]
         ledger = self._ledger
         return Sight(
-            tallies=self._copy(),
+            tallies={told: tally.copy() for told, tally in ledger.tallies()},
             former=former,
             seconds=max(0.0, now - since),
             levels=ledger.levels(),
@@ -115,22 +115,35 @@ class Window:
             reporters=ledger.reporters,
         )
 
-    def _copy(self) -> dict[Edge, Tally]:
-        return {edge: tally.copy() for edge, tally in self._ledger.tallies()}
+
+def _by_edge(tallies: Iterable[tuple[Told, Tally]]) -> dict[Edge, Tally]:
+    """Whoever tells of them: copies."""
+    found: dict[Edge, Tally] = {}
+    for (edge, _), tally in tallies:
+        if edge in found:
+            found[edge].add(tally)
+        else:
+            found[edge] = tally.copy()
+    return found
+
+
+_NO_LEVELS = (0.0,) * len(Level)
 
 
 def rows(sight: Sight) -> tuple[Row, ...]:
     """Every edge, those with the most errors first: lately, then in all."""
-    nothing, none = Tally(), (0.0,) * len(Level)
+    nothing, levels = Tally(), dict[Edge, tuple[float, ...]]()
+    for (edge, _), values in sight.levels.items():
+        levels[edge] = tuple(map(sum, zip(levels.get(edge, _NO_LEVELS), values, strict=True)))
     found = (
         Row(
             edge=edge,
             seconds=sight.seconds,
             recent=tally.since(sight.former.get(edge, nothing)),
             total=tally,
-            levels=tuple(sight.levels.get(edge, none)),
+            levels=levels.get(edge, _NO_LEVELS),
         )
-        for edge, tally in sight.tallies.items()
+        for edge, tally in _by_edge(sight.tallies.items()).items()
     )
     return tuple(sorted(found, key=_worst_first))
 
