@@ -33,7 +33,7 @@ REDIRECT = Path(__file__).parents[2] / "envoy" / "redirect.sh"
 SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-name, port = sys.argv[1], int(sys.argv[2])
+name, port, host = sys.argv[1], int(sys.argv[2]), (*sys.argv[3:], "0.0.0.0")[0]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         through = "envoy" if "x-request-id" in self.headers else "nobody"
@@ -43,9 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_): pass
-ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
+ThreadingHTTPServer((host, port), Handler).serve_forever()
 """
-"""Run with a name and a port: says its name, and whether the request came through an Envoy."""
+"""Run with a name, a port, and maybe an address: says its name, and whether the request came through an Envoy."""
 _CALL = """
 import sys, urllib.error, urllib.request
 try:

@@ -318,14 +318,16 @@ def test_server_with_another_name_is_refused(mesh: Mesh) -> None:
 )
 def test_caller_of_another_trust_domain_is_refused(mesh: Mesh, trust_domain: str, served: bool) -> None:
     """Even with a certificate of the same authority."""
-    context = _client_context(mesh, f"spiffe://{trust_domain}/ns/shop/sa/caller")
+    context = client_context(mesh.directory, f"spiffe://{trust_domain}/ns/shop/sa/caller")
 
     assert (_tls_say(context, mesh.served["http", "STRICT"].port) != b"") == served
 
 
 def test_refused_caller_is_told_of_in_the_log_of_the_server(mesh: Mesh) -> None:
     """Under TLS 1.3 the caller cannot know why: its own handshake was over."""
-    _tls_say(_client_context(mesh, "spiffe://refused.example/ns/shop/sa/caller"), mesh.served["http", "STRICT"].port)
+    _tls_say(
+        client_context(mesh.directory, "spiffe://refused.example/ns/shop/sa/caller"), mesh.served["http", "STRICT"].port
+    )
     log = mesh.directory / "server.log"
 
     until(lambda: "spiffe://refused.example/" in log.read_text(), what="the refusal is logged")
@@ -334,12 +336,15 @@ def test_refused_caller_is_told_of_in_the_log_of_the_server(mesh: Mesh) -> None:
     assert "SAN" in line
 
 
-def _client_context(mesh: Mesh, uri: str) -> ssl.SSLContext:
-    """A caller with a certificate that the mesh's authority signed for `uri`, and mesh ALPN."""
+def client_context(directory: Path, uri: str) -> ssl.SSLContext:
+    """A caller with a certificate that the mesh's authority signed for `uri`, and mesh ALPN.
+
+    `directory` is where the server's `state` is.
+    """
     now = datetime.now(UTC)
-    authority, key = read_authority(mesh.directory / "state" / CURRENT, now), new_key()
+    authority, key = read_authority(directory / "state" / CURRENT, now), new_key()
     certificate = sign(authority, key.public_key(), Leaf(uri, timedelta(hours=1)), now)
-    path = mesh.directory / "caller.pem"
+    path = directory / "caller.pem"
     path.write_bytes(pem([certificate]) + key_pem(key))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builders import istio
-from tests.envoy.captured import APP, WORLD, Captured, captured
+from tests.envoy.captured import APP, SERVER, WORLD, Captured, captured
 from tests.envoy.running import until
 
 PASSED_THROUGH = "cluster.PassthroughCluster.upstream_cx_total"
@@ -50,6 +51,20 @@ def test_call_from_outside_goes_through_envoy_to_the_application(lab: Captured) 
 
     assert lab.world.get(f"http://{APP}:8000/") == "app through envoy"
     assert lab.counter(INBOUND) == before + 1
+
+
+def test_call_from_outside_goes_to_loopback_where_the_mesh_says_so(lab: Captured, tmp_path: Path) -> None:
+    """An application that listens on 127.0.0.1 alone is reached by no other setting."""
+    lab.apply("inside", service("inside", APP, 8002))
+    with lab.app.running(tmp_path / "inside.log", sys.executable, "-c", SERVER, "inside", 8002, "127.0.0.1"):
+        until(lambda: lab.app.get("http://127.0.0.1:8002/").startswith("inside"), what="the application listens")
+        until(lambda: lab.world.get(f"http://{APP}:8002/") == "status 503", what="it is called where nobody listens")
+        lab.apply("mesh", "inboundTrafficPolicy: {mode: LOCALHOST}\n")
+
+        until(lambda: lab.world.get(f"http://{APP}:8002/") == "inside through envoy", what="it is called on loopback")
+
+    for name in ("inside", "mesh"):
+        (lab.policies / f"{name}.yaml").unlink()
 
 
 def test_unknown_destination_is_passed_through(lab: Captured) -> None:

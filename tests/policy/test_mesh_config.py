@@ -73,10 +73,7 @@ def test_trust_domain_is_what_identities_can_be_made_in(name: str) -> None:
         assert TrustDomain(name).name == name
 
 
-def test_field_that_nothing_obeys_yet_is_reported() -> None:
+def test_field_that_nothing_obeys_is_reported() -> None:
     _, problems = parse("defaultProviders: {metrics: [prometheus]}\ningressClass: istio\n")
 
-    assert [(problem.field, problem.code) for problem in problems] == [
-        ("spec.defaultProviders.metrics", "not-applied-yet"),
-        ("spec.ingressClass", "no-effect"),
-    ]
+    assert [(problem.field, problem.code) for problem in problems] == [("spec.ingressClass", "no-effect")]
