@@ -93,6 +93,8 @@ def test_rule_for_some_workloads_closes_the_host_for_those_only() -> None:
         {"host": "bank", "trafficPolicy": {"loadBalancer": {"simple": "RANDOM", "typo": 1}, "tls": None}},
         {"trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
         {"host": 5, "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
+        {"host": "", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
+        {"host": "bank of england", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
         None,
         ["tls"],
     ],

@@ -37,17 +37,19 @@ def stand_ins(broken: Iterable[BrokenDocument], memo: Memo) -> tuple[Document, .
 
 
 def stand_in(broken: BrokenDocument) -> Outcome[tuple[Document, ...]]:
-    """What is in force instead, before any other rule for the host; nothing when no TLS is asked for, or of no host."""
+    """What is in force instead, before any other rule for the host; nothing where it asks for no TLS, or no host."""
     spec = broken.spec if isinstance(broken.spec, Mapping) else {}
-    host = spec.get("host")
-    if not isinstance(host, str) or not host or not _asks_for_tls(spec):
+    if not _asks_for_tls(spec):
         return Outcome(())
     tls = ClientTLSSettings(mode=ClientTLSMode.SIMPLE, credential_name=NOBODY_HAS)
-    found = DestinationRuleSpec(
-        host=host,
-        traffic_policy=TrafficPolicy(tls=tls),
-        workload_selector=_selector(spec.get("workloadSelector")),
-    )
+    try:
+        found = DestinationRuleSpec(
+            host=spec.get("host"),
+            traffic_policy=TrafficPolicy(tls=tls),
+            workload_selector=_selector(spec.get("workloadSelector")),
+        )
+    except ValidationError:
+        return Outcome(())
     positions = Positions(broken.origin.line, 0)
     return Outcome(
         (Document("", KIND, broken.namespace, broken.name, found, broken.origin, positions, created=_FIRST),)
