@@ -136,6 +136,25 @@ def test_plain_request_is_sent_to_https(router: Router) -> None:
     assert until(lambda: ask(port)) == (301, f"https://{HOST}/")
 
 
+def test_bytes_go_by_a_rule_for_a_wider_host_than_the_server_has(router: Router) -> None:
+    rule = "tcp: [{route: [{destination: {host: shop, port: {number: 443}}}]}]"
+    server = "{port: {number: PORT, name: tcp, protocol: TCP}, hosts: [tcp.example.com]}"
+    port = router.open("bytes", server, rule, hosts="'*'")
+
+    assert until(lambda: ask(port)) == (200, "shop")
+
+
+def test_cipher_that_envoy_does_not_know_closes_no_server(router: Router) -> None:
+    certificate, key = pair()
+    router.keep("ciphers", certificate, key)
+    suites = "cipherSuites: [CAESAR, ECDHE-ECDSA-AES128-GCM-SHA256]"
+    tls = f"tls: {{mode: SIMPLE, credentialName: ciphers, httpsRedirect: true, {suites}}}"
+    server = f"{{port: {{number: PORT, name: https, protocol: HTTPS}}, hosts: [{HOST}], {tls}}}"
+    port = router.open("ciphers", server)
+
+    until(lambda: ask(port, context=trusting(certificate)) == (200, "shop"))
+
+
 def test_tls_ends_at_the_router_and_a_new_certificate_needs_no_restart(router: Router) -> None:
     """Both files are written one after the other: until they belong together, the old pair is served."""
     first, second = pair(), pair()

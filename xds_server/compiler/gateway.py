@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from xds_server.compiler.credential import missing_credentials
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.server_tls import server_tls
+from xds_server.compiler.server_tls import idle_tls, server_tls
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.gateway import Gateway, Refusal, Server, open_ports
 from xds_server.mesh.host import normal
@@ -23,10 +23,21 @@ def gateway(document: Document) -> Outcome[Gateway]:
     spec = cast("GatewaySpec", document.spec)
     servers = tuple(_server(written, index, document) for index, written in enumerate(spec.servers))
     found = Gateway(document.namespace, document.name, sorted_labels(spec.selector), servers, document.origin)
-    if spec.selector:
-        return Outcome(found)
-    message = "a Gateway without selector opens its ports on every router"
-    return Outcome(found, (Place(document).warning("selects-all", message, "write the labels of its routers"),))
+    return Outcome(found, tuple(_traps(spec, Place(document))))
+
+
+def _traps(spec: GatewaySpec, place: Place) -> Iterator[Problem]:
+    if not spec.selector:
+        message = "a Gateway without selector opens its ports on every router"
+        yield place.warning("selects-all", message, "write the labels of its routers")
+    for index, written in enumerate(spec.servers):
+        if written.tls:
+            at = place.at("servers", index, "tls")
+            yield from idle_tls(written.tls, at)
+            if written.tls.https_redirect and not Protocol(written.port.protocol).is_http:
+                message = "has no effect: only plain HTTP can be redirected to HTTPS"
+                fix = "remove it, or write it in the server of the HTTP port"
+                yield at.at("httpsRedirect").warning("no-effect", message, fix)
 
 
 def _server(written: WrittenServer, index: int, document: Document) -> Server:
@@ -37,7 +48,7 @@ def _server(written: WrittenServer, index: int, document: Document) -> Server:
         hosts=tuple(_host(host, document.namespace) for host in written.hosts),
         bind=written.bind or "",
         tls=server_tls(written.tls) if written.tls and Protocol(written.port.protocol).is_tls else None,
-        https_redirect=bool(written.tls and written.tls.https_redirect),
+        https_redirect=bool(written.tls and written.tls.https_redirect) and Protocol(written.port.protocol).is_http,
         name=written.name,
         origin=document.origin,
     )

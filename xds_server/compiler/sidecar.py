@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place, nearest
-from xds_server.compiler.server_tls import server_tls
+from xds_server.compiler.server_tls import idle_tls, server_tls
 from xds_server.compiler.traffic_policy import connection_pool
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.egress import EgressListener
@@ -41,7 +41,13 @@ def sidecar(document: Document) -> Outcome[Sidecar]:
         inbound_pool=connection_pool(spec.inbound_connection_pool) if spec.inbound_connection_pool else None,
         origin=document.origin,
     )
-    return Outcome(found, _mode_left_out(document, written))
+    idle = (
+        problem
+        for index, listener in enumerate(spec.ingress)
+        if listener.tls
+        for problem in idle_tls(listener.tls, Place(document).at("ingress", index, "tls"))
+    )
+    return Outcome(found, (*_mode_left_out(document, written), *idle))
 
 
 def lost_egress_proxy(document: Document, found: Sidecar, scope: Scope) -> tuple[Problem, ...]:

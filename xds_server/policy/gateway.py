@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from xds_server.policy.model import Finding, PolicyModel, refusal
-from xds_server.policy.server_tls import ServerTLSMode, ServerTLSSettings
+from xds_server.policy.server_tls import PASSED_ON, ServerTLSMode, ServerTLSSettings, certificates
 from xds_server.policy.values import (
     IpAddress,
     Labels,
@@ -21,7 +21,6 @@ from xds_server.policy.values import (
 
 _HTTP = {"HTTP", "HTTP2", "GRPC", "GRPC-Web", "HTTP_PROXY"}
 _TLS = {"HTTPS", "TLS"}
-_PASSED_ON = {ServerTLSMode.PASSTHROUGH, ServerTLSMode.AUTO_PASSTHROUGH}
 
 
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,13 +80,11 @@ class Server(PolicyModel):
         elif protocol not in _HTTP or self.tls != ServerTLSSettings(https_redirect=self.tls.https_redirect):
             fix = "remove it, or write protocol: HTTPS"
             yield Finding(f"a port of protocol {protocol} has no TLS settings", fix, at=("tls",))
-        if self.tls.https_redirect and protocol not in _HTTP:
-            yield Finding("only plain HTTP can be redirected to HTTPS", at=("tls", "httpsRedirect"))
 
     @property
     def passes_tls_on(self) -> bool:
         """Whether the application's own TLS goes through unread."""
-        return self.tls is not None and self.port.protocol in _TLS and self.tls.mode in _PASSED_ON
+        return self.tls is not None and self.port.protocol in _TLS and self.tls.mode in PASSED_ON
 
 
 class GatewaySpec(PolicyModel):
@@ -107,14 +104,10 @@ class GatewaySpec(PolicyModel):
 
 def tls_mistakes(tls: ServerTLSSettings) -> Iterable[Finding]:
     """What is wrong with the certificates that a server names: none, too many, or from several places at once."""
-    sources = {
-        "credentialName": bool(tls.credential_name),
-        "credentialNames": bool(tls.credential_names),
-        "tlsCertificates": bool(tls.tls_certificates),
-        "serverCertificate": bool(tls.server_certificate or tls.private_key),
-    }
-    given = [name for name, written in sources.items() if written]
-    if tls.mode in _PASSED_ON or tls.mode is ServerTLSMode.ISTIO_MUTUAL:
+    if tls.mode in PASSED_ON:
+        return
+    given = certificates(tls)
+    if tls.mode is ServerTLSMode.ISTIO_MUTUAL:
         for name in [*given, *(["caCertificates"] if tls.ca_certificates else [])]:
             yield Finding(f"mode {tls.mode} takes no {name}", "remove it, or change the mode", at=(name,))
         return
@@ -122,12 +115,13 @@ def tls_mistakes(tls: ServerTLSSettings) -> Iterable[Finding]:
         yield Finding(f"cannot be set beside {given[0]}", "keep one of them", at=(name,))
     if not given:
         yield Finding(f"mode {tls.mode} needs a certificate", "write credentialName: ...", code="missing-field")
-    yield from _file_mistakes(tls)
-    yield from _client_mistakes(tls, by_name=bool(tls.credential_name or tls.credential_names))
+    by_name = bool(tls.credential_name or tls.credential_names)
+    yield from _file_mistakes(tls, by_name=by_name)
+    yield from _client_mistakes(tls, by_name=by_name)
 
 
-def _file_mistakes(tls: ServerTLSSettings) -> Iterable[Finding]:
-    if bool(tls.server_certificate) != bool(tls.private_key):
+def _file_mistakes(tls: ServerTLSSettings, *, by_name: bool) -> Iterable[Finding]:
+    if not by_name and bool(tls.server_certificate) != bool(tls.private_key):
         yield Finding("serverCertificate and privateKey go together", "name both files")
     for index, each in enumerate(tls.tls_certificates):
         if not each.server_certificate or not each.private_key:
@@ -135,7 +129,7 @@ def _file_mistakes(tls: ServerTLSSettings) -> Iterable[Finding]:
     for name, values in (("tlsCertificates", tls.tls_certificates), ("credentialNames", tls.credential_names)):
         if len(values) > 2:
             yield Finding("takes two at most, one RSA and one ECDSA", at=(name, 2))
-    if tls.ca_crl and (tls.mode is ServerTLSMode.SIMPLE or tls.credential_name or tls.credential_names):
+    if tls.ca_crl and (tls.mode is ServerTLSMode.SIMPLE or by_name):
         yield Finding("caCrl goes with caCertificates only", "put ca.crl beside the credential", at=("caCrl",))
 
 

@@ -17,6 +17,10 @@ class ServerTLSMode(PolicyEnum):
     OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
 
 
+PASSED_ON = frozenset({ServerTLSMode.PASSTHROUGH, ServerTLSMode.AUTO_PASSTHROUGH})
+"""Modes in which the TLS is not ended."""
+
+
 class TLSProtocol(PolicyEnum):
     """TLS version; TLS_AUTO is the default."""
 
@@ -56,3 +60,19 @@ class ServerTLSSettings(PolicyModel):
     cipher_suites: tuple[str, ...] = ()
     ecdh_curves: tuple[str, ...] = ()
     insecure_skip_verify: Bool | None = None
+
+
+def certificates(tls: ServerTLSSettings) -> list[str]:
+    """The fields that name the server's own certificate, in order of precedence.
+
+    One file of two counts where no credential is named: there it is a mistake, here it was never read (Istio's rule).
+    """
+    by_name = bool(tls.credential_name or tls.credential_names)
+    one, both = tls.server_certificate or tls.private_key, tls.server_certificate and tls.private_key
+    sources = {
+        "credentialName": bool(tls.credential_name),
+        "credentialNames": bool(tls.credential_names),
+        "tlsCertificates": bool(tls.tls_certificates),
+        "serverCertificate": bool(both if by_name else one),
+    }
+    return [name for name, written in sources.items() if written]
