@@ -55,7 +55,7 @@ def test_router_listens_where_its_own_service_says() -> None:
     found = view(compiled(EDGE + own)[0])
 
     assert found.router is not None
-    assert found.router.ports == ((80, 8080),)
+    assert found.router.ports == ((80, (8080,)),)
 
 
 def test_unknown_gateway_is_reported() -> None:

@@ -9,10 +9,12 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from tests.builders import entry, istio
 from tests.translate.gateways import gateway, rules, to, view
 from tests.translate.shown import shown
+from xds_server.compiler.service_entry import UNMOVED_PORTS
 from xds_server.translate.gateway_listener import file_secrets, gateway_listener, gateway_listeners
 from xds_server.xds.resource import Resource
 
 PASSED = "tls: {mode: PASSTHROUGH}"
+OWN = "workloadSelector: {labels: {istio: ingress}}"
 TCP = "tcp: [{match: [{port: 3306}], route: [{destination: {host: reviews, port: {number: 80}}}]}]"
 
 
@@ -106,6 +108,33 @@ def test_tls_is_passed_on_by_name_and_a_name_goes_where_the_first_sends_it() -> 
 
 def test_rule_for_a_host_that_the_server_does_not_let_in_is_passed_over() -> None:
     assert made(gateway("3306 TCP a.com"), rules("b.com", TCP)) == {}
+
+
+def test_rule_for_a_wider_host_than_the_server_has_holds_for_it() -> None:
+    """Bytes have no host to tell by: one in common is enough (Istio's rule)."""
+    assert list(made(gateway("3306 TCP a.com"), rules("'*'", TCP))) == ["0.0.0.0_3306"]
+
+
+def test_router_listens_at_every_target_of_its_own_services() -> None:
+    listening = [
+        entry(name, f"ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {to}}}], {OWN}")
+        for name, to in (("in", 8080), ("too", 8081))
+    ]
+
+    found = made(gateway("80 HTTP a.com", "8081 HTTP b.com"), *listening)
+
+    assert {name: matches(each) for name, each in found.items()} == {
+        "0.0.0.0_8080": [({}, "http.8080")],
+        "0.0.0.0_8081": [({}, "http.8081")],
+    }
+
+
+def test_service_may_say_nothing_of_where_routers_listen() -> None:
+    port = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
+    own = entry("in", f"{port}, {OWN}").replace("{name: in", "{labels: {LABEL: ''}, name: in")
+
+    assert list(made(gateway("80 HTTP a.com"), own.replace("LABEL", UNMOVED_PORTS))) == ["0.0.0.0_80"]
+    assert list(made(gateway("80 HTTP a.com"), own.replace("LABEL", "other"))) == ["0.0.0.0_8080"]
 
 
 def test_strangers_headers_are_not_believed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
-from tests.builders import istio
+from tests.builders import entry, istio
 from tests.translate.gateways import gateway, rules, to, view
 from tests.translate.shown import shown
 from xds_server.mesh.view import View
@@ -45,6 +45,17 @@ def test_virtual_services_of_other_namespaces_are_kept_out() -> None:
 
     assert list(hosts(gateway("80 HTTP ./a.com"), foreign)) == ["*"]
     assert list(hosts(gateway("80 HTTP shop/a.com"), foreign)) == ["a.com"]
+
+
+def test_servers_of_two_ports_that_one_service_brings_together_share_routes() -> None:
+    """Each host is told by the port of its own server."""
+    ports = ", ".join(f"{{number: {n}, name: p{n}, protocol: HTTP, targetPort: 8080}}" for n in (80, 81))
+    own = entry("in", f"ports: [{ports}], workloadSelector: {{labels: {{istio: ingress}}}}")
+    bound = rules("'*.com'", to(more="match: [{port: 81}]"))
+
+    found = configurations(view(gateway("80 HTTP a.com", "81 HTTP b.com"), own, bound))
+
+    assert {name: [host["name"] for host in hosts] for name, hosts in found.items()} == {"http.8080": ["b.com:81"]}
 
 
 def test_rules_for_one_host_are_merged_and_what_takes_everything_is_last() -> None:

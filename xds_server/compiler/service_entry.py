@@ -20,6 +20,8 @@ from xds_server.problem import Problem
 
 AUTO_ADDRESS = "networking.istio.io/enable-autoallocate-ip"
 """Label of a ServiceEntry: "false" keeps it from getting a virtual address (Istio's)."""
+UNMOVED_PORTS = "experimental.istio.io/disable-gateway-port-translation"
+"""Label of a ServiceEntry, whatever its value: its targetPorts say nothing of where routers listen (Istio's)."""
 BY_NAME = frozenset({Resolution.DNS, Resolution.DNS_ROUND_ROBIN})
 """Resolutions under which an endpoint's address may be a DNS name."""
 
@@ -77,6 +79,7 @@ def claims(
             health_check=check.value,
             auto_address=document.labels.get(AUTO_ADDRESS) != "false",
             given_address=address(document.status, host),
+            moves_gateway_ports=UNMOVED_PORTS not in document.labels,
         )
         for host in spec.hosts
     )

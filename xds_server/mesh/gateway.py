@@ -7,9 +7,10 @@ together is decided here, once for the compiler, which tells the authors, and fo
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from xds_server.mesh.credential import roots_name
 from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute, Destination, Match, Route
@@ -192,7 +193,7 @@ class Router:
     Attributes:
         gateways: those that select it, in order of precedence.
         routes: by gateway ("namespace/name"), in order of precedence; only gateways that have some.
-        ports: (port of a Gateway, where the router listens for it), where these differ.
+        ports: (port of a Gateway, where the router listens for it), where these are not the same alone.
         credentials: names in the secrets directory that are there, of those that `gateways` name, and the rules of
             services that it sends to.
         by_name: the services of the mesh that some server passes mesh TLS on to by name, sorted by host.
@@ -200,7 +201,7 @@ class Router:
 
     gateways: tuple[Gateway, ...]
     routes: tuple[tuple[str, tuple[GatewayRoutes, ...]], ...] = ()
-    ports: tuple[tuple[int, int], ...] = ()
+    ports: tuple[tuple[int, tuple[int, ...]], ...] = ()
     credentials: frozenset[str] = frozenset()
     by_name: tuple[Backend, ...] = ()
 
@@ -215,9 +216,11 @@ class Refusal:
 
 
 def open_ports(
-    gateways: Iterable[Gateway],
+    gateways: Iterable[Gateway], listens: Mapping[int, tuple[int, ...]] = MappingProxyType({})
 ) -> tuple[dict[tuple[str, int], tuple[Server, ...]], tuple[Refusal, ...]]:
-    """(bind, port) to the servers there, and those that find no place.
+    """(bind, port where a router listens) to the servers there, and those that find no place.
+
+    `listens` has the ports where a router listens for one of a Gateway; what it lacks is listened for where it says.
 
     Plain HTTP servers share a port; TLS servers do when their hosts differ, and a plain one may come after them. After
     a plain server nothing but more plain HTTP can come (Istio's rules; it drops the others in silence).
@@ -225,12 +228,13 @@ def open_ports(
     opened: dict[tuple[str, int], list[Server]] = {}
     refused = []
     for server in (server for gateway in gateways for server in gateway.servers):
-        there = opened.setdefault((server.bind, server.port.number), [])
-        refusal = _refusal(server, there)
-        if refusal is None:
-            there.append(server)
-        else:
-            refused.append(refusal)
+        for where in listens.get(server.port.number, (server.port.number,)):
+            there = opened.setdefault((server.bind, where), [])
+            refusal = _refusal(server, there)
+            if refusal is None:
+                there.append(server)
+            else:
+                refused.append(refusal)
     return {where: tuple(servers) for where, servers in opened.items()}, tuple(refused)
 
 

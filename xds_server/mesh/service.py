@@ -160,6 +160,7 @@ class Service:
         origins: the documents it was made from, its WorkloadEntries included.
         auto_address: callers that look names up here may be given an address of ours.
         given_address: the one that somebody else has chosen for that; "" for none.
+        moves_gateway_ports: a router that serves it listens for a port of a Gateway where this service's target is.
         health_check: how callers check its endpoints; None leaves it to what else they see.
     """
 
@@ -177,6 +178,7 @@ class Service:
     health_check: HealthCheck | None = None
     auto_address: bool = True
     given_address: str = ""
+    moves_gateway_ports: bool = True
 
     @cached_property
     def endpoint_by_workload(self) -> dict[tuple[str, str], Endpoint]:

@@ -51,6 +51,7 @@ class InboundPort:
     pool: ConnectionPool = ConnectionPool()
     port_name: str = ""
     tls: ServerTls | None = None
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

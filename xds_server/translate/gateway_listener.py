@@ -88,39 +88,37 @@ def gateway_listeners(view: View) -> tuple[GatewayListener, ...]:
     """The listeners of a router's view; none for a port on which nothing could come in."""
     if view.router is None:
         return ()
-    ports, opened = dict(view.router.ports), open_servers(view)
     looks_up = any(backend.service.resolution is Resolution.DYNAMIC_DNS for backend in view.backends)
     routes = dict(view.router.routes)
-    found: dict[tuple[str, int], GatewayListener] = {}
-    for (bind, number), servers in opened.items():
-        chains = tuple(_chains(servers, routes, view))
-        origins = tuple(dict.fromkeys(server.origin for server in servers if server.origin))
-        if chains:
-            where = ports.get(number, number)
-            listener = GatewayListener(
-                bind=bind,
-                port=where,
-                chains=chains,
-                trust_domain=view.trust_domain,
-                dynamic_forward_proxy=looks_up,
-                origins=origins,
-                settings=view.settings,
-                reports=view.observed.outbound,
-            )
-            found.setdefault((bind, where), listener)
-    return tuple(found.values())
+    opened = ((where, servers, tuple(_chains(where, servers, routes, view))) for where, servers in open_servers(view))
+    return tuple(
+        GatewayListener(
+            bind=bind,
+            port=number,
+            chains=chains,
+            trust_domain=view.trust_domain,
+            dynamic_forward_proxy=looks_up,
+            origins=tuple(dict.fromkeys(server.origin for server in servers if server.origin)),
+            settings=view.settings,
+            reports=view.observed.outbound,
+        )
+        for (bind, number), servers, chains in opened
+        if chains
+    )
 
 
-def open_servers(view: View) -> dict[tuple[str, int], tuple[Server, ...]]:
-    """(bind, port of the Gateways) to the servers that a router can serve.
+def open_servers(view: View) -> tuple[tuple[tuple[str, int], tuple[Server, ...]], ...]:
+    """(bind, port where the router listens), each with the servers that it can serve there.
 
     One whose certificate is not there stays closed, and so does one for mesh TLS on a router without an identity.
     """
     if view.router is None:
-        return {}
+        return ()
     there = view.router.credentials
-    opened, _ = open_ports(view.router.gateways)
-    return {where: tuple(s for s in servers if _can_speak(s.tls, there, view)) for where, servers in opened.items()}
+    opened, _ = open_ports(view.router.gateways, dict(view.router.ports))
+    return tuple(
+        (where, tuple(s for s in servers if _can_speak(s.tls, there, view))) for where, servers in opened.items()
+    )
 
 
 def _can_speak(tls: ServerTls | None, there: frozenset[str], view: View) -> bool:
@@ -132,7 +130,7 @@ def _can_speak(tls: ServerTls | None, there: frozenset[str], view: View) -> bool
 
 
 def _chains(
-    servers: tuple[Server, ...], routes: Mapping[str, tuple[GatewayRoutes, ...]], view: View
+    where: tuple[str, int], servers: tuple[Server, ...], routes: Mapping[str, tuple[GatewayRoutes, ...]], view: View
 ) -> Iterator[Chain]:
     plain = [server for server in servers if server.tls is None]
     taken: set[str] = set()
@@ -158,7 +156,8 @@ def _chains(
         else:
             yield from _passed_on(server, bound, view, taken)
     if any(server.reads_http for server in plain):
-        name = names.gateway_http_route(plain[0].port.number, plain[0].bind)
+        bind, number = where
+        name = names.gateway_http_route(number, bind)
         yield Chain(route=name, stat_prefix=_stat_prefix(plain[0]))
     for server in plain:
         rule = (
@@ -192,10 +191,10 @@ def _by_name(server: Server, view: View, taken: set[str]) -> Iterator[Chain]:
 
 
 def _rules(server: Server, bound: Iterable[GatewayRoutes], view: View, *, tls: bool) -> Iterator[ConnectionRoute]:
-    """Rules for whole connections, of VirtualServices with a host that the server lets in, in order."""
+    """Rules for whole connections, of VirtualServices that share a host with the server, in order."""
     for found in bound:
         allowed = list(server.hosts_for(found.namespace))
-        if any(narrower(host, each) == host for host in found.hosts for each in allowed):
+        if any(narrower(host, each) for host in found.hosts for each in allowed):
             yield from (
                 rule
                 for rule in found.connections

@@ -35,9 +35,14 @@ _Sources = tuple[tuple[GatewayRoutes, frozenset[str]], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Host:
-    """A domain with what speaks for it."""
+    """A domain with what speaks for it.
+
+    Attributes:
+        port: of the first Gateway server that has it: where rules are told which port is asked.
+    """
 
     domain: str
+    port: int
     sources: _Sources
     redirects: bool = False
 
@@ -52,17 +57,16 @@ class GatewayRouteTranslator:
     def route_configurations(self, view: View, clusters: frozenset[str]) -> Iterator[Resource]:
         """All of a router's view; what a route would send to a cluster that is not among `clusters` answers 503."""
         routes = dict(view.router.routes) if view.router else {}
-        for name, servers in _by_route(view):
-            number = servers[0].port.number
-            place = Place(number, headers=view.settings.headers)
-            parts = [self._part_of(host, place, view.source, clusters) for host in _hosts(servers, routes)]
+        for name, servers in _by_route(view).items():
+            parts = [self._part_of(host, view, clusters) for host in _hosts(servers, routes)]
             found = tuple(part for part in parts if part is not None)
-            yield route_configuration(name, found or (_black_hole(number),))
+            yield route_configuration(name, found or (_black_hole(servers[0].port.number),))
 
-    def _part_of(self, host: _Host, place: Place, source: Source, clusters: frozenset[str]) -> Part | None:
-        made = self._virtual_host(host.domain, host.sources, place.port, source)
+    def _part_of(self, host: _Host, view: View, clusters: frozenset[str]) -> Part | None:
+        made = self._virtual_host(host.domain, host.sources, host.port, view.source)
         if not made.routes and not host.redirects:
             return None
+        place = Place(host.port, headers=view.settings.headers)
         part = self._part(made, place, host.redirects)
         if clusters.issuperset(part.clusters):
             return part
@@ -70,32 +74,39 @@ class GatewayRouteTranslator:
         return self._part(made, replace(place, missing=missing), host.redirects)
 
 
-def _by_route(view: View) -> Iterator[tuple[str, tuple[Server, ...]]]:
-    """The name of each RouteConfiguration, with the servers whose requests it routes."""
-    for (bind, number), servers in open_servers(view).items():
+def _by_route(view: View) -> dict[str, tuple[Server, ...]]:
+    """The name of each RouteConfiguration, with the servers whose requests it routes.
+
+    A plain one is called by where the router listens; one for HTTPS by its server, wherever that is (Istio's rule).
+    """
+    found: dict[str, tuple[Server, ...]] = {}
+    for (bind, number), servers in open_servers(view):
         plain = tuple(server for server in servers if server.tls is None and server.reads_http)
         if plain:
-            yield names.gateway_http_route(number, bind), plain
+            found[names.gateway_http_route(number, bind)] = plain
         for server in servers:
             if server.tls is not None and server.reads_http:
-                yield names.gateway_https_route(number, server.port.name, server.gateway, bind), (server,)
+                name = names.gateway_https_route(server.port.number, server.port.name, server.gateway, bind)
+                found[name] = (server,)
+    return found
 
 
 def _hosts(servers: Iterable[Server], routes: dict[str, tuple[GatewayRoutes, ...]]) -> list[_Host]:
     """The domains of these servers, each once, sorted."""
     sources: dict[str, dict[GatewayRoutes, set[str]]] = {}
     redirects: set[str] = set()
+    ports: dict[str, int] = {}
     for server in servers:
         for found in routes.get(server.gateway, ()):
             for domain in _shared(server, found):
                 sources.setdefault(domain, {}).setdefault(found, set()).add(server.gateway)
                 redirects |= {domain} if server.https_redirect else set()
+                ports.setdefault(domain, server.port.number)
         if server.https_redirect:
             redirects.update(host for _, host in server.hosts)
-    return [
-        _Host(domain, tuple((f, frozenset(by)) for f, by in sources.get(domain, {}).items()), domain in redirects)
-        for domain in sorted({*sources, *redirects})
-    ]
+            ports |= {host: server.port.number for _, host in server.hosts if host not in ports}
+    by_domain = {domain: tuple((f, frozenset(by)) for f, by in each.items()) for domain, each in sources.items()}
+    return [_Host(domain, ports[domain], by_domain.get(domain, ()), domain in redirects) for domain in sorted(ports)]
 
 
 def _shared(server: Server, found: GatewayRoutes) -> Iterator[str]:
