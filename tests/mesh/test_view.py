@@ -71,6 +71,7 @@ def test_port_that_only_a_policy_names_is_captured_for_it() -> None:
 
     extra = view_for(mesh, WEB).inbound[-1]
     assert (extra.number, extra.protocol, extra.mutual_tls) == (9000, Protocol.AUTO, MutualTls.STRICT)
+    assert extra.passed_on
     assert view_for(mesh, replace(WEB, interception=Interception.NONE)).inbound == ()
 
 

@@ -54,6 +54,13 @@ def test_port_that_no_policy_names_is_passed_to_where_it_was_going() -> None:
     ]
 
 
+def test_port_that_only_a_policy_names_is_passed_on_by_chains_of_its_own() -> None:
+    assert own(InboundPort(9000, Protocol.AUTO, passed_on=True)) == [
+        ({"destination_port": 9000, "application_protocols": ANY}, "routes InboundPassthroughCluster"),
+        ({"destination_port": 9000}, "InboundPassthroughCluster"),
+    ]
+
+
 def test_connection_to_the_capturing_port_itself_is_closed() -> None:
     """Passed on, it would come back for ever."""
     assert chains(captured_inbound(CapturedInbound(())))[0] == ({"destination_port": 15006}, "BlackHoleCluster")

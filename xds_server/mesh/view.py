@@ -32,6 +32,7 @@ class InboundPort:
     Attributes:
         number: the workload's port: what inbound names carry.
         service_host, service_port, port_name: the service it belongs to, "" and `number` for one that no service has.
+        passed_on: only a policy names it: what comes in goes where it was addressed, as on all ports nobody names.
         bind: address to bind in NONE mode.
         default_endpoint: where the application listens; "" is where the traffic was addressed (REDIRECT mode only).
         mutual_tls: what callers are asked for.
@@ -201,14 +202,15 @@ def _by_name(scope: Scope, servers: Sequence[Server]) -> tuple[Backend, ...]:
     return tuple(backend for backend in inside if any(server.lets_in(backend.service) for server in servers))
 
 
-def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple[int, int], ...]:
-    """Where the router listens for the ports that are ports of a service of its own: at the service's target."""
-    found: dict[int, int] = {}
+def _own_ports(mesh: Mesh, workload: Workload, numbers: set[int]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Where the router listens for the ports that are ports of services of its own: at the services' targets."""
+    found: dict[int, set[int]] = {}
     for service in _candidates(mesh, workload):
-        for port, number in zip(service.ports, serves(service, workload), strict=False):
-            if port.number in numbers and number != port.number:
-                found.setdefault(port.number, number)
-    return tuple(sorted(found.items()))
+        if service.moves_gateway_ports:
+            for port, number in zip(service.ports, serves(service, workload), strict=False):
+                found.setdefault(port.number, set()).add(number)
+    moved = {port: where for port, where in found.items() if port in numbers and where != {port}}
+    return tuple((port, tuple(sorted(where))) for port, where in sorted(moved.items()))
 
 
 def _with_collectors(backends: tuple[Backend, ...], observed: Observed, scope: Scope) -> tuple[Backend, ...]:
@@ -368,7 +370,7 @@ def _asked_inbound(
     if workload.interception is Interception.REDIRECT:
         known = {port.number for port in inbound}
         named = mesh.peers.ports(workload.namespace, own_labels)
-        found += [InboundPort(number, Protocol.AUTO, service_port=number) for number in named if number not in known]
+        found += [InboundPort(number, Protocol.AUTO, passed_on=True) for number in named if number not in known]
     return tuple(_asking(port, mesh.peers.mode(workload.namespace, own_labels, port.number)) for port in found)
 
 

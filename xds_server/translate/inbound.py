@@ -42,6 +42,8 @@ from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
 _INBOUND = core_v3.TrafficDirection.INBOUND
+OTHER_PORTS = ":0/*"
+"""What traces call requests that come in by a port that no service has (Istio's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +167,11 @@ def _door(port: InboundPort, reports: Reports, *, captured: bool, has_identity: 
     return _Door(
         port=port,
         ways=(_own_way(port),) if port.tls else ways_in(port.protocol, port.mutual_tls, has_identity=has_identity),
-        cluster=names.inbound_cluster(port.number),
+        cluster=names.INBOUND_PASSTHROUGH_CLUSTER if port.passed_on else names.inbound_cluster(port.number),
         match_port=port.number if captured else None,
         name=name,
         http_name=name,
-        operation=f"{port.service_host or 'inbound'}:{port.service_port}/*",
+        operation=OTHER_PORTS if port.passed_on else f"{port.service_host or 'inbound'}:{port.service_port}/*",
         reports=reports,
     )
 
@@ -203,7 +205,7 @@ def _other_ports(mode: MutualTls, reports: Reports, *, has_identity: bool) -> _D
         match_port=None,
         name=names.VIRTUAL_INBOUND,
         http_name=names.VIRTUAL_INBOUND_CATCH_ALL_HTTP_CHAIN,
-        operation=":0/*",
+        operation=OTHER_PORTS,
         reports=reports,
     )
 

@@ -57,6 +57,7 @@ class Translator:
             *(
                 self._inbound_cluster(port, view.interception, stat_name, keeps_case=keeps_case)
                 for port in inbound_ports(view)
+                if not port.passed_on
             ),
             *chain.from_iterable([each.clusters for each in (*backends, *by_name)]),
         ]
