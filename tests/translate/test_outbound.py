@@ -107,6 +107,15 @@ def test_tls_services_on_one_port_are_told_by_server_name() -> None:
     assert inspectors(found) == ["tls_inspector"]
 
 
+def test_tls_to_a_range_of_addresses_must_ask_for_the_service() -> None:
+    """An address of its own says it all; a range may be others' too (Istio's rule)."""
+    (ranged,) = made(host("bank", 443, Protocol.TLS, "10.0.0.0/8")).values()
+    (addressed,) = made(host("bank", 443, Protocol.TLS, "10.0.0.1")).values()
+
+    assert [match.get("server_names") for match, _ in chains(ranged)] == [["bank"], None]
+    assert chains(addressed) == [({}, "outbound|443||bank")]
+
+
 def with_rules(found: VirtualHost, *rules: ConnectionRoute) -> VirtualHost:
     return replace(found, connections=rules)
 
@@ -168,6 +177,10 @@ def test_detected_port_with_virtual_ip_does_so_there() -> None:
     found = made(host("reviews", 9080, Protocol.AUTO, "10.0.0.1"))
 
     assert chains(found["10.0.0.1_9080"]) == [(DETECTED, "routes 9080"), (ELSE, "outbound|9080||reviews")]
+
+
+def test_detected_port_with_virtual_ip_takes_nothing_that_goes_elsewhere() -> None:
+    assert list(made(host("db", 9000, Protocol.AUTO, "10.0.0.1"))) == ["10.0.0.1_9000"]
 
 
 def test_detection_never_times_out() -> None:

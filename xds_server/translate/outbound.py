@@ -96,7 +96,8 @@ def outbound_listeners(view: View) -> tuple[Outbound, ...]:
     first_by_port: dict[int, Backend | None] = {}
     for virtual_host in view.virtual_hosts:
         for number in http_ports(virtual_host):
-            if number not in first_by_port and view.egress.shows(virtual_host.host, number):
+            shown = number not in first_by_port and view.egress.shows(virtual_host.host, number)
+            if shown and not slots.is_told_by_address(virtual_host.backend, number):
                 first_by_port[number] = virtual_host.backend
     for number, backend in first_by_port.items():
         slots.add_http(number, backend)
@@ -218,6 +219,13 @@ class _Slots:
         if self._has(port):
             self._slot(self._where(port), port, backend).route = names.outbound_route(port)
 
+    def is_told_by_address(self, backend: Backend | None, number: int) -> bool:
+        """Whether HTTP is only looked for in what goes to the addresses of the service itself (Istio's rule)."""
+        if backend is None:
+            return False
+        detects = backend.service.port_by_number[number].protocol is Protocol.AUTO
+        return detects and bool(self._virtual_ips(backend.service)[0])
+
     def add_service(self, backend: Backend) -> None:
         """Connections to its ports whose protocol is not HTTP, or not known; HTTP comes by `add_http`."""
         service = backend.service
@@ -236,11 +244,10 @@ class _Slots:
         for where in addresses:
             slot = self._slot(where, port.number, backend)
             slot.route = slot.route or (names.outbound_route(port.number) if detects else "")
-        wanted = list(self._wanted(backend, port, by_name=not addresses and not ranges))
         for where in (*addresses, *([self._where(port.number)] if ranges or not addresses else [])):
             slot = self._slot(where, port.number, backend)
             around = ranges if where == self._where(port.number) else ()
-            for each in wanted:
+            for each in self._wanted(backend, port, by_name=where not in addresses):
                 to = each.ranges or around
                 slot.tell(replace(each, ranges=to, detects_http=detects and bool(to)))
 
