@@ -17,10 +17,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import grpc
 
+from bench.fleet import EVERYTHING
 from xds_server.server import wire
 from xds_server.server.hub import Hub, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
@@ -127,7 +128,7 @@ class Ours:
         self.port = 0
 
     @classmethod
-    async def started(cls, *first: Resource) -> Ours:
+    async def started(cls, *first: Resource) -> Self:
         """A server that sends `first` to whoever comes."""
         server = cls(*first)
         server._listener = await listen("127.0.0.1:0", server._hub, server.board)
@@ -173,10 +174,10 @@ def cluster(number: int, size: int) -> Resource:
 
 
 @contextlib.asynccontextmanager
-async def fleet(server: Server, *, streams: int, connections: int) -> AsyncIterator[None]:
-    """A fleet of `bench.fleet` that has taken its first response."""
-    target = server.answers() + streams
-    command = (sys.executable, "-m", "bench.fleet", *map(str, (server.port, streams, connections)))
+async def fleet(server: Server, *, streams: int, connections: int, namespaces: int = 0) -> AsyncIterator[None]:
+    """A fleet of `bench.fleet` that has taken its first responses."""
+    target = server.answers() + streams * (len(EVERYTHING) if namespaces else 1)
+    command = (sys.executable, "-m", "bench.fleet", *map(str, (server.port, streams, connections, namespaces)))
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
     try:
         await answered(server, target)

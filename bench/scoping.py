@@ -29,21 +29,21 @@ def documents(text: str) -> list[Document]:
     return [document for document in parsed if document is not None]
 
 
-def services() -> Iterator[Document]:
+def services(namespaces: int = NAMESPACES) -> Iterator[Document]:
     """Equally many in each namespace, each with three endpoints on an HTTP port."""
     for number in range(SERVICES):
         endpoints = ", ".join(f"{{address: 10.{number // 250}.{number % 250}.{n}}}" for n in range(ENDPOINTS))
         yield from documents(
             "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"
-            f"metadata: {{name: service-{number}, namespace: team-{number % NAMESPACES}}}\n"
+            f"metadata: {{name: service-{number}, namespace: team-{number % namespaces}}}\n"
             f"spec: {{hosts: [service-{number}], ports: [{{number: 80, name: http, protocol: HTTP}}], "
             f"location: MESH_INTERNAL, resolution: STATIC, endpoints: [{endpoints}]}}\n"
         )
 
 
-def policies(*, scoped: bool) -> PolicySet:
+def policies(*, scoped: bool, namespaces: int = NAMESPACES) -> PolicySet:
     """The services, and with `scoped` one Sidecar in the root namespace that shows each namespace only its own."""
-    found = [*services(), *(documents(SCOPED) if scoped else ())]
+    found = [*services(namespaces), *(documents(SCOPED) if scoped else ())]
     return PolicySet(tuple(sorted(found, key=precedence)))
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+
+import pytest
 
 from tests.builders import entry, istio, policy_set, workload
 from xds_server.compiler.premises import Premises
 from xds_server.mesh.identity import TrustDomain
+from xds_server.mesh.view import View
 from xds_server.pipeline import Pipeline
 from xds_server.policy.document import PolicySet
+from xds_server.server.wire import Bodies
+from xds_server.translate.translate import Translator
 from xds_server.xds import type_url
+from xds_server.xds.delta import DeltaStream
+from xds_server.xds.messages import DeltaRequest, Node
+from xds_server.xds.resource import Resource
+from xds_server.xds.snapshot import Snapshot
+
+Translate = Callable[[Translator, View], Iterable[Resource]]
+SHARED_TYPES = (type_url.CLUSTER, type_url.ENDPOINT, type_url.LISTENER, type_url.ROUTE)
+"""Of which a view has all that its proxies are sent."""
 
 
 def test_workloads_with_equal_views_share_one_snapshot() -> None:
@@ -109,23 +123,53 @@ def test_aliases_of_the_mesh_join_those_of_the_server_at_both_ends() -> None:
     assert honoured(proven) == {(False, True)}
 
 
-def test_a_thousand_proxies_in_three_views_share_three_snapshots() -> None:
-    """And what the views have in common is in each of them as the same object, held once."""
-    pipeline = Pipeline()
+def thousand_in_three_views(pipeline: Pipeline) -> list[Snapshot]:
+    """The snapshots of proxies in three namespaces, two of which a Sidecar shows their own service only."""
     scoped = [istio("Sidecar", f'egress: [{{hosts: ["{where}/*"]}}]', namespace=where) for where in ("a", "b")]
     own = [entry(f"{where}-service", namespace=where) for where in ("a", "b")]
     generation = pipeline.compile(policy_set(*own, *scoped))
     namespaces = ("a", "b", "c")
-
-    snapshots = [
+    return [
         pipeline.snapshot_for(generation, workload(f"proxy-{n}", namespace=namespaces[n % 3], version=str(n)))
         for n in range(1000)
     ]
+
+
+def test_a_thousand_proxies_in_three_views_share_three_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three translations; and what the views have in common is in each of them as the same object, held once."""
+    translations: list[View] = []
+
+    def counted(self: Translator, view: View, translate: Translate = Translator.translate) -> Iterable[Resource]:
+        translations.append(view)
+        return translate(self, view)
+
+    monkeypatch.setattr(Translator, "translate", counted)
+
+    snapshots = thousand_in_three_views(Pipeline())
+
     a, b, c = snapshots[:3]
     clusters = [set(each.of_type(type_url.CLUSTER)) for each in (a, b, c)]
-
-    assert len(set(map(id, snapshots))) == 3
+    assert len(set(map(id, snapshots))) == len(translations) == 3
     assert clusters[0] | clusters[1] == clusters[2]
     assert clusters[0] - clusters[1] == {"outbound|80||a-service"}
     name = "outbound|80||a-service"
     assert a.of_type(type_url.CLUSTER)[name] is c.of_type(type_url.CLUSTER)[name]
+
+
+@pytest.mark.parametrize("with_identities", [False, True])
+def test_a_thousand_proxies_in_three_views_are_sent_three_bodies_of_each_type(with_identities: bool) -> None:
+    """The same bytes objects, whatever certificate each has of its own: only that one is made for it alone."""
+    bodies = Bodies()
+    sent: dict[str, list[bytes]] = {url: [] for url in SHARED_TYPES}
+    alive: list[DeltaStream] = []
+    for number, view in enumerate(thousand_in_three_views(Pipeline())):
+        own = [Resource(type_url.SECRET, "default", str(number), b"%d" % number)] if with_identities else []
+        machine = DeltaStream()
+        for url in SHARED_TYPES:
+            machine.receive(DeltaRequest(type_url=url, subscribe=("*",), node=Node(f"proxy-{number}")))
+        alive.append(machine)
+        for response in machine.offer(view.with_secrets(own) if own else view):
+            sent[response.type_url].append(bodies.of(response))
+
+    made = {url: (len(found), len(set(map(id, found)))) for url, found in sent.items()}
+    assert made == dict.fromkeys(SHARED_TYPES, (1000, 3))

@@ -55,6 +55,15 @@ def test_version_of_a_snapshot_with_secrets_follows_both() -> None:
     assert views[0].with_secrets([resource(SECRET, "default", "1")]).version in versions
 
 
+def test_version_of_what_proxies_share_is_the_same_for_all_of_them() -> None:
+    """It is part of each response: were it another, nobody would be sent the same bytes."""
+    view = snapshot(resource(CLUSTER, "a"))
+    one, other = (view.with_secrets([resource(SECRET, "default", version)]) for version in "12")
+
+    assert one.version_of(CLUSTER) == other.version_of(CLUSTER) == view.version
+    assert one.version_of(SECRET) == one.version != other.version_of(SECRET)
+
+
 def test_reference_to_what_each_proxy_is_given_later_is_no_defect() -> None:
     listener = Resource(LISTENER, "a", "1", b"1", refs=((SECRET, "default"),))
 

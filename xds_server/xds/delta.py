@@ -53,7 +53,7 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
         channel.unknown |= channel.claimed
         channel.sent = channel.acked = wanted.selection(held)
         if self._snapshot and held == wanted.names and not channel.unknown:
-            channel.acked_version = self._snapshot.version
+            channel.acked_version = self._snapshot.version_of(channel.url)
 
     def _response(
         self, channel: Channel, target: ResourceSet, payload: ResourceSet, removed: frozenset[str]
@@ -61,6 +61,6 @@ class DeltaStream(Stream[DeltaRequest, DeltaResponse]):
         if not payload and not removed and not channel.answer:
             channel.settle(target, removed)
             return None
-        version = self._snapshot.version if self._snapshot else ""
+        version = self._snapshot.version_of(channel.url) if self._snapshot else ""
         response = DeltaResponse(channel.url, version, self._next_nonce(), payload.resources, tuple(sorted(removed)))
         return Outstanding(response.nonce, version, payload, removed, payload, whole=False), response

@@ -53,12 +53,23 @@ class Snapshot:
 
     def set_of(self, url: str) -> ResourceSet:
         """All resources of one type as one value; the same object each time, for all that have this type in common."""
-        owner = self if self.shared is None or url == type_url.SECRET else self.shared
+        owner = self._owner(url)
         found = owner.sets.get(url)
         if found is None:
             of_type = owner.of_type(url)
             found = owner.sets[url] = ResourceSet(of_type) if of_type else EMPTY
         return found
+
+    def version_of(self, url: str) -> str:
+        """The version to tell of a response of one type: equal for all that have this type in common.
+
+        So that they are sent the same bytes: a proxy's own secrets change nothing of its clusters.
+        """
+        return self._owner(url).version
+
+    def _owner(self, url: str) -> Snapshot:
+        """The snapshot that this one has the type from."""
+        return self if self.shared is None or url == type_url.SECRET else self.shared
 
     @cached_property
     def version(self) -> str:
