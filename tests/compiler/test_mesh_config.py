@@ -201,6 +201,14 @@ def test_settings_of_proxies_are_istios_where_nothing_is_written() -> None:
         ("proxyListenPort: 1, proxyInboundListenPort: 2", ProxySettings(outbound_port=1, inbound_port=2)),
         ("inboundTrafficPolicy: {mode: LOCALHOST}", ProxySettings(to_loopback=True)),
         ("defaultInboundHttpRetryPolicy: {attempts: 0}", ProxySettings(inbound_retry=None)),
+        (
+            "defaultInboundHttpRetryPolicy: {attempts: 5, backoff: 1s, perTryTimeout: 1s}",
+            ProxySettings(
+                inbound_retry=Retry(
+                    5, conditions=("reset-before-request",), backoff=SECOND, ignore_previous_hosts=False
+                )
+            ),
+        ),
         ("dnsRefreshRate: 9s", ProxySettings(dns_refresh=9 * SECOND)),
         (
             "meshMTLS: {minProtocolVersion: TLSV1_3}, tlsDefaults: {ecdhCurves: [P-256]}",
@@ -230,6 +238,16 @@ def test_a_limit_of_detection_is_told_to_let_callers_past() -> None:
 
     assert codes(problems) == ["unsafe-timeout"]
     assert settings("protocolDetectionTimeout: 5s").detection_timeout == 5 * SECOND
+
+
+def test_retries_towards_the_application_have_no_more_than_istio_obeys() -> None:
+    policy = "{attempts: 1, perTryTimeout: 1s, retryIgnorePreviousHosts: false, backoff: 1s}"
+    disabled = "{attempts: 0, backoff: 1s}"
+
+    for written, fields in ((policy, ["perTryTimeout", "retryIgnorePreviousHosts"]), (disabled, ["backoff"])):
+        _, problems = compiled(config(f"defaultInboundHttpRetryPolicy: {written}") + entry())
+        assert [problem.field.rpartition(".")[2] for problem in problems] == fields
+        assert set(codes(problems)) == {"no-effect"}
 
 
 def test_curves_of_mesh_tls_are_told_to_be_without_effect() -> None:

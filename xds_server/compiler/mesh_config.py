@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from xds_server.compiler.finding import Outcome, Place
-from xds_server.compiler.retry import mesh_retry
+from xds_server.compiler.retry import inbound_retry, mesh_retry
 from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
 from xds_server.mesh.proxy_settings import (
@@ -37,7 +37,7 @@ from xds_server.policy.mesh_config import (
     TLSConfig,
     TLSProtocol,
 )
-from xds_server.policy.model import PolicyModel
+from xds_server.policy.model import PolicyModel, istio_name
 from xds_server.policy.proxy_config import (
     ForwardClientCertDetails,
     HeadersWithUnderscoresAction,
@@ -143,7 +143,7 @@ def _settings(spec: MeshConfigSpec) -> ProxySettings:
         outbound_port=spec.proxy_listen_port or istio.outbound_port,
         inbound_port=spec.proxy_inbound_listen_port or istio.inbound_port,
         to_loopback=inbound is not None and inbound.mode is InboundTrafficPolicyMode.LOCALHOST,
-        inbound_retry=istio.inbound_retry if retries is None else mesh_retry(retries),
+        inbound_retry=istio.inbound_retry if retries is None else inbound_retry(retries),
         inbound_stat_name=spec.inbound_cluster_stat_name or "",
         outbound_stat_name=spec.outbound_cluster_stat_name or "",
         dns_refresh=spec.dns_refresh_rate,
@@ -268,6 +268,8 @@ def _limits(written: TLSConfig | None) -> TlsLimits:
     return TlsLimits(version, written.cipher_suites, written.ecdh_curves)
 
 
+_OF_CALLERS = ("per_try_timeout", "retry_remote_localities", "retry_ignore_previous_hosts")
+"""What of retries means nothing towards the one application behind a proxy."""
 _FORGED = (
     "whoever reaches the proxy can say in X-Forwarded-Client-Cert that it is somebody else",
     "write FORWARD_ONLY, which believes the header of callers with a certificate alone",
@@ -281,6 +283,15 @@ def _traps(spec: MeshConfigSpec, place: Place) -> Iterator[Problem]:
         yield place.at("protocolDetectionTimeout").warning("unsafe-timeout", message, "leave it out, and declare ports")
     for path in _believing_everybody(spec.default_config or ProxyConfig()):
         yield place.at("defaultConfig", *path).warning("unsafe-forwarding", *_FORGED)
+    if retries := spec.default_inbound_http_retry_policy:
+        at = place.at("defaultInboundHttpRetryPolicy")
+        for name in _OF_CALLERS:
+            if getattr(retries, name) is not None:
+                yield at.at(istio_name(name)).warning(
+                    "no-effect", "has no effect: one application is behind", "remove it"
+                )
+        if retries.backoff and not retries.attempts:
+            yield at.at("backoff").warning("no-effect", "has no effect, attempts is 0", "set attempts, or remove it")
     if spec.mesh_mtls and spec.mesh_mtls.ecdh_curves:
         message = "has no effect: Istio's mesh TLS does not heed curves"
         yield place.at("meshMTLS", "ecdhCurves").warning("no-effect", message, "remove it, or write it in tlsDefaults")

@@ -13,12 +13,28 @@ STATUS_CODES = "retriable-status-codes"
 """The condition that makes Envoy look at the list of codes."""
 AFTER_THE_FACT = frozenset({"5xx", "gateway-error", "reset", "retriable-4xx"})
 """Conditions under which the service may already have done what it was asked."""
+TOWARDS_APPLICATIONS = ("reset-before-request",)
+"""Istio's conditions for them: it cannot have seen the request."""
 NOT_IDEMPOTENT = frozenset({"POST", "PATCH"})
 
 
 def mesh_retry(written: HTTPRetry) -> Retry | None:
     """The retry that a MeshConfig gives to rules that say nothing."""
     return retry(written, ())
+
+
+def inbound_retry(written: HTTPRetry) -> Retry | None:
+    """The retry that a MeshConfig gives to what proxies send to their own applications: when, how often, how soon."""
+    if not written.attempts:
+        return None
+    conditions, codes = _conditions(written.retry_on)
+    return Retry(
+        attempts=written.attempts,
+        conditions=conditions or TOWARDS_APPLICATIONS,
+        status_codes=codes,
+        backoff=written.backoff,
+        ignore_previous_hosts=False,
+    )
 
 
 def retry(
