@@ -43,6 +43,7 @@ def test_server_as_istio_takes_it(server: str) -> None:
         ("port: {number: 80, name: http, protocol: HTTP}, hosts: []", "hosts"),
         ("port: {number: 80, name: http, protocol: HTTP}, hosts: [a/b/c]", "hosts[0]"),
         ("port: {number: 80, name: http, protocol: HTTP}, hosts: ['a b']", "hosts[0]"),
+        ("port: {number: 80, name: http, protocol: HTTP}, hosts: ['*a.com']", "hosts[0]"),
         (f"{HTTP}, tls: {{mode: SIMPLE, credentialName: a}}", "tls"),
         (
             f"{HTTPS}, tls: {{mode: SIMPLE, credentialName: a, serverCertificate: b, privateKey: c}}",

@@ -16,6 +16,16 @@ from xds_server.policy.sidecar import OutboundTrafficPolicyMode, SidecarSpec
         ("{egress: [{hosts: [a]}]}", "egress[0].hosts[0]"),
         ("{egress: [{hosts: ['a/b c']}]}", "egress[0].hosts[0]"),
         ("{egress: [{hosts: ['A_/b']}]}", "egress[0].hosts[0]"),
+        ("{egress: [{hosts: ['a/*b.c']}]}", "egress[0].hosts[0]"),
+        (
+            "{egress: [{port: {number: 0}, bind: 'unix:///a', captureMode: IPTABLES, hosts: [a/b]}]}",
+            "egress[0].captureMode",
+        ),
+        (
+            "{egress: [{port: {number: 0}, bind: 'unix:///a', hosts: [a/b]}, "
+            "{port: {number: 0}, bind: 'unix:///a', hosts: [a/c]}]}",
+            "egress[1].bind",
+        ),
         ("{egress: [{hosts: ['*/*']}, {port: {number: 1}, hosts: ['*/*']}]}", "egress[0]"),
         (
             "{egress: [{port: {number: 1}, hosts: ['*/*']}, {port: {number: 1}, hosts: ['*/*']}]}",

@@ -86,6 +86,12 @@ def test_a_rule_does_one_thing(rule: str, field: str) -> None:
     ("part", "field"),
     [
         ("retries: {perTryTimeout: 5s}", "retries.perTryTimeout"),
+        ("retries: {attempts: 0, retryRemoteLocalities: false}", "retries.retryRemoteLocalities"),
+        ("headers: {request: {remove: ['']}}", "headers.request.remove[0]"),
+        ("match: [{headers: {a: {prefix: ''}}}]", "match[0].headers.a.prefix"),
+        ("match: [{withoutHeaders: {a: {prefix: ''}}}]", "match[0].withoutHeaders.a.prefix"),
+        ("match: [{uri: {regex: ''}}]", "match[0].uri.regex"),
+        ("match: [{gateways: [a@b]}]", "match[0].gateways[0]"),
         ("retries: {attempts: 1, retryOn: 'sometimes,503'}", "retries.retryOn"),
         ("fault: {}", "fault"),
         ("fault: {delay: {}}", "fault.delay"),
@@ -183,3 +189,13 @@ def test_any_value_at_all_can_be_said_of_a_header_that_must_be_absent_only() -> 
     assert not rule_errors(f'match: [{{withoutHeaders: {{a: {{regex: "*"}}}}}}]\n  {ROUTE}')
     assert field == "match[0].headers.a.regex"
     assert "RE2" in message
+
+
+@pytest.mark.parametrize("gateway", ["a@b", "a/*", "*/a", "/a", "a/"])
+def test_what_names_no_gateway_is_refused(gateway: str) -> None:
+    assert errors("VirtualService", f"hosts: [a]\ngateways: ['{gateway}']\nhttp:\n- {ROUTE}")[0][0] == "gateways[0]"
+
+
+@pytest.mark.parametrize("gateway", ["mesh", "edge", "edge.shop", "edge.shop.svc.cluster.local", "shop/edge", "./edge"])
+def test_gateways_are_named_in_all_of_istios_ways(gateway: str) -> None:
+    assert errors("VirtualService", f"hosts: [a]\ngateways: ['{gateway}']\nhttp:\n- {ROUTE}") == []

@@ -17,6 +17,7 @@ from xds_server.policy.values import (
     duplicates,
     is_dns_label,
     is_host_name,
+    is_whole_wildcard,
 )
 
 _HTTP = {"HTTP", "HTTP2", "GRPC", "GRPC-Web", "HTTP_PROXY"}
@@ -34,7 +35,7 @@ def _host_mistakes(text: str, index: int) -> Iterable[Finding]:
     namespace, slash, host = text.rpartition("/")
     if slash and namespace not in {"*", "."} and not is_dns_label(namespace):
         yield Finding(f'"{namespace}" is not a namespace', "write a name, * or .", at=(index,))
-    if host != "*" and not is_host_name(host, wildcard=True):
+    if not is_host_name(host, wildcard=True) or not is_whole_wildcard(host):
         yield Finding(f'"{host}" is not a host name', "write a DNS name, *.suffix or *", at=(index,))
 
 

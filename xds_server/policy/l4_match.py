@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from xds_server.policy.model import PolicyModel
-from xds_server.policy.values import DnsLabel, Host, Labels, PortNumber, Subnet
+from xds_server.policy.values import DnsLabel, GatewayNames, Host, Labels, PortNumber, Subnet
 
 
 class L4MatchAttributes(PolicyModel):
@@ -17,7 +17,7 @@ class L4MatchAttributes(PolicyModel):
     port: PortNumber | None = None
     source_subnet: Subnet | None = None
     source_labels: Labels = Field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
+    gateways: GatewayNames = ()
     source_namespace: DnsLabel | None = None
 
 
@@ -28,5 +28,5 @@ class TLSMatchAttributes(PolicyModel):
     destination_subnets: tuple[Subnet, ...] = ()
     port: PortNumber | None = None
     source_labels: Labels = Field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
+    gateways: GatewayNames = ()
     source_namespace: DnsLabel | None = None

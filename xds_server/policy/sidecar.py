@@ -20,6 +20,7 @@ from xds_server.policy.values import (
     duplicates,
     is_dns_label,
     is_host_name,
+    is_whole_wildcard,
     unix_path_mistakes,
 )
 from xds_server.policy.virtual_service import Destination
@@ -120,7 +121,7 @@ def _egress_host_mistakes(text: str, index: int) -> Iterable[Finding]:
     bare = namespace.removeprefix("~")
     if bare not in {"*", "."} and not is_dns_label(bare) and namespace != "~":
         yield Finding(f'"{namespace}" is not a namespace', "write a name, * or .", at=(index,))
-    if host != "*" and not is_host_name(host, wildcard=True):
+    if not is_host_name(host, wildcard=True) or not is_whole_wildcard(host):
         yield Finding(f'"{host}" is not a host name', "write a DNS name, *.suffix or *", at=(index,))
 
 
@@ -136,6 +137,9 @@ class IstioEgressListener(PolicyModel):
         """A unix socket goes with port number 0."""
         if self.bind.startswith("unix://"):
             yield from unix_path_mistakes(self.bind, ("bind",))
+            if self.capture_mode is CaptureMode.IPTABLES:
+                fix = "leave it out, or write captureMode: NONE"
+                yield Finding("iptables cannot send anything to a unix socket", fix, at=("captureMode",))
         if self.port is not None and not self.port.number and not self.bind.startswith("unix://"):
             fix = "write a port number, or bind: unix:///path"
             yield Finding("port 0 is for unix sockets only", fix, at=("port", "number"))
@@ -179,6 +183,9 @@ class SidecarSpec(PolicyModel):
             yield Finding("says nothing", "write ingress, egress, inboundConnectionPool or outboundTrafficPolicy")
         yield from _same_ports("ingress", [listener.port for listener in self.ingress])
         yield from _same_ports("egress", [listener.port for listener in self.egress])
+        sockets = [(index, each.bind) for index, each in enumerate(self.egress) if each.bind.startswith("unix://")]
+        for position, bind in duplicates(bind for _, bind in sockets):
+            yield Finding(f"{bind} is listed twice", "keep one", at=("egress", sockets[position][0], "bind"))
         for index, listener in enumerate(self.egress[:-1]):
             if listener.port is None:
                 message = "a listener without port takes everything, later ones would never act"

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
 
@@ -29,7 +30,16 @@ PercentInt = Annotated[StrictInt, Field(ge=0, le=100)]
 PercentDouble = Annotated[Double, Field(ge=0, le=100)]
 HttpStatus = Annotated[StrictInt, Field(ge=200, le=600)]
 
-_MICROSECONDS = {"h": 3.6e9, "m": 6e7, "s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "μs": 1.0, "ns": 1e-3}
+_NANOSECONDS = {
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 1000,
+    "µs": 1000,
+    "μs": 1000,
+    "ns": 1,
+}
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|us|µs|μs|ns|m|s)")
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 _MILLISECOND = timedelta(milliseconds=1)
@@ -46,8 +56,11 @@ def parse_duration(text: str) -> timedelta:
         return timedelta()
     if not _DURATION.fullmatch(text):
         raise refusal(Finding(f'"{text}" is not a duration', _duration_fix(text)))
+    nanoseconds = sum(Decimal(n) * _NANOSECONDS[unit] for n, unit in _DURATION_PART.findall(text))
+    if nanoseconds % 1000:
+        raise refusal(Finding("must be whole milliseconds", f"write {round(nanoseconds / 10**6)}ms"))
     try:
-        return timedelta(microseconds=sum(float(n) * _MICROSECONDS[unit] for n, unit in _DURATION_PART.findall(text)))
+        return timedelta(microseconds=int(nanoseconds) // 1000)
     except OverflowError:
         raise refusal(Finding(f'"{text}" is longer than any duration can be')) from None
 
@@ -98,6 +111,8 @@ def _regex_error(pattern: str) -> str:
 
 
 def _regex(value: str) -> str:
+    if not value:
+        raise refusal(Finding("an empty expression matches what is empty only", "write exact, or leave it out"))
     if reason := _regex_error(value):
         raise refusal(Finding(f"is not an RE2 regular expression: {reason}", "see github.com/google/re2/wiki/Syntax"))
     return value
@@ -193,6 +208,11 @@ def is_host_name(text: str, *, wildcard: bool = False) -> bool:
     if wildcard and first.startswith("*"):
         first = first.removeprefix("*").removeprefix("-") or "x"
     return all(_is_host_label(label) for label in [first, *rest])
+
+
+def is_whole_wildcard(text: str) -> bool:
+    """Whether a wildcard in it stands for whole labels: "*" or "*.example.com", not "*-a.example.com"."""
+    return "*" not in text or text == "*" or text.startswith("*.")
 
 
 def _host(value: str) -> str:
@@ -356,6 +376,25 @@ ExportTo = Annotated[tuple[str, ...], AfterValidator(_export_to)]
 """Namespaces that may see it; "." is its own, "*" all; () is the mesh's default."""
 ServiceExportTo = Annotated[tuple[str, ...], AfterValidator(_service_export_to)]
 """As ExportTo, and "~" for nobody."""
+
+
+def _gateway_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    fix = "write the name of a Gateway, or NAMESPACE/NAME"
+    found = [
+        Finding(f'"{name}" is not a gateway', fix, at=(i,)) for i, name in enumerate(value) if not _is_gateway(name)
+    ]
+    if found:
+        raise refusal(*found)
+    return value
+
+
+def _is_gateway(text: str) -> bool:
+    namespace, slash, name = text.rpartition("/")
+    return is_host_name(name) and (not slash or namespace == "." or is_dns_label(namespace))
+
+
+GatewayNames = Annotated[tuple[str, ...], AfterValidator(_gateway_names)]
+"""Names of Gateways, or "mesh" for all sidecars; () is the mesh where a VirtualService says so."""
 
 
 def unix_path_mistakes(address: str, at: tuple[str | int, ...]) -> Iterable[Finding]:

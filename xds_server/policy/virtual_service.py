@@ -28,6 +28,7 @@ from xds_server.policy.values import (
     Duration,
     DurationOrZero,
     ExportTo,
+    GatewayNames,
     Host,
     HttpStatus,
     Int,
@@ -38,6 +39,7 @@ from xds_server.policy.values import (
     PortSelector,
     Regex,
     StringMatch,
+    is_ip_address,
     only_one,
 )
 
@@ -70,6 +72,9 @@ M = TypeVar("M", bound=StringMatch)
 
 def _matched_headers(value: dict[str, M]) -> dict[str, M]:
     found = [Finding(f'"{name}" is not a header name', at=(name,)) for name in value if not is_matchable(name)]
+    empty = "an empty prefix is before every value"
+    fix = "write {}, which asks whether the header is there"
+    found += [Finding(empty, fix, at=(name, "prefix")) for name, match in value.items() if match.prefix == ""]
     if found:
         raise refusal(*found)
     return value
@@ -110,6 +115,10 @@ class HeaderOperations(PolicyModel):
                 if reason := header_value_error(value):
                     yield Finding(f"the value of {name} {reason}", "write %% for a percent sign", at=(where, name))
 
+        for index, name in enumerate(self.remove):
+            if not name:
+                yield Finding("a header needs a name", "remove the entry", at=("remove", index))
+
     def reserved(self, *, authority: bool) -> Iterable[Finding]:
         """Pseudo headers and Host, which Envoy does not let anybody change; with `authority`, set and add may."""
         for where, names in (("set", list(self.set)), ("add", list(self.add)), ("remove", list(self.remove))):
@@ -144,7 +153,7 @@ class HTTPMatchRequest(PolicyModel):
     headers: MatchedHeaders = Field(default_factory=dict)
     port: PortNumber | None = None
     source_labels: Labels = Field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
+    gateways: GatewayNames = ()
     query_params: dict[str, StringMatch] = Field(default_factory=dict)
     ignore_uri_case: Bool = False
     without_headers: AbsentHeaders = Field(default_factory=dict)
@@ -272,7 +281,7 @@ class HTTPRetry(PolicyModel):
         """Settings without attempts would never act; an unknown condition would never match."""
         settings = (("perTryTimeout", self.per_try_timeout), ("retryOn", self.retry_on))
         for name, value in (*settings, ("retryRemoteLocalities", self.retry_remote_localities)):
-            if value and not self.attempts:
+            if value not in {None, ""} and not self.attempts:
                 yield Finding(f"{name} has no effect, attempts is 0", "set attempts, for example to 2", at=(name,))
         for condition in filter(None, (part.strip() for part in self.retry_on.split(","))):
             if not is_retry_condition(condition):
@@ -470,7 +479,7 @@ class VirtualServiceSpec(PolicyModel):
     """The rules for some hosts. Without `hosts` it is one that others delegate to; no `gateways` means "mesh"."""
 
     hosts: tuple[Host, ...] = ()
-    gateways: tuple[str, ...] = ()
+    gateways: GatewayNames = ()
     http: tuple[HTTPRoute, ...] = ()
     tls: tuple[TLSRoute, ...] = ()
     tcp: tuple[TCPRoute, ...] = ()
@@ -522,7 +531,7 @@ class VirtualServiceSpec(PolicyModel):
         for rule_index, rule in enumerate(self.tls):
             for match_index, match in enumerate(rule.match):
                 for index, name in enumerate(match.sni_hosts):
-                    if not any(_covers(host, name) for host in self.hosts):
+                    if not is_ip_address(name) and not any(_covers(host, name) for host in self.hosts):
                         at = ("tls", rule_index, "match", match_index, "sniHosts", index)
                         yield Finding(f"{name} is not among the hosts", f"add {name} to hosts", at=at)
 
