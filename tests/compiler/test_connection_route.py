@@ -109,5 +109,14 @@ def test_rule_behind_one_that_takes_everything_is_reported() -> None:
     assert not problems(f"tcp: [{{match: [{{port: 1}}], {TO}}}, {{{TO}}}]")
 
 
-def test_name_that_envoy_cannot_compare_is_reported() -> None:
+def test_name_that_envoy_cannot_compare_is_reported_and_takes_nothing() -> None:
     assert codes(problems(f'tls: [{{match: [{{sniHosts: ["*-x.com"]}}], {TO}}}]')) == ["partial-wildcard"]
+    assert made(f'tls: [{{match: [{{sniHosts: ["*-x.com"]}}], {TO}}}]') == []
+
+
+def test_address_as_a_server_name_is_reported() -> None:
+    """RFC 6066 allows none, yet Istio takes it, whatever the hosts are."""
+    rule = f"tls: [{{match: [{{sniHosts: [10.0.0.1]}}], {TO}}}]"
+
+    assert codes(problems(rule)) == ["address-as-name"]
+    assert made(rule)[0].match.server_names == ("10.0.0.1",)

@@ -130,3 +130,12 @@ def test_address_of_the_status_is_kept_for_those_who_look_names_up() -> None:
 
     assert found.given_address == "240.240.0.7"
     assert found.addresses == ()
+
+
+def test_host_that_tls_cannot_be_told_by_is_reported() -> None:
+    tls = "ports: [{number: 443, name: tls, protocol: TLS}], resolution: NONE"
+
+    assert codes(compiled(entry("*-a.com", tls))[1]) == ["partial-wildcard"]
+    assert codes(compiled(entry("*-a.com", f"{tls}, addresses: [10.0.0.1]"))[1]) == []
+    assert codes(compiled(entry("*.a.com", tls))[1]) == []
+    assert codes(compiled(entry("*-a.com", "resolution: NONE"))[1]) == []

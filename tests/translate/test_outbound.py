@@ -116,6 +116,13 @@ def test_tls_to_a_range_of_addresses_must_ask_for_the_service() -> None:
     assert chains(addressed) == [({}, "outbound|443||bank")]
 
 
+def test_host_that_envoy_cannot_compare_has_no_tls() -> None:
+    """It would cost the other services of the port their listener."""
+    (found,) = made(host("*-a.com", 443, Protocol.TLS)).values()
+
+    assert chains(found) == [({}, "PassthroughCluster")]
+
+
 def with_rules(found: VirtualHost, *rules: ConnectionRoute) -> VirtualHost:
     return replace(found, connections=rules)
 

@@ -19,6 +19,7 @@ from xds_server.mesh.host import normal
 from xds_server.mesh.route import ConnectionMatch, ConnectionRoute, WeightedDestination
 from xds_server.policy.document import Document
 from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
+from xds_server.policy.values import is_ip_address, is_whole_wildcard
 from xds_server.policy.virtual_service import RouteDestination, TCPRoute, TLSRoute, VirtualServiceSpec
 from xds_server.problem import Problem
 
@@ -44,6 +45,8 @@ def bound_connections(document: Document, known: Known) -> Iterator[BoundConnect
     """The routes of all tls and tcp rules, one for each match."""
     for rule, place in _placed(document):
         for written, here in _placed_matches(rule, place):
+            if isinstance(written, TLSMatchAttributes) and not any(map(is_whole_wildcard, written.sni_hosts)):
+                continue  # without names it would take every connection
             route = ConnectionRoute(
                 tls=isinstance(rule, TLSRoute),
                 match=_match(written, document, known),
@@ -92,18 +95,17 @@ def _match(written: _WrittenMatch | None, document: Document, known: Known) -> C
 def _server_names(written: TLSMatchAttributes) -> tuple[str, ...]:
     """The names as Envoy compares them; () for every name."""
     names = tuple(dict.fromkeys(normal(name) for name in written.sni_hosts))
-    return () if "*" in names else tuple(name for name in names if _can_be_compared(name))
-
-
-def _can_be_compared(name: str) -> bool:
-    return not name.startswith("*") or name.startswith("*.")
+    return () if "*" in names else tuple(name for name in names if is_whole_wildcard(name))
 
 
 def _odd_names(written: TLSMatchAttributes, place: Place) -> Iterator[Problem]:
     for index, name in enumerate(written.sni_hosts):
-        if name != "*" and not _can_be_compared(name):
+        if not is_whole_wildcard(name):
             message = f"Envoy compares whole labels only, so no connection is {name}"
             yield place.at("sniHosts", index).warning("partial-wildcard", message, "write *. and whole labels")
+        if is_ip_address(name):
+            message = "a server name is no address (RFC 6066), so hardly any client asks for it"
+            yield place.at("sniHosts", index).warning("address-as-name", message, "write the name, or tcp rules")
 
 
 def _network(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -16,6 +17,7 @@ from xds_server.mesh.service import Endpoint, Labels, Port, Protocol, Resolution
 from xds_server.policy.document import Document
 from xds_server.policy.service_entry import Location, ServiceEntrySpec
 from xds_server.policy.status import address
+from xds_server.policy.values import is_whole_wildcard
 from xds_server.problem import Problem
 
 AUTO_ADDRESS = "networking.istio.io/enable-autoallocate-ip"
@@ -87,7 +89,8 @@ def claims(
     found = tuple(Claim(Outcome(service), document) for service in made)
     traps = identity_traps(placed_endpoints(document, workloads), external=spec.location is Location.MESH_EXTERNAL)
     empty = _selects_nothing(document, (*workloads, *groups))
-    return Outcome(found, (*ports.problems, *check.problems, *skipped, *_unhealthy(workloads), *empty, *traps))
+    odd = _odd_hosts(document)
+    return Outcome(found, (*ports.problems, *check.problems, *skipped, *_unhealthy(workloads), *empty, *odd, *traps))
 
 
 def placed_endpoints(document: Document, workloads: tuple[Document, ...]) -> tuple[Placed, ...]:
@@ -155,6 +158,18 @@ def _unhealthy(workloads: tuple[Document, ...]) -> list[Problem]:
         for workload in workloads
         if not is_healthy(workload)
     ]
+
+
+def _odd_hosts(document: Document) -> Iterator[Problem]:
+    """TLS is told by name where there is no address to tell it by."""
+    spec = _spec(document)
+    ports = [str(port.number) for port in spec.ports if Protocol(port.protocol).is_tls]
+    if not ports or any("/" not in address for address in spec.addresses):
+        return
+    for index, host in enumerate(spec.hosts):
+        if not is_whole_wildcard(host):
+            message = f"Envoy compares whole labels only, so no TLS connection to port {', '.join(ports)} is {host}"
+            yield Place(document).at("hosts", index).warning("partial-wildcard", message, "write *. and whole labels")
 
 
 def _selects_nothing(document: Document, chosen: tuple[Document, ...]) -> list[Problem]:

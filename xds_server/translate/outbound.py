@@ -271,8 +271,9 @@ class _Slots:
             if not port.protocol.is_tls and not each.ranges:
                 return
         if not routed or not port.protocol.is_tls:
-            server_names = (backend.service.host.lower(),) if port.protocol.is_tls and by_name else ()
-            yield Told(server_names, (), tcp_target(backend, port.number, identity, pattern))
+            name = backend.service.host.lower() if port.protocol.is_tls and by_name else ""
+            if not name.startswith("*") or name.startswith("*."):  # Envoy compares whole labels only
+                yield Told(_written([name]), (), tcp_target(backend, port.number, identity, pattern))
 
     def add_forward_proxy(self) -> None:
         """The port that `http_proxy=` names; it is asked for, so it comes before any service on it."""
