@@ -49,10 +49,11 @@ class Counted(wire.Bodies):
         Counted.sent += len(body)
         return body
 
-    def _keep(self, key: tuple[object, ...], resources: tuple[Resource, ...], body: bytes) -> None:
+    def _said(self, response: SotwResponse | DeltaResponse) -> Any:
+        said = super()._said(response)
         Counted.made += 1
-        Counted.encoded += len(body)
-        super()._keep(key, resources, body)
+        Counted.encoded += len(said.content)
+        return said
 
 
 class Views(Ours):

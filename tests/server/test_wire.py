@@ -145,7 +145,8 @@ def test_delta_body_is_what_the_protobuf_runtime_would_write(removed: tuple[str,
 
     body = wire.delta_body(DeltaResponse(type_url.CLUSTER, "v", "n", (A, LONG), removed))
 
-    assert body == expected.SerializeToString()
+    assert discovery_pb2.DeltaDiscoveryResponse.FromString(body) == expected
+    assert len(body) == expected.ByteSize()
 
 
 def test_bodies_are_read_by_envoys_own_code() -> None:
@@ -163,6 +164,24 @@ def test_streams_that_are_sent_the_same_share_one_body() -> None:
     first = bodies.of(SotwResponse(type_url.CLUSTER, "v", "1", resources))
 
     assert bodies.of(SotwResponse(type_url.CLUSTER, "v", "1", resources)) is first
+
+
+def test_streams_at_other_nonces_share_all_but_the_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which differ as soon as one stream is older than another, or has been sent a certificate more."""
+    bodies, resources = wire.Bodies(), (A, LONG)
+    responses = [DeltaResponse(type_url.CLUSTER, "v", nonce, resources) for nonce in ("1", "20", "1", "3")]
+    expected = [wire.delta_body(response) for response in responses]
+    encoded: list[Resource] = []
+    any_head = wire._any_head
+
+    def counted(resource: Resource) -> bytes:
+        encoded.append(resource)
+        return any_head(resource)
+
+    monkeypatch.setattr(wire, "_any_head", counted)
+
+    assert [bodies.of(response) for response in responses] == expected
+    assert encoded == [A, LONG]
 
 
 @pytest.mark.parametrize(
@@ -184,10 +203,10 @@ def test_a_body_is_shared_only_if_every_byte_is_the_same(other: SotwResponse | D
 
 
 def test_bodies_are_kept_within_their_budget() -> None:
-    bodies, resources = wire.Bodies(budget=30_000), (LONG,)
+    bodies, resources = wire.Bodies(budget=60_000), (LONG,)
     first = bodies.of(SotwResponse(type_url.CLUSTER, "v", "1", resources))
 
-    bodies.of(SotwResponse(type_url.CLUSTER, "v", "2", resources))
+    bodies.of(SotwResponse(type_url.CLUSTER, "w", "1", resources))
 
     assert bodies.of(SotwResponse(type_url.CLUSTER, "v", "1", resources)) is not first
 

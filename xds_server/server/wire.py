@@ -2,7 +2,7 @@
 
 Requests go through the protobuf runtime and our subset of the envelope (`protos/`). Responses are joined from bytes
 that exist already: a Resource's body is never parsed, copied into a message or encoded again, and streams that are
-sent the same thing share one body, nonce included (a nonce only has to be new on its own stream).
+sent the same thing share all of it but perhaps the nonce.
 """
 
 from __future__ import annotations
@@ -83,60 +83,94 @@ def delta_request(data: bytes) -> DeltaRequest:
 
 def sotw_body(response: SotwResponse) -> bytes:
     """The bytes of a DiscoveryResponse."""
-    parts = [_text(1, response.version)]
-    for resource in response.resources:
-        head = _any_head(resource)
-        parts += (_length(2, len(head) + len(resource.body)), head, resource.body)
-    parts += (_text(4, response.type_url), _text(5, response.nonce))
-    return b"".join(parts)
+    return _sotw_content(response) + _nonce(response)
 
 
 def delta_body(response: DeltaResponse) -> bytes:
     """The bytes of a DeltaDiscoveryResponse."""
+    return _delta_content(response) + _nonce(response)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What streams are told at one time, and how the last of them was.
+
+    Attributes:
+        resources: kept, so that their id stays their own.
+        content: the bytes of the response without its nonce.
+        body: those with `nonce`.
+    """
+
+    resources: tuple[Resource, ...]
+    content: bytes
+    nonce: str = ""
+    body: bytes = b""
+
+
+class Bodies:
+    """Response bodies, encoded once for all streams that are sent the same resources.
+
+    "The same resources" means the same tuple: streams that share a snapshot are given one by their machines. Those that
+    are at the same nonce share the very bytes; to any other its own nonce is joined, which stands last for that.
+
+    Args:
+        budget: how many bytes are kept for other streams; the least recently used go first.
+    """
+
+    def __init__(self, budget: int = 32 << 20) -> None:
+        self._budget = budget
+        self._size = 0
+        self._kept: OrderedDict[tuple[object, ...], _Said] = OrderedDict()
+
+    def of(self, response: SotwResponse | DeltaResponse) -> bytes:
+        """The bytes of `response`."""
+        removed = response.removed if isinstance(response, DeltaResponse) else None
+        key = (response.type_url, response.version, removed, id(response.resources))
+        said = self._kept.get(key)
+        if said is None:
+            said = self._said(response)
+            self._keep(key, said)
+        else:
+            self._kept.move_to_end(key)
+        if said.nonce != response.nonce:
+            said.nonce, said.body = response.nonce, said.content + _nonce(response)
+        return said.body
+
+    def _said(self, response: SotwResponse | DeltaResponse) -> _Said:
+        content = _sotw_content(response) if isinstance(response, SotwResponse) else _delta_content(response)
+        return _Said(response.resources, content)
+
+    def _keep(self, key: tuple[object, ...], said: _Said) -> None:
+        self._kept[key] = said
+        self._size += 2 * len(said.content)
+        while self._size > self._budget:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= 2 * len(oldest.content)
+
+
+def _sotw_content(response: SotwResponse) -> bytes:
+    parts = [_text(1, response.version)]
+    for resource in response.resources:
+        head = _any_head(resource)
+        parts += (_length(2, len(head) + len(resource.body)), head, resource.body)
+    parts.append(_text(4, response.type_url))
+    return b"".join(parts)
+
+
+def _delta_content(response: DeltaResponse) -> bytes:
     parts = [_text(1, response.version)]
     for resource in response.resources:
         any_head = _any_head(resource)
         head = _text(1, resource.version) + _length(2, len(any_head) + len(resource.body)) + any_head
         name = _text(3, resource.name)
         parts += (_length(2, len(head) + len(resource.body) + len(name)), head, resource.body, name)
-    parts += (_text(4, response.type_url), _text(5, response.nonce))
+    parts.append(_text(4, response.type_url))
     parts += (_text(6, name, always=True) for name in response.removed)
     return b"".join(parts)
 
 
-class Bodies:
-    """Response bodies, made once for all streams that are sent the same resources under the same nonce.
-
-    "The same resources" means the same tuple: streams that share a snapshot are given one by their machines.
-
-    Args:
-        budget: how many bytes of bodies are kept for other streams; the least recently used go first.
-    """
-
-    def __init__(self, budget: int = 32 << 20) -> None:
-        self._budget = budget
-        self._size = 0
-        # The tuple is kept beside its body so that its id stays its own.
-        self._kept: OrderedDict[tuple[object, ...], tuple[tuple[Resource, ...], bytes]] = OrderedDict()
-
-    def of(self, response: SotwResponse | DeltaResponse) -> bytes:
-        """The bytes of `response`."""
-        removed = response.removed if isinstance(response, DeltaResponse) else None
-        key = (response.type_url, response.version, response.nonce, removed, id(response.resources))
-        kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-            return kept[1]
-        body = sotw_body(response) if isinstance(response, SotwResponse) else delta_body(response)
-        self._keep(key, response.resources, body)
-        return body
-
-    def _keep(self, key: tuple[object, ...], resources: tuple[Resource, ...], body: bytes) -> None:
-        self._kept[key] = (resources, body)
-        self._size += len(body)
-        while self._size > self._budget:
-            _, (_, oldest) = self._kept.popitem(last=False)
-            self._size -= len(oldest)
+def _nonce(response: SotwResponse | DeltaResponse) -> bytes:
+    return _text(5, response.nonce)
 
 
 def _sotw_request(data: bytes) -> SotwRequest:
