@@ -133,6 +133,31 @@ async def test_change_of_mutual_tls_waits_for_a_proxy_that_answers_nothing_only_
     assert late["waiting_for"] == ["mute"]
 
 
+async def test_how_long_an_edit_took_is_counted_from_the_first_notice_of_it(tmp_path: Path) -> None:
+    """The debounce is a part of it: no edit is in force sooner."""
+    control = Control(tmp_path, "--debounce", "0.7", "--no-validation", "--state-dir", str(tmp_path / "state"))
+    try:
+        async with _delta(control, "web") as client:
+            await client.ask(type_url.CLUSTER)
+            await client.ack(await client.response())
+            for name in ("first", "second"):
+                count, spent = figure(control, "count"), figure(control, "sum")
+                control.write(f"{name}.yaml", entry(name))
+                await client.ack(await client.response())
+                await asyncio.to_thread(until, lambda count=count: figure(control, "count") > count)
+            took = figure(control, "sum") - spent
+    finally:
+        control.close()
+
+    assert took >= 0.7, "of the second: the first takes the server a second, which never translated before"
+
+
+def figure(control: Control, of: str) -> float:
+    """The sum or the count of how long edits took."""
+    lines = (line.split() for line in get(control.debug_port, "/metrics").splitlines())
+    return next(float(line[1]) for line in lines if line[0] == f"xds_server_edit_to_ack_seconds_{of}")
+
+
 def told(control: Control) -> bool:
     """Whether the log tells of both steps that nobody waited for."""
     return [line["event"] for line in logged(control)].count("mutual TLS changes without waiting any longer") == 2

@@ -240,6 +240,7 @@ class Server:
         loop = asyncio.get_running_loop()
         changed: Changed = None
         await self._find_validator()
+        noticed = loop.time()
         while True:
             began = loop.time()
             with collector_paused() if self._published is None else contextlib.nullcontext():
@@ -247,10 +248,11 @@ class Server:
             if is_changed:
                 await listener.set_serving(True)
                 changes.pushed(loop.time() - began)
-                self._began = time.time() - (loop.time() - began)
+                self._began = time.time() - (loop.time() - noticed)
             if self._reading is not None and self._reading.unsettled:
                 loop.call_later(self._rules.half_written_grace, changes.notice, self._reading.unsettled)
             changed = await changes.settled()
+            noticed = changes.began
 
     async def _find_validator(self) -> None:
         """Say clearly when nothing is validated: then only connected proxies tell what Envoy refuses."""

@@ -63,6 +63,17 @@ def test_what_was_taken_is_not_due_again() -> None:
     assert debounce.due is None
 
 
+def test_it_is_known_when_what_was_taken_began() -> None:
+    """With the first notice, however many followed; a later one is of the next change."""
+    debounce = Debounce(quiet=1, ceiling=10)
+    debounce.notice(frozenset(), 5)
+    debounce.notice(frozenset(), 5.5)
+    debounce.take()
+    debounce.notice(frozenset(), 9)
+
+    assert debounce.began == 5
+
+
 def test_a_costly_push_is_followed_by_as_much_rest() -> None:
     debounce = Debounce(quiet=1, ceiling=10)
     debounce.pushed(cost=4, now=20)

@@ -20,11 +20,15 @@ class Debounce:
     Args:
         quiet: no change for so long, and what was gathered is due (Istio's PILOT_DEBOUNCE_AFTER is 0.1).
         ceiling: longest wait after the first change, however many follow (PILOT_DEBOUNCE_MAX is 10).
+
+    Attributes:
+        began: when the first of the changes that were taken last was noticed; 0 before any was.
     """
 
     def __init__(self, quiet: float, ceiling: float) -> None:
         self._quiet = quiet
         self._ceiling = ceiling
+        self.began = 0.0
         self._first: float | None = None
         self._last = 0.0
         self._rest_until = 0.0
@@ -47,6 +51,7 @@ class Debounce:
     def take(self) -> Changed:
         """All that changed since the last time; nothing is due after it."""
         changed = self._changed
+        self.began = self.began if self._first is None else self._first
         self._first = None
         self._changed = frozenset()
         return changed
@@ -77,6 +82,11 @@ class Changes:
     def pushed(self, cost: float) -> None:
         """The push of what was settled has ended and took `cost` seconds."""
         self._debounce.pushed(cost, self._clock())
+
+    @property
+    def began(self) -> float:
+        """When the first notice came of what `settled` gave last, by the clock."""
+        return self._debounce.began
 
     async def settled(self) -> Changed:
         """Wait for the next quiet moment after a change; gives what changed until then."""
