@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 
 import pytest
 
@@ -20,6 +20,7 @@ from xds_server.xds import type_url
 from xds_server.xds.snapshot import Snapshot
 
 Refuses = Callable[[bytes], bool]
+Timed = Callable[[str], AbstractContextManager[object]]
 REVIEWS = documents(entry("reviews"))[0]
 CLUSTER = "outbound|80||reviews"
 THREE = ("node-1", "node-2", "node-3")
@@ -38,7 +39,7 @@ def route(prefix: str = "/") -> Document:
 
 
 @asynccontextmanager
-async def admission(refuses: Refuses | None = None) -> AsyncIterator[Admission]:
+async def admission(refuses: Refuses | None = None, timed: Timed = nullcontext) -> AsyncIterator[Admission]:
     """With an Envoy that refuses so; without any, nothing is validated."""
 
     async def ask(bootstrap: bytes) -> Verdict:
@@ -46,7 +47,28 @@ async def admission(refuses: Refuses | None = None) -> AsyncIterator[Admission]:
         return Verdict(Outcome.INVALID, "no good") if refused else Verdict(Outcome.VALID)
 
     with ThreadPoolExecutor(1) as worker:
-        yield Admission(Pipeline(), worker, Validator(ask) if refuses else None)
+        yield Admission(Pipeline(), worker, Validator(ask) if refuses else None, timed=timed)
+
+
+async def test_each_step_of_the_way_is_timed_by_its_name() -> None:
+    """All three once more with the document that Envoy refuses left out; then what a proxy is sent."""
+    steps = []
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        steps.append(name)
+        yield
+        steps.append(f"/{name}")
+
+    async with admission(lambda bootstrap: b"/bad" in bootstrap, timed) as admitting:
+        await admitting.admit(policy_set([REVIEWS, route("/bad")]))
+        admitted = steps.copy()
+        await admitting.snapshots_for([workload()])
+
+    once = ["compile", "/compile", "translate", "/translate", "validate", "/validate"]
+    assert len(admitted) >= 12
+    assert admitted == once * (len(admitted) // 6)
+    assert steps[len(admitted) :] == ["translate", "/translate"]
 
 
 async def test_mutual_tls_changes_step_by_step_for_somebody_who_says_when() -> None:

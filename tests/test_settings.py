@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from xds_server.errors import ConfigurationError
-from xds_server.settings import Address, Authentication, LogFormat, Settings
+from xds_server.settings import Address, Authentication, Endpoint, LogFormat, Settings
 from xds_server.xds.type_url import PUSH_ORDER, ROUTE, SHORT_NAMES
 
 ROOT = Path("policies")
@@ -53,6 +53,29 @@ def test_address_is_host_and_port(text: str, host: str, port: int) -> None:
 def test_what_is_no_address_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"--listen: .*(HOST:PORT|port between)"):
         Settings.of(policies=(ROOT,), listen=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("http://collector:4317", Endpoint(Address("collector", 4317), is_tls=False)),
+        ("http://collector/", Endpoint(Address("collector", 4317), is_tls=False)),
+        ("https://[::1]:443", Endpoint(Address("::1", 443), is_tls=True)),
+    ],
+)
+def test_a_collector_is_named_by_a_url(text: str, endpoint: Endpoint) -> None:
+    assert Settings.of(policies=(ROOT,), otlp_endpoint=text).otlp_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "text", ["collector:4317", "http://", "http://a:b", "http://a/v1/traces", "ftp://a:1", "http://me:secret@a:1", ""]
+)
+def test_what_is_no_url_of_a_collector_is_refused_without_repeating_it(text: str) -> None:
+    """Somebody may have put a password into it."""
+    with pytest.raises(ConfigurationError, match="--otlp-endpoint: it is no address of a collector") as refused:
+        Settings.of(policies=(ROOT,), otlp_endpoint=text)
+
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "[::1]"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -55,6 +56,7 @@ class Admission:
         validator: None accepts everything.
         earlier: see `Quarantine`.
         in_steps: changes of mutual TLS come into force step by step, for somebody who calls `advance`.
+        timed: enters what it gives for each step of the way, by name: compile, translate, validate.
 
     Attributes:
         validator: may be set until the first admission.
@@ -69,11 +71,13 @@ class Admission:
         earlier: Earlier = nothing_earlier,
         *,
         in_steps: bool = False,
+        timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.validator = validator
         self.credentials: CredentialSet | None = None
         self._pipeline = pipeline
         self._worker = worker
+        self._timed = timed
         self._quarantine = Quarantine(earlier)
         self._complaints = Complaints()
         self._lock = asyncio.Lock()
@@ -123,7 +127,8 @@ class Admission:
         generation = self._generation
         if generation is None:
             return [None] * len(workloads)
-        snapshots = await self._in_worker(self._snapshots, generation, workloads)
+        with self._timed("translate"):
+            snapshots = await self._in_worker(self._snapshots, generation, workloads)
         if self.validator is None or not await self._in_worker(self._unknown, snapshots):
             return snapshots
         async with self._lock:
@@ -209,8 +214,11 @@ class Admission:
         while True:
             applied = self._quarantine.applied(policies)
             made_of = applied, self._registrations, self.credentials
-            generation = await self._in_worker(self._pipeline.compile, *made_of)
-            refused = await self._first_refused(await self._in_worker(self._looked_at, generation, workloads))
+            with self._timed("compile"):
+                generation = await self._in_worker(self._pipeline.compile, *made_of)
+            with self._timed("translate"):
+                snapshots = await self._in_worker(self._looked_at, generation, workloads)
+            refused = await self._first_refused(snapshots)
             is_late = loop.time() > until
             if refused is None or self.validator is None:
                 if is_late or not cases.let_back():
@@ -235,7 +243,8 @@ class Admission:
     async def _first_refused(self, snapshots: Sequence[Snapshot | None]) -> Refused | None:
         if self.validator is None:
             return None
-        return await self.validator.first_refused(await self._in_worker(self._unknown, snapshots))
+        with self._timed("validate"):
+            return await self.validator.first_refused(await self._in_worker(self._unknown, snapshots))
 
     def _unknown(self, snapshots: Sequence[Snapshot | None]) -> tuple[Unit, ...]:
         if self.validator is None:

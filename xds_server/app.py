@@ -34,6 +34,7 @@ from xds_server.mesh.registration import Registration, registration
 from xds_server.mesh.service import Locality
 from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.mesh.workload import Workload, workload
+from xds_server.own_spans import OwnSpans
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document
 from xds_server.problem import Problem, Severity
@@ -96,8 +97,14 @@ class Server:
         self._to_keep: tuple[Reading, StandIns] | None = None
         self._came_into_force = asyncio.Event()
         pipeline = Pipeline(Premises(settings.root_namespace, settings.default_namespace, settings.trust))
+        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
+        self._own_spans = OwnSpans(settings.otlp_endpoint, self._board.answers)
         self._admission = Admission(
-            pipeline, self._worker, earlier=self._keepsakes.earlier, in_steps=settings.mtls_change_time > 0
+            pipeline,
+            self._worker,
+            earlier=self._keepsakes.earlier,
+            in_steps=settings.mtls_change_time > 0,
+            timed=self._own_spans.step,
         )
         self._not_validated = ""
         self._notice: Callable[[Changed], None] = lambda _: None
@@ -115,7 +122,6 @@ class Server:
         self._registered: tuple[Registration, ...] = ()
         self._reading: Reading | None = None
         self._published: Generation | None = None
-        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
         self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
         self._security = Security(settings, self._hub, self._board, self._in_worker)
         self._traffic = Traffic(
@@ -170,12 +176,14 @@ class Server:
                 self._change_mutual_tls(),
                 self._tombstones.write_down(self._held_files),
                 self._watch_credentials(),
+                self._own_spans.run(),
                 _stopped(stop),
             )
             tasks = [asyncio.create_task(one) for one in work]
             parts.push_async_callback(_end, tasks)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping", streams=len(self._hub.proxies()))
+            self._own_spans.stopped()
             await listener.drain(settings.drain_time)
 
     @contextlib.asynccontextmanager
@@ -243,6 +251,7 @@ class Server:
         noticed = loop.time()
         while True:
             began = loop.time()
+            self._own_spans.begin(time.time() - (began - noticed), changed)
             with collector_paused() if self._published is None else contextlib.nullcontext():
                 is_changed = await self._load(changed)
             if is_changed:
@@ -269,23 +278,27 @@ class Server:
         """Read, compile, validate and publish; whether anything changed. A failure of ours keeps what is in force."""
         try:
             kept = self._keepsakes.of if self._published is None else nothing_kept
-            reading = await self._in_worker(
-                read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules, kept=kept
-            )
+            with self._own_spans.step("read"):
+                reading = await self._in_worker(
+                    read_policies, self._settings.policies, self._reading, changed=changed, rules=self._rules, kept=kept
+                )
             registered, credentials = self._registrar.registrations, await self._credentials()
             unchanged = self._reading is not None and reading.policies is self._reading.policies
             unchanged = unchanged and registered == self._registered and credentials is self._admission.credentials
             if unchanged and not self._admission.is_stale:
                 self._reading = reading
+                self._own_spans.nothing_changed()
                 return False
             if self._published is None and not reading.complete and not reading.policies.documents:
                 self._reading = reading
+                self._own_spans.nothing_changed()
                 log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
                 return False
             connected = [self._workload(proxy) for proxy in self._hub.proxies()[:MOST_LOOKED_AT]]
             self._admission.credentials = credentials
             await self._admission.admit(reading.policies, connected, registered)
         except Exception:
+            self._own_spans.failed()
             log.exception("policies not taken up; what was in force stays")
             return False
         self._reading, self._registered = reading, registered
@@ -319,6 +332,7 @@ class Server:
         log.info("generation", number=generation.number, documents=len(generation.policies.documents))
         if step := self._admission.mutual_tls_step:
             log.info("mutual TLS changes", step=step)
+        self._own_spans.published(generation)
         self._hub.publish(generation.number)
         self._note_in_force()
 
@@ -358,7 +372,10 @@ class Server:
         """Tell the metrics how long each change took until every proxy had answered it."""
         while True:
             await asyncio.sleep(_MEASURE_INTERVAL)
-            if self._began and self._hub.is_idle and self._board.is_settled:
+            if not self._hub.is_idle or not self._board.is_settled:
+                continue
+            self._own_spans.settled()
+            if self._began:
                 if (taken := self._board.last_answer - self._began) > 0:
                     self._metrics.observe_edit_to_ack(taken)
                 self._began = 0.0
@@ -442,6 +459,7 @@ class Server:
             telemetry=lambda: self._published.mesh.telemetry if self._published else TelemetryPolicies(),
             traces=self._traces,
             logs=self._logs,
+            own_spans=self._own_spans.exporter,
             snapshot_of=self._sent.get,
             resource_json=resource_json,
         )

@@ -206,6 +206,10 @@ class ServeFlags:
             metavar="HOST:PORT",
         ),
     ] = None
+    otlp_endpoint: Annotated[
+        str | None,
+        setting("OTLP_ENDPOINT", "Send a trace of each change to this collector (OTLP, gRPC).", metavar="URL"),
+    ] = None
     insecure: Annotated[
         bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
     ] = False

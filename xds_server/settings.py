@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,6 +56,30 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A collector that takes OTLP by gRPC."""
+
+    address: Address
+    is_tls: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """From "http://host:port", or "https://" for TLS; port 4317 is OTLP's.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        try:
+            url = urlsplit(text)
+            host, port = url.hostname, url.port or 4317
+        except ValueError:
+            host = None
+        if not host or url.scheme not in {"http", "https"} or url.path.strip("/") or url.query or url.username:
+            raise ValueError("it is no address of a collector; write http://HOST:4317, or https://HOST:4317 for TLS")
+        return cls(Address(host, port), url.scheme == "https")
+
+
 def default_state_dir() -> Path:
     """$XDG_STATE_HOME/xds-server, by default ~/.local/state/xds-server (XDG base directories)."""
     home = os.environ.get("XDG_STATE_HOME", "")
@@ -84,6 +109,10 @@ class LogLevel(enum.StrEnum):
 
 def _address(value: Any) -> Any:
     return Address.parse(value) if isinstance(value, str) else value
+
+
+def _endpoint(value: Any) -> Any:
+    return Endpoint.parse(value) if isinstance(value, str) else value
 
 
 def _split(value: Any) -> Any:
@@ -117,6 +146,7 @@ class Settings(BaseModel):
         debug_listen: HTTP: debug endpoints and metrics; port 15014 is Istio's.
         telemetry_listen: gRPC: what proxies tell of requests, spans (OTLP) and access log entries (ALS), is kept in
             memory and shown on the debug port; OTLP over HTTP on the port after it. None takes nothing.
+        otlp_endpoint: takes this server's own spans, one trace for each change (`telemetry.change`); None for nobody.
         insecure: let `listen`, `debug_listen` and `telemetry_listen` be reached from other machines though nobody is
             authenticated.
         auth: what was asked for; `authentication` is what it comes to.
@@ -158,6 +188,7 @@ class Settings(BaseModel):
     listen: ListenAddress = Address("127.0.0.1", 15010)
     debug_listen: ListenAddress = Address("127.0.0.1", 15014)
     telemetry_listen: ListenAddress | None = None
+    otlp_endpoint: Annotated[Endpoint, BeforeValidator(_endpoint)] | None = None
     insecure: bool = False
     secrets: Path | None = None
     auth: Authentication = Authentication.AUTO

@@ -259,6 +259,16 @@ def test_edited_policy_moves_traffic_with_no_restart(project: Project) -> None:
     until(lambda: project.webhook()[0] == 200, what="the old policy is back")
 
 
+def test_an_edit_is_a_trace_by_way_of_the_collector(project: Project) -> None:
+    """The server tells the collector of its own changes, and the first of them is that it was started."""
+    found = until(lambda: project.debug("/debug/traces?service=xds-server"), what="a change is on the page")
+
+    assert {trace["name"] for trace in found} == {"policy change"}
+    assert {"debounce", "read", "compile"} <= {
+        child["name"] for child in project.debug(f"/debug/traces?id={found[0]['id']}")["trees"][0]["children"]
+    }
+
+
 def test_scaled_workers_are_found(project: Project) -> None:
     """`--scale worker=5` is two more endpoints, and nobody is told."""
     project.run("up", "-d", "--no-recreate", "--scale", "worker=5")

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.debug.test_app import sources
 from tests.telemetry.values import entry, span
 from xds_server.debug.metrics import Metrics
+from xds_server.server.export import SpanExporter
 from xds_server.telemetry.log_buffer import LogBuffer
 from xds_server.telemetry.traces import Traces
 
@@ -68,6 +69,16 @@ def test_what_proxies_tell_of_requests_is_counted_where_it_is_taken() -> None:
     assert found["xds_server_spans_received_total", ()] == 3
     assert found["xds_server_log_entries_received_total", ()] == 1
     assert not [name for name, _ in samples(Metrics(replace(sources(), traces=None, logs=None))) if "received" in name]
+
+
+def test_own_spans_are_counted_where_they_go_somewhere() -> None:
+    exporter = SpanExporter("127.0.0.1:1", is_tls=False, resource={}, most_waiting=1)
+    exporter.offer([span(1), span(2)])
+    found = samples(Metrics(replace(sources(), own_spans=exporter)))
+
+    assert found["xds_server_own_spans_exported_total", ()] == 0
+    assert found["xds_server_own_spans_dropped_total", ()] == 2
+    assert not [name for name, _ in samples(Metrics(replace(sources(), own_spans=None))) if "own_spans" in name]
 
 
 def test_latency_is_counted_in_its_bucket() -> None:

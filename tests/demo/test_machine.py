@@ -30,10 +30,13 @@ def test_nothing_outlives_the_machine(demo: Layout, tmp_path: Path, envoy_binary
         until(lambda: ask(f"http://127.0.0.1:{worker.app_port}/"), what="the application listens")
         (proxy,) = json.loads(fetch(demo.debug_port, "/debug/syncz") or "[]")
         problems = json.loads(fetch(demo.debug_port, "/debug/problems") or "[]")
+        page = "/debug/traces?service=xds-server"
+        edits = until(lambda: json.loads(fetch(demo.debug_port, page) or "[]"), what="the first load is traced")
         running = [process.pid for process in machine._running.values()]
 
     assert {state["lastError"] for state in proxy["resources"].values()} == {""}
     assert problems == []
+    assert {trace["name"] for trace in edits} == {"policy change"}
     assert len(running) == 3
     assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
 
@@ -56,9 +59,9 @@ def test_process_that_is_not_ready_in_time_is_named(demo: Layout, tmp_path: Path
 
 def test_a_collector_that_does_not_start_is_named(demo: Layout, tmp_path: Path) -> None:
     """Its log says why, as that of any other process."""
-    with Machine(tmp_path, demo, tmp_path / "no-envoy") as machine:
+    with Machine(tmp_path, demo, tmp_path / "no-envoy", Path("/bin/false")) as machine:
         with pytest.raises(ConfigurationError, match=r"collector ended; its log is .*/logs/collector\.log"):
-            machine.start_collector(Path("/bin/false"))
+            machine.start_collector()
 
         assert machine.collected is not None
         assert machine.collected.spans == 0

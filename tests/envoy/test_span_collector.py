@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.collecting import Collector, Taken
-from tests.envoy.running import get, until
+from tests.envoy.running import free_port, get, until
+from tests.envoy.test_telemetry import NOWHERE
 from tests.envoy.traced import NAMES, Site, receiver, started, tracing, two_ports
 
 SPANS = 5
@@ -26,8 +28,11 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def site(collector: Collector, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Its server sends its own spans to the collector too."""
     directory, told = tmp_path_factory.mktemp("collected"), receiver(collector.onwards, collector.port)
-    with started(envoy_binary, directory, told, "--telemetry-listen", f"127.0.0.1:{collector.onwards}") as found:
+    takes = "--telemetry-listen", f"127.0.0.1:{collector.onwards}"
+    tells = "--otlp-endpoint", f"http://127.0.0.1:{collector.port}"
+    with started(envoy_binary, directory, told, *takes, *tells) as found:
         found.observe(tracing("otel"))
         yield found
 
@@ -49,6 +54,47 @@ def whole_on_the_page(site: Site) -> set[str]:
     """Traces of which the server has all spans, in one tree."""
     whole = {trace["id"] for trace in site.traces(*NAMES) if trace["spans"] == SPANS}
     return {each for each in whole if len(site.tree(each)) == 1}
+
+
+def changes(site: Site, collector: Collector, file: str) -> list[dict[str, Any]]:
+    """The traces of changes of one file, as the page tells them; the collector has all of their spans too."""
+    listed = site.control.debug("/debug/traces?service=xds-server")
+    assert isinstance(listed, list)
+    trees = [tree for trace in listed for tree in site.tree(trace["id"]) if file in tree["tags"].get("xds.files", "")]
+    taken = {span.span_id for spans in collector.taken().values() for span in spans}
+    assert taken.issuperset(span["id"] for tree in trees for span in (tree, *tree["children"]))
+    return trees
+
+
+def test_an_edit_is_one_trace_from_the_saved_file_to_the_answer_of_each_proxy(site: Site, collector: Collector) -> None:
+    """Through another's collector, which therefore can read what this server writes."""
+    site.control.write("nowhere.yaml", NOWHERE.format(port=free_port()))
+    (tree,) = until(lambda: changes(site, collector, "nowhere.yaml"), what="the change is told")
+
+    assert (tree["name"], tree["failed"], tree["tags"]["xds.outcome"]) == ("policy change", False, "settled")
+    assert tree["tags"]["xds.errors"] == "0"
+    steps = [child["name"] for child in tree["children"]]
+    assert steps[:5] == ["debounce", "read", "compile", "translate", "validate"]
+    assert "push" in steps
+    assert tree["children"][0]["milliseconds"] >= 100, "the debounce"
+    (push,) = [child for child in tree["children"] if child["name"] == "push"]
+    answers = {(answer["tags"]["xds.node.id"], answer["tags"]["xds.type"]) for answer in push["children"]}
+    nodes = {sidecar.node_id for sidecar in site.envoys.values()}
+    assert answers >= {(node, kind) for node in nodes for kind in ("CDS", "RDS")}
+    assert {answer["tags"]["xds.outcome"] for answer in push["children"]} == {"taken"}
+    latest = max(child["after_milliseconds"] + child["milliseconds"] for child in push["children"])
+    assert abs(latest - tree["milliseconds"]) < 0.01
+
+
+def test_an_edit_that_is_no_good_says_so(site: Site, collector: Collector) -> None:
+    """What was in force stays, and proxies are sent nothing."""
+    site.control.write("bad.yaml", NOWHERE.format(port=80).replace("hosts:", "hoasts:"))
+    (tree,) = until(lambda: changes(site, collector, "bad.yaml"), what="the change is told")
+
+    assert tree["tags"]["xds.errors"] != "0"
+    assert tree["tags"]["xds.answers"] == "0"
+    assert "push" not in [child["name"] for child in tree["children"]]
+    site.control.write("bad.yaml", "")
 
 
 def test_every_request_is_a_whole_tree_at_the_collector_and_on_the_page(site: Site, collector: Collector) -> None:

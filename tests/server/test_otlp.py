@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.telemetry.values import span
 from xds_server._proto import trace_pb2
 from xds_server.errors import ProtocolViolation
-from xds_server.server.otlp import spans
+from xds_server.server.otlp import export_request, spans
 from xds_server.telemetry.span import SpanKind
 
 
@@ -51,10 +53,25 @@ def test_what_a_sender_chooses_is_cut() -> None:
     )
 
     assert len(found.name) == 512
-    assert all(len(value) == 512 for _, value in found.tags)
-    assert 3500 < sum(len(key) + len(value) for key, value in found.tags) <= 4096
+    assert all(len(str(value)) == 512 for _, value in found.tags)
+    assert 3500 < sum(len(key) + len(str(value)) for key, value in found.tags) <= 4096
 
 
 def test_bytes_that_are_no_request_are_a_protocol_violation() -> None:
     with pytest.raises(ProtocolViolation):
         spans(b"\xff\xff")
+
+
+def test_what_is_written_is_read_again() -> None:
+    """A number goes as a number."""
+    sent = [
+        span(1, kind=SpanKind.INTERNAL, tags=(("xds.type", "CDS"), ("xds.answers", 7))),
+        span(2, 1, kind=SpanKind.CLIENT, failed=True),
+    ]
+    data = export_request(sent, {"service.name": "web.shop", "service.version": "1"})
+    found = spans(data)
+
+    assert found == [replace(sent[0], tags=(("xds.type", "CDS"), ("xds.answers", "7"))), sent[1]]
+    (resource,) = trace_pb2.ExportTraceServiceRequest.FromString(data).resource_spans
+    assert [each.key for each in resource.resource.attributes] == ["service.name", "service.version"]
+    assert resource.scope_spans[0].spans[0].attributes[1].value.int_value == 7

@@ -10,6 +10,7 @@ import pytest
 from xds_server.problem import Origin
 from xds_server.server.hub import Peer, Proxy
 from xds_server.server.status import StatusBoard, StreamRecord, redacted, refusal
+from xds_server.telemetry.change import Answer
 from xds_server.xds import type_url
 from xds_server.xds.channel import TypeStatus
 from xds_server.xds.messages import Acked, DeltaResponse, NackDetail, Nacked, Node, SotwResponse
@@ -110,6 +111,24 @@ def test_refusal_of_a_secret_names_it_and_its_policies() -> None:
     found = refusal(nacked(f"Invalid: default {PEM}", (secret,), type_url.SECRET))
 
     assert (found.names, found.origins) == (("default",), (REVIEWS,))
+
+
+def test_answers_are_of_what_was_sent_since() -> None:
+    """The clock ticks with each look at it: it was opened at 1, CDS left at 2 and was taken at 3, and so on."""
+    board = StatusBoard(clock=Clock())
+    record = opened(board)
+    record.sent(DeltaResponse(type_url.CLUSTER, "v1", "n1", CLUSTERS), 10)
+    record.acked(Acked(type_url.CLUSTER, "n1"))
+    record.sent(DeltaResponse(type_url.LISTENER, "v1", "n2", CLUSTERS), 10)
+    record.nacked(Nacked(type_url.LISTENER, "n2", NackDetail(13, "no"), ()))
+    record.sent(DeltaResponse(type_url.ROUTE, "v1", "n3", CLUSTERS), 10)
+
+    assert [*board.answers(0)] == [
+        Answer("n", "CDS", "taken", 2, 3),
+        Answer("n", "LDS", "refused", 4, 5),
+        Answer("n", "RDS", "unanswered", 6, 7),
+    ]
+    assert [answer.kind for answer in board.answers(4)] == ["LDS", "RDS"]
 
 
 def test_status_shows_what_was_sent_and_taken() -> None:

@@ -69,6 +69,9 @@ class _Facts(Collector):
         yield from self._proxies()
         yield _by_label("xds_server_resources", "Resources in the snapshots in use", "type", self._resources())
         yield from self._received()
+        if (own := self._sources.own_spans) is not None:
+            yield CounterMetricFamily("xds_server_own_spans_exported", "Own spans that a collector took", own.exported)
+            yield CounterMetricFamily("xds_server_own_spans_dropped", "Own spans that none took in time", own.dropped)
 
     def _documents(self) -> Mapping[str, int]:
         return Counter(document.kind for document in self._sources.documents())

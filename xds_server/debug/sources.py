@@ -66,6 +66,18 @@ class Validation:
     quarantined: Sequence[Problem] = ()
 
 
+class OwnSpans(Protocol):
+    """Counts of the server's own spans since its start."""
+
+    @property
+    def exported(self) -> int:
+        """That a collector took."""
+
+    @property
+    def dropped(self) -> int:
+        """That none took in time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Every callable is cheap and called on the event loop, but for `resource_json`: that one in a worker thread.
@@ -82,6 +94,7 @@ class Sources:
         telemetry: what policies show of that as metrics.
         snapshot_of: what the connected proxy with exactly this node id is sent; None when there is no such proxy.
         traces, logs: what proxies told of requests; None where nothing is received.
+        own_spans: what became of this server's own; None where they go nowhere.
         resource_json: a resource as proto-JSON, secrets redacted.
     """
 
@@ -97,5 +110,6 @@ class Sources:
     telemetry: Callable[[], TelemetryPolicies] = TelemetryPolicies
     traces: Traces | None = None
     logs: LogBuffer | None = None
+    own_spans: OwnSpans | None = None
     snapshot_of: Callable[[str], Snapshot | None]
     resource_json: Callable[[Resource], Mapping[str, object]]

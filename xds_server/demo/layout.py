@@ -49,6 +49,10 @@ class Layout:
     webhook_handler: Sidecar
     workers: tuple[Sidecar, ...]
 
+    def spans_port(self, *, collector: bool) -> int:
+        """Where spans are sent: to the collector, or to xds-server itself where there is none."""
+        return self.collector_port if collector else self.telemetry_port
+
     @property
     def sidecars(self) -> tuple[Sidecar, ...]:
         """All of them, the caller first."""
@@ -102,17 +106,14 @@ def free_port(taken: set[int], preferred: int) -> int:
 
 
 def write_policies(directory: Path, demo: Layout, *, collector: bool) -> None:
-    """Write the policies of the demo: who is there, and how calls to worker-service behave.
-
-    Without a `collector` the Envoys send their spans to xds-server itself.
-    """
+    """Write the policies of the demo: who is there, whether a collector is, and how calls to worker-service behave."""
     directory.mkdir(parents=True, exist_ok=True)
     documents = [_service("worker-service", "worker"), _service("webhook-handler", "webhook-handler")]
     documents += [_workload(sidecar) for sidecar in demo.sidecars]
     (directory / "services.yaml").write_text("---\n".join(documents))
     (directory / "worker-service.yaml").write_text(worker_policies())
-    taker = demo.collector_port if collector else demo.telemetry_port
-    (directory / "telemetry.yaml").write_text(_TELEMETRY.format(spans=taker, entries=demo.telemetry_port))
+    ports = {"spans": demo.spans_port(collector=collector), "entries": demo.telemetry_port}
+    (directory / "telemetry.yaml").write_text(_TELEMETRY.format(**ports))
 
 
 def worker_policies(

@@ -21,15 +21,22 @@ from xds_server.errors import ConfigurationError
 class Machine:
     """Everything that runs. Use as a context manager: nothing outlives it.
 
+    Args:
+        directory: of policies, logs and state.
+        demo: the ports.
+        envoy: the program.
+        collector: the program; None where there is none.
+
     Attributes:
-        collected: counts what the collector took; None where there is none.
+        collected: counts what the collector took; None where it was not started.
     """
 
-    def __init__(self, directory: Path, demo: Layout, envoy: Path) -> None:
+    def __init__(self, directory: Path, demo: Layout, envoy: Path, collector: Path | None = None) -> None:
         self.directory = directory
         self.demo = demo
         self.collected: Tally | None = None
         self._envoy = envoy
+        self._collector = collector
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Machine:
@@ -48,17 +55,21 @@ class Machine:
 
     def start_server(self) -> None:
         """The control plane, as a user would start it."""
+        spans_port = self.demo.spans_port(collector=self._collector is not None)
         self._start("xds-server", [sys.executable, "-m", "xds_server", "serve", str(self.directory / "policies"),
                                    "--listen", f"127.0.0.1:{self.demo.xds_port}",
                                    "--telemetry-listen", f"127.0.0.1:{self.demo.telemetry_port}",
+                                   "--otlp-endpoint", f"http://127.0.0.1:{spans_port}",
                                    "--state-dir", str(self.directory / "state"),
                                    "--debug-listen", f"127.0.0.1:{self.demo.debug_port}"])  # fmt: skip
         self.wait("xds-server", lambda: fetch(self.demo.debug_port, "/ready") is not None)
 
-    def start_collector(self, program: Path) -> None:
-        """What stands between the Envoys and the server where spans are concerned."""
+    def start_collector(self) -> None:
+        """What stands between the Envoys and the server where spans are concerned, if there is one."""
+        if self._collector is None:
+            return
         name, demo = "collector", self.demo
-        command = collector_command(program, port=demo.collector_port, onwards=demo.telemetry_port)
+        command = collector_command(self._collector, port=demo.collector_port, onwards=demo.telemetry_port)
         process = self._start(name, command, collector_environment(), log=subprocess.PIPE)
         self.collected = Tally(process, self.directory / "logs" / f"{name}.log")
         self.wait(name, lambda: is_open(demo.collector_port))

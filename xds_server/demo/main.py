@@ -25,15 +25,15 @@ def run(directory: Path, envoy: Path, *, hold: bool, console: Console) -> int:
     With `hold` it stays up after the story until interrupted, for the user to edit `directory`/policies.
     """
     shutil.rmtree(directory, ignore_errors=True)
-    demo, collector = layout(), find_collector()
-    write_policies(directory / "policies", demo, collector=isinstance(collector, Path))
-    with Machine(directory, demo, envoy) as machine:
+    demo, found = layout(), find_collector()
+    collector = found if isinstance(found, Path) else None
+    write_policies(directory / "policies", demo, collector=collector is not None)
+    with Machine(directory, demo, envoy, collector) as machine:
         console.print("Starting xds-server, webhook-handler, three workers and an Envoy beside each …")
         machine.start_server()
-        if isinstance(collector, Path):
-            machine.start_collector(collector)
-        else:
-            console.print(f"Spans go to xds-server itself; there is no collector here: {collector}", markup=False)
+        machine.start_collector()
+        if collector is None:
+            console.print(f"Spans go to xds-server itself; there is no collector here: {found}", markup=False)
         for sidecar in demo.sidecars:
             machine.start_sidecar(sidecar)
         for sidecar in demo.sidecars:
@@ -71,7 +71,8 @@ def _hold(stage: Stage, console: Console) -> None:
     console.print(
         f"\nEdit [bold]{stage.machine.directory}/policies/worker-service.yaml[/] and watch the table.\n"
         f"  problems and proxies   http://127.0.0.1:{demo.debug_port}/\n"
-        f"  traces                 http://127.0.0.1:{demo.debug_port}/traces\n"
+        f"  traces of requests     http://127.0.0.1:{demo.debug_port}/traces?service=worker.default\n"
+        f"  traces of edits        http://127.0.0.1:{demo.debug_port}/traces?service=xds-server\n"
         f"  the access log         xds-server logs --follow --failed --server 127.0.0.1:{demo.debug_port}\n"
         f"  a webhook              curl -d {{}} http://127.0.0.1:{demo.webhook_handler.app_port}/webhook\n"
         "  make worker-2 fail     curl -d '{\"status\": 500}' "

@@ -1,14 +1,14 @@
-"""Spans as OpenTelemetry sends them: bytes to values, each cut to a bounded size."""
+"""Spans as OpenTelemetry sends them: bytes to values, each cut to a bounded size, and our own the other way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from google.protobuf.message import DecodeError
 
 from xds_server._proto import trace_pb2
 from xds_server.errors import ProtocolViolation
-from xds_server.telemetry.span import Span, SpanKind
+from xds_server.telemetry.span import Span, SpanKind, Tag
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 """The gRPC method."""
@@ -32,6 +32,37 @@ def spans(data: bytes) -> list[Span]:
     except DecodeError:
         raise ProtocolViolation("INVALID_ARGUMENT", "malformed ExportTraceServiceRequest") from None
     return [span for resource in request.resource_spans for span in _of(resource)]
+
+
+def export_request(sent: Iterable[Span], resource: Mapping[str, str]) -> bytes:
+    """An ExportTraceServiceRequest with these spans, all of one `resource`, which is named by its attributes."""
+    scope = trace_pb2.ScopeSpans(spans=[_message(span) for span in sent])
+    attributes = _attributes(resource.items())
+    spans_of_one = trace_pb2.ResourceSpans(resource=trace_pb2.Resource(attributes=attributes), scope_spans=[scope])
+    return trace_pb2.ExportTraceServiceRequest(resource_spans=[spans_of_one]).SerializeToString()
+
+
+def _message(span: Span) -> trace_pb2.Span:
+    status = trace_pb2.Status.STATUS_CODE_ERROR if span.failed else trace_pb2.Status.STATUS_CODE_UNSET
+    return trace_pb2.Span(
+        trace_id=bytes.fromhex(span.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id),
+        name=span.name,
+        kind=trace_pb2.Span.SpanKind.Name(_KINDS.index(span.kind)),
+        start_time_unix_nano=span.start,
+        end_time_unix_nano=span.end,
+        attributes=_attributes(span.tags),
+        status=trace_pb2.Status(code=status),
+    )
+
+
+def _attributes(tags: Iterable[Tag]) -> list[trace_pb2.KeyValue]:
+    return [trace_pb2.KeyValue(key=key, value=_value(value)) for key, value in tags]
+
+
+def _value(value: str | int) -> trace_pb2.AnyValue:
+    return trace_pb2.AnyValue(int_value=value) if isinstance(value, int) else trace_pb2.AnyValue(string_value=value)
 
 
 def _of(resource: trace_pb2.ResourceSpans) -> Iterator[Span]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from xds_server.problem import Origin
 from xds_server.server.hub import Proxy
+from xds_server.telemetry.change import Answer
 from xds_server.xds import type_url
 from xds_server.xds.channel import TypeStatus
 from xds_server.xds.messages import Acked, DeltaResponse, Nacked, SotwResponse
@@ -116,6 +117,7 @@ class _TypeRecord:
     acked_nonce: str = ""
     acked_version: str = ""
     acked_at: float = 0
+    answered_at: float = 0
     taken_at: float = 0
     refusal: Refusal | None = None
     pushes: int = 0
@@ -158,7 +160,8 @@ class StreamRecord:
         if acked.nonce == record.sent_nonce:
             record.acked_version, record.taken_at = record.sent_version, record.sent_at
         record.answered_nonce = record.acked_nonce = acked.nonce
-        record.acked_at, record.refusal = self.board.clock(), None
+        record.acked_at = record.answered_at = self.board.clock()
+        record.refusal = None
         record.acks += 1
         self.board.last_answer = record.acked_at
         self.board.acks[acked.type_url] += 1
@@ -166,7 +169,7 @@ class StreamRecord:
     def nacked(self, nacked: Nacked) -> Refusal:
         """The peer refused a response; gives back what may be told of it."""
         record = self.types[nacked.type_url]
-        self.board.last_answer = now = self.board.clock()
+        self.board.last_answer = record.answered_at = now = self.board.clock()
         record.answered_nonce, record.refusal = nacked.nonce, refusal(nacked, record.taken_ago(now))
         record.nacks += 1
         self.board.nacks[nacked.type_url] += 1
@@ -281,6 +284,14 @@ class StatusBoard:
         """Node ids of the streams that have not yet taken all there is for them of one type."""
         return tuple(sorted({record.proxy.node.id for record in self._open if not record.has_taken(url)}))
 
+    def answers(self, since: float) -> Iterator[Answer]:
+        """What every connected stream made of the latest response of each type, of those that left since then."""
+        now = self.clock()
+        for record in self._open:
+            for url, kind in record.types.items():
+                if kind.sent_at >= since:
+                    yield _answer(record.proxy.node.id, type_url.SHORT_NAMES.get(url, url), kind, now)
+
     def totals(self) -> Totals:
         """Counts since the server started."""
         return Totals(
@@ -293,6 +304,12 @@ class StatusBoard:
             nacks=dict(self.nacks),
             sent_bytes=self.sent_bytes,
         )
+
+
+def _answer(node_id: str, kind: str, record: _TypeRecord, now: float) -> Answer:
+    is_answered = record.answered_nonce == record.sent_nonce
+    outcome = "unanswered" if not is_answered else "refused" if record.refusal else "taken"
+    return Answer(node_id, kind, outcome, record.sent_at, record.answered_at if is_answered else now)
 
 
 def _named(nacked: Nacked) -> tuple[Resource, ...]:

@@ -18,6 +18,9 @@ class SpanKind(enum.StrEnum):
     CONSUMER = "consumer"
 
 
+Tag = tuple[str, str | int]
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """One span; times are nanoseconds since the epoch.
@@ -37,13 +40,14 @@ class Span:
     start: int
     end: int
     failed: bool = False
-    tags: tuple[tuple[str, str], ...] = ()
+    tags: tuple[Tag, ...] = ()
 
     @property
     def status(self) -> str:
         """What was answered, as far as the tags say; "" where they do not."""
         said = dict(self.tags)
-        return said.get("http.status_code") or said.get("http.response.status_code") or said.get("grpc.status_code", "")
+        names = ("http.status_code", "http.response.status_code", "grpc.status_code")
+        return next((str(said[name]) for name in names if said.get(name)), "")
 
 
 @dataclass(frozen=True, slots=True)
