@@ -54,11 +54,23 @@ def test_a_misspelt_kind_is_told_the_nearest(api_version: str, kind: str, fix: s
 
 
 @pytest.mark.parametrize(
-    ("api_version", "kind"),
-    [("v1", "Service"), ("apps/v1", "Deployment"), ("gateway.networking.k8s.io/v1", "Gateway")],
+    ("api_version", "kind", "instead"),
+    [
+        ("v1", "Service", "ServiceEntry"),
+        ("v1", "Secret", "--secrets"),
+        ("apps/v1", "Deployment", "WorkloadEntry"),
+        ("gateway.networking.k8s.io/v1", "Gateway", "networking.istio.io/v1"),
+        ("gateway.networking.k8s.io/v1beta1", "HTTPRoute", "VirtualService"),
+        ("install.istio.io/v1alpha1", "IstioOperator", "MeshConfig"),
+        ("batch/v1", "Job", ""),
+    ],
 )
-def test_other_kubernetes_documents_are_ignored_with_a_warning(api_version: str, kind: str) -> None:
+def test_kubernetes_documents_are_ignored_with_a_warning_that_says_what_to_write(
+    api_version: str, kind: str, instead: str
+) -> None:
     found = find_kind(api_version, kind)
 
     assert isinstance(found, Finding)
     assert (found.severity, found.code) == (Severity.WARNING, "not-a-policy")
+    assert instead in found.fix
+    assert bool(found.fix) == bool(instead)

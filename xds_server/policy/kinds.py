@@ -64,6 +64,28 @@ NOT_SERVED: frozenset[tuple[str, str]] = frozenset(
 )
 """Istio's other kinds: refused, because a policy that is silently left out may be the one that closes a door."""
 
+_GATEWAYS, _APPS = "gateway.networking.k8s.io", "apps"
+_ROUTE = "write a VirtualService"
+_WORKLOADS = "write a WorkloadEntry, or an endpoint of a ServiceEntry, for each place where it runs"
+_ENDPOINTS = "write its addresses as the endpoints of a ServiceEntry, or as WorkloadEntries"
+_MESH = "as a document of kind MeshConfig"
+INSTEAD: dict[tuple[str, str], str] = {
+    ("", "Service"): "write a ServiceEntry of its name and ports, with the addresses of those who serve it",
+    ("", "Endpoints"): _ENDPOINTS,
+    ("discovery.k8s.io", "EndpointSlice"): _ENDPOINTS,
+    ("", "Pod"): _WORKLOADS,
+    **{(_APPS, kind): _WORKLOADS for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")},
+    ("", "ServiceAccount"): "name it as serviceAccount of endpoints, WorkloadEntries and WorkloadGroups",
+    ("", "Namespace"): "a namespace needs no document: metadata.namespace names it",
+    ("", "Secret"): "put its files into the secrets directory (serve --secrets)",
+    ("", "ConfigMap"): f"where it holds Istio's mesh configuration, write what is under data.mesh {_MESH}",
+    ("install.istio.io", "IstioOperator"): f"write what is under spec.meshConfig {_MESH}",
+    (_GATEWAYS, "Gateway"): f"write a Gateway of {NETWORKING}/v1",
+    **{(_GATEWAYS, f"{kind}Route"): _ROUTE for kind in ("HTTP", "GRPC", "TLS", "TCP")},
+    ("networking.k8s.io", "Ingress"): "write a Gateway and a VirtualService",
+}
+"""What to write instead of Kubernetes' kinds, which files written for Istio often hold too."""
+
 _GROUP_BY_KIND = {kind: group for group, kind in (*KINDS, *NOT_SERVED)}
 _GROUPS = frozenset(_GROUP_BY_KIND.values())
 
@@ -111,4 +133,4 @@ def _foreign(api_version: str, group: str, kind: str) -> Finding:
             f'{kind} has no apiVersion "{api_version}"', f"write {meant}/v1", ("apiVersion",), "unknown-kind"
         )
     message = f"ignored: {api_version} {kind} is not an Istio policy"
-    return Finding(message, "", ("kind",), "not-a-policy", Severity.WARNING)
+    return Finding(message, INSTEAD.get((group, kind), ""), ("kind",), "not-a-policy", Severity.WARNING)
