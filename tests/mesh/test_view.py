@@ -110,3 +110,41 @@ def test_a_sidecar_is_given_the_credentials_of_rules_that_select_it_and_that_are
     assert view_for(mesh, workload(app="teller")).credentials == {"bank", "bank-cacert"}
     assert view_for(mesh, workload(app="other")).credentials == frozenset()
     assert view_for(mesh, workload(app="teller", namespace="elsewhere")).credentials == frozenset()
+
+
+def seen(egress: str, *parts: str) -> dict[str, list[str]]:
+    """The routes by name, of each host that a sidecar of namespace shop sees through this egress."""
+    sidecar = istio("Sidecar", f"egress: [{{hosts: [{egress}]}}]", namespace="shop")
+    services = (entry("web", namespace="shop"), entry("reviews"))
+    view = view_for(compiled(*services, *parts, sidecar)[0], workload("a", namespace="shop"))
+    return {found.host: [route.name for route in found.routes] for found in view.virtual_hosts}
+
+
+def rule(host: str, namespace: str) -> str:
+    """A VirtualService whose route bears the name of its namespace."""
+    to = "route: [{destination: {host: reviews.default}}]"
+    return istio("VirtualService", f'hosts: ["{host}"], http: [{{name: {namespace}, {to}}}]', namespace=namespace)
+
+
+def test_sidecar_lets_in_virtual_services_by_their_own_namespace() -> None:
+    """As Istio does: what an egress host names is the namespace of services and of rules alike."""
+    foreign = rule("web.shop", "default")
+
+    assert seen("'*/*'", foreign)["web"] == ["default"]
+    assert seen("'./*'", foreign)["web"] == []
+    assert seen("'./*', default/reviews", foreign)["web"] == []
+    assert seen("'./*', 'default/*'", foreign)["web"] == ["default"]
+
+
+def test_sidecar_lets_in_a_rule_for_hosts_without_a_service_when_they_share_a_name() -> None:
+    strange = rule("*.example.org", "default")
+
+    assert "*.example.org" in seen("'./*', default/a.example.org", strange)
+    assert "*.example.org" not in seen("'./*', default/a.example.com", strange)
+    assert "*.example.org" not in seen("'./*'", strange)
+
+
+def test_host_whose_rules_are_not_let_in_keeps_the_retries_of_the_mesh() -> None:
+    mesh = istio("MeshConfig", "defaultHttpRetryPolicy: {attempts: 7}").replace("/v1\n", "/v1alpha1\n")
+
+    assert seen("'./*'", rule("web.shop", "default"), mesh)["web"] == ["default"]

@@ -52,6 +52,7 @@ def bound_connections(document: Document, known: Known) -> Iterator[BoundConnect
                 match=_match(written, document, known),
                 destinations=_weighted(rule.route, known),
                 origin=document.origin,
+                namespace=document.namespace,
             )
             yield BoundConnection(route, here)
 

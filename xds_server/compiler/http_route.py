@@ -50,12 +50,14 @@ class Known:
         near: hosts to suggest for a name that means none.
         gateways: where the VirtualService's rules hold that name no gateways of their own.
         retry: of rules that say nothing of retries.
+        namespace: of the VirtualService.
     """
 
     backends: Mapping[str, Backend | None]
     near: tuple[str, ...] = ()
     gateways: tuple[str, ...] = (MESH,)
     retry: Retry | None = Retry()
+    namespace: str = ""
 
 
 def destination_names(rules: Iterable[policy.HTTPRoute]) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ def _action(rule: policy.HTTPRoute, place: Place, known: Known) -> Route:
         cors=_cors(rule.cors_policy) if rule.cors_policy else None,
         headers=_headers(rule.headers),
         origin=place.document.origin,
+        namespace=known.namespace,
     )
 
 

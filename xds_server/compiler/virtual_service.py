@@ -114,7 +114,7 @@ def routes(
     """
     spec = _spec(document)
     named = dict(zip(_destination_names(spec), backends, strict=True))
-    found = Known(named, near, gateway_names(spec.gateways, document.namespace), retry)
+    found = Known(named, near, gateway_names(spec.gateways, document.namespace), retry, document.namespace)
     placed = placed_rules(document)
     http = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
     problems = (problem for rule, place in placed for problem in rule_problems(rule, place, found))
@@ -143,8 +143,10 @@ def virtual_host(
     problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
     connections = [bound for outcome in documents for bound in outcome.value.connections if _is_on_mesh(bound)]
     problems += _without_port(connections, backend.service)
-    routes = tuple(bound.route for bound in kept) or _untold(backend, retry)
-    found = VirtualHost(backend.service.host, domains, backend, routes, tuple(bound.route for bound in connections))
+    untold = _untold(backend, retry)
+    routes = tuple(bound.route for bound in kept) or untold
+    rules = tuple(bound.route for bound in connections)
+    found = VirtualHost(backend.service.host, domains, backend, routes, rules, untold)
     return Outcome(found, tuple(problems))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from xds_server.mesh.gateway import narrower
 from xds_server.mesh.service import Protocol, Service
 
 Wanted = tuple[str, str]
@@ -136,6 +137,20 @@ def selects(wanted: Iterable[Wanted], namespace: str | None, host: str) -> bool:
         if where != "~" and _in_namespace(where.removeprefix("~"), namespace) and host_matches(pattern, host):
             if excludes:
                 return False
+            found = True
+    return found
+
+
+def imports(wanted: Iterable[Wanted], namespace: str, host: str) -> bool:
+    """Whether rules for `host` written in `namespace` are let in: a name in common is enough (Istio's rule)."""
+    found = False
+    for where, pattern in wanted:
+        if where == "~" or where.removeprefix("~") not in {"*", namespace}:
+            continue
+        if where.startswith("~"):
+            if host_matches(pattern, host):
+                return False
+        elif narrower(pattern, host):
             found = True
     return found
 

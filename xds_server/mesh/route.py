@@ -246,6 +246,7 @@ class Route:
         timeout: None is no timeout, Istio's default.
         retry: None is no retry.
         origin: the VirtualService document.
+        namespace: of the VirtualService that has the hosts, which is not the origin's where it delegates; "" for none.
     """
 
     match: Match
@@ -261,6 +262,7 @@ class Route:
     cors: Cors | None = None
     headers: HeaderOperations = HeaderOperations()
     origin: Origin | None = None
+    namespace: str = ""
 
     @property
     def action(self) -> RouteAction:
@@ -296,12 +298,14 @@ class ConnectionRoute:
     Attributes:
         tls: from `tls`: for connections that are TLS and stay so.
         destinations: one or more.
+        namespace: of the VirtualService.
     """
 
     tls: bool
     match: ConnectionMatch
     destinations: tuple[WeightedDestination, ...]
     origin: Origin | None = None
+    namespace: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,6 +319,7 @@ class VirtualHost:
         routes: the VirtualService routes in order. () means Istio's default route: everything to the service,
             default retries, no timeout. A service's port that no route covers answers 404.
         connections: its tls and tcp rules in order, for ports that are not routed request by request.
+        untold: the routes where no VirtualService that is seen speaks of it.
     """
 
     host: str
@@ -322,6 +327,13 @@ class VirtualHost:
     backend: Backend | None
     routes: tuple[Route, ...] = ()
     connections: tuple[ConnectionRoute, ...] = ()
+    untold: tuple[Route, ...] = ()
+
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """Of the VirtualServices that speak of it."""
+        found = (*(route.namespace for route in self.routes), *(rule.namespace for rule in self.connections))
+        return frozenset(namespace for namespace in found if namespace)
 
     @cached_property
     def source_keys(self) -> frozenset[str]:
