@@ -65,6 +65,9 @@ async def test_a_change_goes_from_its_notice_to_the_answers(generation: Generati
         own.settled()
         (trace,) = await told(taken)
 
+    documented = (Path(__file__).parents[1] / "envoy" / "metrics.md").read_text()
+    words = {*names(trace), *(name for span in trace.spans for name, _ in span.tags)}
+    assert [word for word in words if f"`{word}`" not in documented] == []
     assert sorted(names(trace)) == ["ack", "debounce", "policy change", "push", "read"]
     assert trace.start == int((now - 5) * 1e9)
     assert tags(trace) == {

@@ -288,9 +288,15 @@ class StatusBoard:
         """What every connected stream made of the latest response of each type, of those that left since then."""
         now = self.clock()
         for record in self._open:
+            node_id = record.proxy.node.id
             for url, kind in record.types.items():
-                if kind.sent_at >= since:
-                    yield _answer(record.proxy.node.id, type_url.SHORT_NAMES.get(url, url), kind, now)
+                if kind.sent_at < since:
+                    continue
+                if kind.answered_nonce != kind.sent_nonce:
+                    outcome, answered_at = "unanswered", now
+                else:
+                    outcome, answered_at = "refused" if kind.refusal else "taken", kind.answered_at
+                yield Answer(node_id, type_url.SHORT_NAMES.get(url, url), outcome, kind.sent_at, answered_at)
 
     def totals(self) -> Totals:
         """Counts since the server started."""
@@ -304,12 +310,6 @@ class StatusBoard:
             nacks=dict(self.nacks),
             sent_bytes=self.sent_bytes,
         )
-
-
-def _answer(node_id: str, kind: str, record: _TypeRecord, now: float) -> Answer:
-    is_answered = record.answered_nonce == record.sent_nonce
-    outcome = "unanswered" if not is_answered else "refused" if record.refusal else "taken"
-    return Answer(node_id, kind, outcome, record.sent_at, record.answered_at if is_answered else now)
 
 
 def _named(nacked: Nacked) -> tuple[Resource, ...]:

@@ -15,7 +15,8 @@ Makes spans, and knows neither a clock nor where spans go. Names of spans and ta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from xds_server.telemetry.span import Span, SpanKind, Tag
 
@@ -26,9 +27,8 @@ MOST_ANSWERS = 64
 """Of one change: those that took longest, and those that are no good first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a proxy made of a response; times are seconds since the epoch.
+class Answer(NamedTuple):
+    """What a proxy made of a response; times are seconds since the epoch. A tuple, for there may be thousands at once.
 
     Attributes:
         kind: the type's short name, such as CDS.
