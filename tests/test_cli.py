@@ -280,3 +280,17 @@ def test_bootstrap_says_which_option_cannot_be(arguments: tuple[str, ...], text:
 
     assert done.returncode == 2
     assert text in done.stderr
+
+
+def test_the_collector_rests_while_a_command_loads(tmp_path: Path) -> None:
+    """Classes and policies stay; looking through them over and over is time that somebody waits."""
+    (tmp_path / "a.yaml").write_text(GOOD)
+    code = (
+        "import atexit, gc, sys, xds_server.cli as cli; before = gc.get_stats()[2]['collections'];"
+        "atexit.register(lambda: print(gc.get_stats()[2]['collections'] - before, file=sys.stderr));"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code, "check", str(tmp_path), "--no-validation"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stderr == "0\n"

@@ -1,7 +1,8 @@
 """The command line: arguments in, exit code out. What a command does is elsewhere.
 
 Imports that cost time (the pipeline with Envoy's messages, gRPC) stand inside the commands that need them, so that
-`--help`, `version` and `bootstrap` answer at once.
+`--help`, `version` and `bootstrap` answer at once. The collector rests meanwhile: what they make, classes above all,
+stays, and to look through it again and again is an eighth of their time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rich.console import Console
 from xds_server import __version__, options
 from xds_server.bootstrap import bootstrap
 from xds_server.cli_identity import add_identity_commands
+from xds_server.collector import collector_paused
 from xds_server.errors import ConfigurationError, XdsServerError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
 from xds_server.mesh.workload import workload
@@ -136,7 +138,8 @@ def serve(
     [bold]Exit codes[/]  0 stopped by a signal, 2 could not start.
     """
     settings = Settings.of(policies=tuple(policies), **asdict(flags))
-    from xds_server.app import run  # noqa: PLC0415 - see the module's docstring
+    with collector_paused():
+        from xds_server.app import run  # noqa: PLC0415 - see the module's docstring
     from xds_server.log import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.log_format, settings.log_level)
@@ -175,18 +178,19 @@ def check(
     [bold]Exit codes[/]  0 nothing is as bad as --fail-on, 1 something is,
     2 a path is not there.
     """
-    from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
-    from xds_server.report import report  # noqa: PLC0415
+    with collector_paused():
+        from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
+        from xds_server.report import report  # noqa: PLC0415
 
-    found = checked(
-        paths,
-        default_namespace,
-        root_namespace,
-        validation=validation,
-        envoy=envoy,
-        secrets=secrets,
-        trust_domain=options.trust_domain(trust_domain),
-    )
+        found = checked(
+            paths,
+            default_namespace,
+            root_namespace,
+            validation=validation,
+            envoy=envoy,
+            secrets=secrets,
+            trust_domain=options.trust_domain(trust_domain),
+        )
     generation = found.generation
     if validation and found.not_validated:
         typer.echo(f"What Envoy itself would refuse was not checked: {found.not_validated}", err=True)
@@ -231,16 +235,18 @@ def render(
 
     [bold]Exit codes[/]  0 printed, 2 a file cannot be read or holds no node.
     """
-    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
-    from xds_server.render import read_node, rendered  # noqa: PLC0415
+    with collector_paused():
+        from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+        from xds_server.render import read_node, rendered  # noqa: PLC0415
 
-    described = read_node(node, default_namespace)
-    offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
+        described = read_node(node, default_namespace)
+        offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
+        snapshot = offline.snapshot_for(described)
     errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
     if errors:
         what = "is an error" if errors == 1 else "are errors"
         typer.echo(f"{errors} of the policies' problems {what}; see: xds-server check", err=True)
-    _print_data(rendered(offline.snapshot_for(described)), output)
+    _print_data(rendered(snapshot), output)
 
 
 @app.command()
@@ -278,14 +284,16 @@ def why(
 
     [bold]Exit codes[/]  0 printed, 2 a file cannot be read, or no such request.
     """
-    from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
-    from xds_server.render import read_node  # noqa: PLC0415
-    from xds_server.why import asked, explained  # noqa: PLC0415
+    with collector_paused():
+        from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
+        from xds_server.render import read_node  # noqa: PLC0415
+        from xds_server.why import asked, explained  # noqa: PLC0415
 
-    workload = read_node(node, default_namespace)
-    request = asked(url, method, header or [])
-    offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
-    _print_data(explained(offline.snapshot_for(workload), workload, request, address), output)
+        workload = read_node(node, default_namespace)
+        request = asked(url, method, header or [])
+        offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
+        snapshot = offline.snapshot_for(workload)
+    _print_data(explained(snapshot, workload, request, address), output)
 
 
 @app.command("bootstrap")
