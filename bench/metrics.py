@@ -194,6 +194,7 @@ async def told_by_sinks(payload: list[bytes], arguments: argparse.Namespace) -> 
 
     traffic = Traffic(
         2000,
+        0,
         workload_of=lambda proxy: workload(proxy.node.id, default_namespace="default"),
         mesh=lambda: None,
         clock=time.monotonic,

@@ -21,6 +21,7 @@ def test_ports_belong_to_the_services_of_the_mesh_in_force() -> None:
     now: list[Mesh] = []
     traffic = Traffic(
         9,
+        0,
         workload_of=lambda proxy: Workload(proxy.node.id, "default", addresses=("10.0.0.1",)),
         mesh=lambda: now[-1] if now else None,
         clock=lambda: 5.0,

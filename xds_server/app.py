@@ -126,6 +126,7 @@ class Server:
         self._security = Security(settings, self._hub, self._board, self._in_worker)
         self._traffic = Traffic(
             settings.traffic_edges,
+            settings.scrape_interval,
             workload_of=self._workload,
             mesh=lambda: self._published.mesh if self._published else None,
             clock=time.monotonic,

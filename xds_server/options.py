@@ -271,6 +271,10 @@ class ServeFlags:
         int,
         setting("TRAFFIC_EDGES", "Pairs of services whose traffic is counted apart.", metavar="NUMBER"),
     ] = 2000
+    scrape_interval: Annotated[
+        float,
+        setting("SCRAPE_INTERVAL", "Show services that are new at /metrics as 0 for so long.", metavar="SECONDS"),
+    ] = 15.0
     stalled_stream: Annotated[
         float,
         setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),

@@ -176,6 +176,8 @@ class Settings(BaseModel):
         registration_grace: for how long a workload that registered itself is remembered once its proxy has left.
         traffic_edges: pairs of caller and called service of which proxies' metrics are kept apart; those of any beyond
             are added together.
+        scrape_interval: how often Prometheus reads /metrics at least; what a new pair of services counts is shown as 0
+            that long, for Prometheus takes a series to begin with the value that it sees first.
         stalled_stream: a peer that leaves a response unanswered for so long is disconnected.
         mtls_change_time: how long a change that switches mesh TLS on or off may wait for callers; see `staging`. 0 puts
             it into force at once, and calls fail meanwhile.
@@ -212,6 +214,7 @@ class Settings(BaseModel):
     allow_mass_delete: bool = False
     registration_grace: float = Field(default=10.0, gt=0)
     traffic_edges: int = Field(default=2000, gt=0)
+    scrape_interval: float = Field(default=15.0, ge=0)
     stalled_stream: float = Field(default=60.0, gt=0)
     drain_time: float = Field(default=5.0, ge=0)
     mtls_change_time: float = Field(default=10.0, ge=0)

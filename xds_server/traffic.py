@@ -19,6 +19,7 @@ class Traffic:
 
     Args:
         limit: of edges; see `Ledger`.
+        new_for: seconds; see `Window`.
         workload_of: the workload behind a proxy, as it proved.
         mesh: in force now; None when none is.
         clock: seconds that only go forward.
@@ -27,13 +28,14 @@ class Traffic:
     def __init__(
         self,
         limit: int,
+        new_for: float,
         *,
         workload_of: Callable[[Proxy], Workload],
         mesh: Callable[[], Mesh | None],
         clock: Callable[[], float],
     ) -> None:
         self._ledger = Ledger(limit)
-        self._window = Window(self._ledger, clock())
+        self._window = Window(self._ledger, clock(), new_for)
         self._workload_of = workload_of
         self._mesh = mesh
         self._clock = clock

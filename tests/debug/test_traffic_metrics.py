@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,8 +21,7 @@ WEB_TO_API = {
     "reporter": "source", "source_service": "web", "source_namespace": "shop",
     "destination_service": "api", "destination_version": "v2",
 }  # fmt: skip
-
-
+LEVELS = ("mesh_active", "mesh_pending", "mesh_ejected")
 DEFAULTS = TelemetryDefaults((Provider("prometheus", measures=True),))
 V1 = (("version", "v1"),)
 
@@ -98,6 +98,31 @@ def test_what_there_is_too_much_of_is_other_and_counted() -> None:
 
     assert value(ledger_of_none, "mesh_requests_total", destination_service="other", response_class="2xx") == 6
     assert value(ledger_of_none, "xds_server_traffic_folded_total") == 8
+
+
+def test_a_new_edge_is_shown_as_0_in_all_its_counts_and_what_is_now_is_shown() -> None:
+    """So that a rate has its first requests too. Its series are all there."""
+    seen = sight()
+    new = replace(seen, new=frozenset(edge for edge, _ in seen.tallies))
+    series, values = lines(seen), lines(new)
+
+    assert series.keys() == values.keys()
+    assert {value for name, value in values.items() if not name.startswith(LEVELS)} == {0}
+    assert {name: series[name] for name in series if name.startswith(LEVELS)}.items() <= values.items()
+
+
+def test_each_class_of_responses_is_there_from_the_first_request_on() -> None:
+    found = samples(sight(), "mesh_requests_total", TelemetryPolicies(), **WEB_TO_API)
+    classes = [labels["response_class"] for labels, _ in found]
+
+    assert classes == ["2xx", "3xx", "4xx", "5xx"]
+
+
+def lines(seen: Sight) -> dict[str, float]:
+    """What is shown of edges: series and value."""
+    text = traffic_exposition(seen, TelemetryPolicies()).decode()
+    found = (line.rpartition(" ") for line in text.splitlines() if line.startswith("mesh_"))
+    return {name: float(value) for name, _, value in found}
 
 
 def test_names_are_escaped() -> None:

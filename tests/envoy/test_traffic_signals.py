@@ -140,7 +140,9 @@ def pair(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with contextlib.ExitStack() as parts:
         app, port = Backend("api"), free_port()
         parts.callback(app.close)
-        control = Control(directory, "--no-validation", "--state-dir", str(directory / "state"))
+        control = Control(
+            directory, "--no-validation", "--scrape-interval", "0", "--state-dir", str(directory / "state")
+        )
         parts.callback(control.close)
         control.write("api.yaml", policies(app, port))
         labels = {"app": "api", "version": "v2"}

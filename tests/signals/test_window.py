@@ -64,3 +64,23 @@ def test_sight_stays_as_it_was() -> None:
     add(ledger, "api", 1)
 
     assert rows(sight)[0].total.requests == 1
+
+
+def test_edge_is_new_from_its_first_mark_or_sight_on_for_a_while() -> None:
+    ledger = Ledger(9)
+    window = Window(ledger, 0, new_for=15)
+    add(ledger, "api", 1)
+    window.mark(10)
+    add(ledger, "db", 1)
+
+    assert {edge.destination for edge in window.sight(20).new} == {"api", "db"}
+    assert {edge.destination for edge in window.sight(30).new} == {"db"}
+    add(ledger, "api", 1)
+    assert window.sight(35).new == frozenset()
+
+
+def test_no_edge_is_new_where_nobody_asks_for_it() -> None:
+    ledger = Ledger(9)
+    add(ledger, "api", 1)
+
+    assert Window(ledger, 0).sight(0).new == frozenset()

@@ -129,7 +129,8 @@ class _Facts(Collector):
         )
         yield CounterMetricFamily("xds_server_streams_opened", "Streams that named their node", totals.opened)
         ended = CounterMetricFamily("xds_server_streams_ended", "Streams that ended, by status", labels=["status"])
-        for status, count in sorted(totals.ended.items()):
+        always = dict.fromkeys(("INTERNAL", "OK"), 0)  # each has a rate from the first one on
+        for status, count in sorted({**always, **totals.ended}.items()):
             ended.add_metric([status], count)
         yield ended
         yield CounterMetricFamily("xds_server_requests", "Requests read, ACKs among them", totals.requests)

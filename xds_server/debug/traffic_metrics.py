@@ -1,13 +1,14 @@
 """The `mesh_` part of /metrics: what proxies told of their traffic, as far as policies show it.
 
 All counts are 0 when the server starts, and there are never more series than the ledger may have edges, times what is
-here: 90,000 lines at most by default. They are written as text at once: as values of prometheus_client, which the
-server's own few metrics are, they would take the loop seconds.
+here: 90,000 lines at most by default. The counts of a new edge are shown as 0 at first: Prometheus takes a series to
+begin with the value that it sees first, and would make no rate of what was counted by then. They are written as text
+at once: as values of prometheus_client, which the server's own few metrics are, they would take the loop seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -35,8 +36,8 @@ _LEVELS: tuple[tuple[Metric, str, Level], ...] = (
     (Metric.PENDING_REQUESTS, "Requests that wait for a connection", Level.PENDING_REQUESTS),
     (Metric.EJECTED_ENDPOINTS, "Endpoints that are out, summed over the proxies", Level.EJECTED_ENDPOINTS),
 )
-_ALWAYS = ("2xx", "5xx")
-"""Response classes that are there from the first request on, so that a rate of errors is 0 and not absent."""
+_ALWAYS = ("2xx", "3xx", "4xx", "5xx")
+"""Response classes that are there from the first request on, so that each has a rate from its own first one on."""
 _ROLES = {Side.SOURCE: Role.CLIENT, Side.DESTINATION: Role.SERVER}
 _Sample: TypeAlias = tuple[tuple[()] | tuple[str, str], float]
 """A metric's own label, if it has one, and a value."""
@@ -56,6 +57,7 @@ class _Row(Generic[T]):
     exposure: Exposure
     labels: _Labels
     value: T
+    new: bool = False
 
     def of(self, metric: Metric) -> _Labels | None:
         """The labels under which a metric shows it; None for one that does not."""
@@ -65,7 +67,7 @@ class _Row(Generic[T]):
         return _Labels(self.edge, dict(changes)) if changes else self.labels
 
 
-def _rows(told: Mapping[Told, T], policies: TelemetryPolicies) -> list[_Row[T]]:
+def _rows(told: Mapping[Told, T], policies: TelemetryPolicies, new: Set[Edge] = frozenset()) -> list[_Row[T]]:
     """Sorted."""
     exposures: dict[tuple[Teller, Side], Exposure] = {}
     rows = []
@@ -73,7 +75,7 @@ def _rows(told: Mapping[Told, T], policies: TelemetryPolicies) -> list[_Row[T]]:
         who = teller, edge.side
         if who not in exposures:
             exposures[who] = policies.exposure(teller.namespace, teller.labels, _ROLES[edge.side])
-        rows.append(_Row(edge, exposures[who], _Labels(edge, {}), value))
+        rows.append(_Row(edge, exposures[who], _Labels(edge, {}), value, edge in new))
     return rows
 
 
@@ -100,7 +102,7 @@ class _Labels:
 
 
 def _lines(sight: Sight, policies: TelemetryPolicies) -> Iterator[str]:
-    tallies, levels = _rows(sight.tallies, policies), _rows(sight.levels, policies)
+    tallies, levels = _rows(sight.tallies, policies, sight.new), _rows(sight.levels, policies)
     yield from _head(Metric.REQUESTS, "counter", "HTTP requests, by the class of their last answer")
     yield from _series(Metric.REQUESTS, tallies, _requests)
     yield from _head(Metric.DURATIONS, "histogram", "From the end of a request to the end of its answer")
@@ -122,7 +124,7 @@ def _series(metric: Metric, rows: Iterable[_Row[T]], samples: Callable[[T], Iter
         if labels := row.of(metric):
             for own, value in samples(row.value):
                 text = labels.and_(*own)
-                totals[text] = totals.get(text, 0.0) + value
+                totals[text] = totals.get(text, 0.0) + (0.0 if row.new else value)
     return (f"{metric}{{{text}}} {value}" for text, value in totals.items())
 
 
@@ -137,10 +139,10 @@ def _durations(name: Metric, rows: Iterable[_Row[Tally]]) -> Iterator[str]:
     for row in rows:
         labels = row.of(name)
         if labels and row.value.timed:
-            found = row.value
+            found = value = Tally() if row.new else row.value
             if labels.text in totals:
                 found = totals[labels.text].copy()
-                found.add(row.value)
+                found.add(value)
             totals[labels.text] = found
     for text, tally in totals.items():
         mark = "," if text else ""

@@ -73,6 +73,7 @@ class Sight:
         former: by edge, as it was when lately began.
         seconds: since then.
         levels: by `Level`; what no proxy tells of now is not among them.
+        new: edges that are told of for a short while.
         apart: edges that are counted by themselves; limit, folded, reporters: see `Ledger`.
     """
 
@@ -80,6 +81,7 @@ class Sight:
     former: Mapping[Edge, Tally] = field(default_factory=dict)
     seconds: float = 0.0
     levels: Mapping[Told, Sequence[float]] = field(default_factory=dict)
+    new: frozenset[Edge] = frozenset()
     apart: int = 0
     limit: int = 0
     folded: int = 0
@@ -87,10 +89,18 @@ class Sight:
 
 
 class Window:
-    """Marks in time of a ledger; seconds are of any clock that only goes forward."""
+    """Marks in time of a ledger; seconds are of any clock that only goes forward.
 
-    def __init__(self, ledger: Ledger, now: float) -> None:
+    Args:
+        ledger: what is looked at.
+        now: the time.
+        new_for: for how long an edge is new, from the first mark or sight that has it.
+    """
+
+    def __init__(self, ledger: Ledger, now: float, new_for: float = 0.0) -> None:
         self._ledger = ledger
+        self._new_for = new_for
+        self._noticed: dict[Edge, float] = {}
         self._marks: deque[tuple[float, Mapping[Edge, Tally]]] = deque()
         self.mark(now)
 
@@ -99,9 +109,11 @@ class Window:
         while len(self._marks) > 1 and self._marks[1][0] <= now - SPAN:
             self._marks.popleft()
         self._marks.append((now, _by_edge(self._ledger.tallies())))
+        self._notice(now)
 
     def sight(self, now: float) -> Sight:
         """Everything as it is now."""
+        self._notice(now)
         since, former = self._marks[0]
         ledger = self._ledger
         return Sight(
@@ -109,11 +121,16 @@ class Window:
             former=former,
             seconds=max(0.0, now - since),
             levels=ledger.levels(),
+            new=frozenset(edge for edge, noticed in self._noticed.items() if now - noticed < self._new_for),
             apart=len(ledger),
             limit=ledger.limit,
             folded=ledger.folded,
             reporters=ledger.reporters,
         )
+
+    def _notice(self, now: float) -> None:
+        for (edge, _), _ in self._ledger.tallies():
+            self._noticed.setdefault(edge, now)
 
 
 def _by_edge(tallies: Iterable[tuple[Told, Tally]]) -> dict[Edge, Tally]:
