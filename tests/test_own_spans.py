@@ -43,8 +43,8 @@ def generation() -> Generation:
 
 async def told(taken: Traces, count: int = 1) -> list[Trace]:
     """So many traces, the first first."""
-    await soon(lambda: len(taken.latest(count)) == count)
-    return taken.latest(count)[::-1]
+    await soon(lambda: len(taken.kept().latest(count)) == count)
+    return taken.kept().latest(count)[::-1]
 
 
 def names(trace: Trace) -> list[str]:

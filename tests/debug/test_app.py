@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse, Response
 
 from tests.telemetry.values import span
 from xds_server.debug.app import debug_app
@@ -18,7 +20,8 @@ from xds_server.debug.sources import Sources, Validation
 from xds_server.policy.document import Document, Positions
 from xds_server.problem import Origin, Problem, Severity
 from xds_server.telemetry.log_buffer import LogBuffer
-from xds_server.telemetry.traces import Traces
+from xds_server.telemetry.span import Trace
+from xds_server.telemetry.traces import KeptTraces, Traces
 from xds_server.xds import type_url
 from xds_server.xds.proxy_status import ProxyStatus, TypeState, Variant
 from xds_server.xds.resource import Resource
@@ -318,6 +321,51 @@ async def test_what_is_received_is_found_by_its_trace() -> None:
     assert (listed["spans"], listed["services"]) == (2, ["web.shop"])
     assert [child["name"] for child in tree["trees"][0]["children"]] == ["call 2"]
     assert "call 2" in (await get(f"/traces?id={listed['id']}", of)).text
+
+
+@pytest.mark.parametrize(
+    ("limit", "listed"), [("", 3), ("2", 2), ("0", 0), ("9" * 5000, 3), ("-1", 3)], ids=["", "2", "0", "huge", "minus"]
+)
+async def test_as_many_traces_are_listed_as_are_asked_for(limit: str, listed: int) -> None:
+    kept = Traces()
+    kept.add(span(number, trace=number) for number in (1, 2, 3))
+
+    answer = await get(f"/debug/traces?limit={limit}", replace(sources(), traces=kept))
+
+    assert len(answer.json()) == listed
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/debug/traces?limit=20000",
+        "/traces",
+        "/debug/problems",
+        "/debug/syncz",
+        f"/debug/config_dump?proxyID={NODE_ID}",
+    ],
+)
+async def test_what_takes_long_is_made_beside_the_event_loop(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams live on that loop."""
+    written_in: list[threading.Thread] = []
+
+    def noticing(response: Response, content: object) -> bytes:
+        written_in.append(threading.current_thread())
+        return b"[]"
+
+    def looking(kept: KeptTraces, most: int, **asked: object) -> list[Trace]:
+        written_in.append(threading.current_thread())
+        return []
+
+    kept = Traces()
+    kept.add([span(1)])
+    monkeypatch.setattr(JSONResponse, "render", noticing)
+    monkeypatch.setattr(KeptTraces, "latest", looking)
+    answer = await get(path, replace(sources(), traces=kept))
+
+    assert answer.status_code == 200
+    assert written_in
+    assert threading.main_thread() not in written_in
 
 
 @pytest.mark.parametrize("path", ["/traces", "/debug/traces", "/debug/logs"])

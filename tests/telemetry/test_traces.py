@@ -10,7 +10,7 @@ def test_the_oldest_trace_is_forgotten_first() -> None:
     traces = Traces(most_spans=3)
     traces.add(span(1, trace=trace) for trace in (1, 2, 3, 4))
 
-    assert [int(trace.trace_id, 16) for trace in traces.latest(10)] == [4, 3, 2]
+    assert [int(trace.trace_id, 16) for trace in traces.kept().latest(10)] == [4, 3, 2]
     assert (len(traces), traces.received) == (3, 4)
 
 
@@ -24,7 +24,7 @@ def test_one_trace_cannot_take_the_place_of_all_others() -> None:
 def test_a_span_that_is_sent_again_counts_once() -> None:
     traces = Traces()
     traces.add([span(1), span(1)])
-    (found,) = traces.latest(10)
+    (found,) = traces.kept().latest(10)
 
     assert len(found.spans) == 1
 
@@ -42,9 +42,9 @@ def test_traces_are_found_by_service_and_by_failure() -> None:
     traces = Traces()
     traces.add([span(1, trace=1, service="a"), span(2, trace=2, service="b", failed=True), span(3, trace=3)])
 
-    assert [int(each.trace_id, 16) for each in traces.latest(10, service="a")] == [1]
-    assert [int(each.trace_id, 16) for each in traces.latest(10, failed=True)] == [2]
-    assert len(traces.latest(1)) == 1
+    assert [int(each.trace_id, 16) for each in traces.kept().latest(10, service="a")] == [1]
+    assert [int(each.trace_id, 16) for each in traces.kept().latest(10, failed=True)] == [2]
+    assert len(traces.kept().latest(1)) == 1
 
 
 def test_a_trace_that_nobody_sent_is_not_there() -> None:

@@ -6,8 +6,9 @@ clusters) is then made of frozen values in a worker thread, because the streams 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from typing import ParamSpec
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,9 +27,11 @@ from xds_server.debug.syncz import sync_status
 from xds_server.debug.traces import MOST_LISTED, trace_page, trace_summary, trace_tree, traces_page
 from xds_server.debug.traffic import traffic_page, traffic_rows
 from xds_server.debug.traffic_metrics import traffic_exposition
-from xds_server.problem import Severity
+from xds_server.problem import Problem, Severity
 from xds_server.telemetry.span import Trace
-from xds_server.telemetry.traces import Traces
+from xds_server.telemetry.traces import MOST_SPANS, KeptTraces, Traces
+
+P = ParamSpec("P")
 
 
 def debug_app(sources: Sources, metrics: Metrics) -> Starlette:
@@ -91,11 +94,11 @@ class _Endpoints:
     async def traffic(self, request: Request) -> Response:
         sight = self._sources.traffic()
         if request.query_params.get("format") == "json":
-            return JSONResponse(await run_in_threadpool(traffic_rows, sight))
+            return await _json(traffic_rows, sight)
         return HTMLResponse(await run_in_threadpool(traffic_page, sight))
 
     async def syncz(self, request: Request) -> Response:
-        return JSONResponse(sync_status(self._sources.proxies(), request.query_params.get("namespace")))
+        return await _json(sync_status, self._sources.proxies(), request.query_params.get("namespace"))
 
     async def config_dump(self, request: Request) -> Response:
         node_id = request.query_params.get("proxyID")
@@ -104,14 +107,14 @@ class _Endpoints:
         snapshot = self._sources.snapshot_of(node_id)
         if snapshot is None:
             raise HTTPException(404, f"no proxy with the node id {node_id!r} is connected; /debug/syncz lists them")
-        return JSONResponse(await run_in_threadpool(config_dump, snapshot, self._sources.resource_json))
+        return await _json(config_dump, snapshot, self._sources.resource_json)
 
     async def configz(self, request: Request) -> Response:
         documents, kind = self._sources.documents(), request.query_params.get("kind")
-        return JSONResponse(await run_in_threadpool(config_objects, documents, kind))
+        return await _json(config_objects, documents, kind)
 
     async def problems(self, _request: Request) -> Response:
-        return JSONResponse([asdict(problem) for problem in self._sources.problems()])
+        return await _json(_as_dicts, tuple(self._sources.problems()))
 
     async def validation(self, _request: Request) -> Response:
         return JSONResponse(asdict(self._sources.validation()))
@@ -124,16 +127,15 @@ class _Endpoints:
         if trace is not None:
             return HTMLResponse(await run_in_threadpool(trace_page, trace))
         service = request.query_params.get("service", "")
-        found = traces.latest(MOST_LISTED, service=service)
-        return HTMLResponse(await run_in_threadpool(traces_page, found, traces.received, service))
+        return HTMLResponse(await run_in_threadpool(_traces_page, traces.kept(), traces.received, service))
 
     async def traces(self, request: Request) -> Response:
         trace, asked = self._asked_trace(request), request.query_params
         if trace is not None:
-            return JSONResponse(await run_in_threadpool(trace_tree, trace))
-        most = int(text) if (text := asked.get("limit", "")).isdecimal() else MOST_LISTED
-        found = self._traces().latest(most, service=asked.get("service", ""), failed=asked.get("failed") == "true")
-        return JSONResponse([trace_summary(trace) for trace in found])
+            return await _json(trace_tree, trace)
+        text, service, failed = asked.get("limit", ""), asked.get("service", ""), asked.get("failed") == "true"
+        most = min(int(text[:_DIGITS]), MOST_SPANS) if text.isdecimal() else MOST_LISTED
+        return await _json(_trace_list, self._traces().kept(), most, service=service, failed=failed)
 
     async def logs(self, request: Request) -> Response:
         buffer = self._sources.logs
@@ -162,6 +164,25 @@ class _Endpoints:
         return JSONResponse([asdict(endpoint) for endpoint in pages.ENDPOINTS])
 
 
+async def _json(make: Callable[P, object], *inputs: P.args, **named: P.kwargs) -> Response:
+    """What `make` gives, made and written as JSON in a worker thread."""
+    return await run_in_threadpool(lambda: JSONResponse(make(*inputs, **named)))
+
+
+def _as_dicts(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [asdict(problem) for problem in problems]
+
+
+def _traces_page(kept: KeptTraces, received: int, service: str) -> str:
+    return traces_page(kept.latest(MOST_LISTED, service=service), received, service)
+
+
+def _trace_list(kept: KeptTraces, most: int, *, service: str, failed: bool) -> list[dict[str, object]]:
+    return [trace_summary(trace) for trace in kept.latest(most, service=service, failed=failed)]
+
+
+_DIGITS = 9
+"""Of a number that somebody asks for: more than there can be of anything."""
 _NOTHING_RECEIVED = "nothing is received; start the server with --telemetry-listen, and tell proxies by a Telemetry"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
 
 from xds_server.telemetry.span import Span, Trace
 
@@ -37,24 +39,30 @@ class Traces:
             _, gone = self._kept.popitem(last=False)
             self._count -= len(gone)
 
-    def latest(self, most: int, *, service: str = "", failed: bool = False) -> list[Trace]:
-        """Traces, the latest first: those in which `service` has a part, those that failed."""
-        found = []
-        for trace_id in reversed(self._kept):
-            trace = self._trace(trace_id)
-            if (not service or service in trace.services) and (trace.failed or not failed):
-                found.append(trace)
-            if len(found) == most:
-                break
-        return found
+    def kept(self) -> KeptTraces:
+        """All of them as they are now, for another thread to look through; that takes long, this does not."""
+        return KeptTraces(tuple((trace_id, tuple(own.values())) for trace_id, own in reversed(self._kept.items())))
 
     def of(self, trace_id: str) -> Trace | None:
         """The trace of that id."""
-        return self._trace(trace_id) if trace_id in self._kept else None
+        return _trace(trace_id, self._kept[trace_id].values()) if trace_id in self._kept else None
 
     def __len__(self) -> int:
         return self._count
 
-    def _trace(self, trace_id: str) -> Trace:
-        spans = sorted(self._kept[trace_id].values(), key=lambda span: (span.start, -span.end))
-        return Trace(trace_id, tuple(spans))
+
+@dataclass(frozen=True, slots=True)
+class KeptTraces:
+    """Spans by trace, the latest trace first."""
+
+    spans: tuple[tuple[str, tuple[Span, ...]], ...]
+
+    def latest(self, most: int, *, service: str = "", failed: bool = False) -> list[Trace]:
+        """Traces, the latest first: those in which `service` has a part, those that failed."""
+        traces = (_trace(trace_id, own) for trace_id, own in self.spans)
+        asked = (each for each in traces if (not service or service in each.services) and (each.failed or not failed))
+        return list(islice(asked, most))
+
+
+def _trace(trace_id: str, spans: Iterable[Span]) -> Trace:
+    return Trace(trace_id, tuple(sorted(spans, key=lambda span: (span.start, -span.end))))
