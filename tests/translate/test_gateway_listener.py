@@ -106,6 +106,19 @@ def test_tls_is_passed_on_by_name_and_a_name_goes_where_the_first_sends_it() -> 
     ]
 
 
+def test_name_that_a_server_ends_tls_for_is_not_passed_on_by_another() -> None:
+    """Envoy refuses a listener two of whose chains ask for the same, with all its other chains."""
+    tls = "tls: [{match: [{sniHosts: [a.com, b.com]}], route: [{destination: {host: reviews, port: {number: 80}}}]}]"
+    ending = "443 HTTPS a.com, tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}"
+
+    (found,) = made(gateway(f"443 TLS '*.com', {PASSED}", ending), rules("a.com, b.com", tls)).values()
+
+    assert matches(found) == [
+        ({"server_names": ["b.com"]}, "outbound|80||reviews"),
+        ({"server_names": ["a.com"]}, "https.443.p1.edge.default"),
+    ]
+
+
 def test_rule_for_a_host_that_the_server_does_not_let_in_is_passed_over() -> None:
     assert made(gateway("3306 TCP a.com"), rules("b.com", TCP)) == {}
 
@@ -159,6 +172,18 @@ def test_mesh_tls_is_passed_on_by_the_name_of_a_port_of_a_service_of_the_mesh() 
     assert matches(found["0.0.0.0_15443"]) == [
         ({"server_names": [name], "application_protocols": alpn}, name) for name in wanted
     ]
+
+
+def test_service_of_a_wildcard_host_has_no_name_to_be_passed_on_by() -> None:
+    """Envoy refuses a listener that asks for a pattern within a name, with all its other chains."""
+    inside = entry("a.local", "location: MESH_INTERNAL, endpoints: [{address: 10.0.0.1}]")
+    many = entry("*.local", "location: MESH_INTERNAL, resolution: DYNAMIC_DNS, endpoints: []")
+
+    (found,) = matches(
+        made(gateway('15443 TLS "*.local", tls: {mode: AUTO_PASSTHROUGH}'), inside, many)["0.0.0.0_15443"]
+    )
+
+    assert found[1] == "outbound_.80_._.a.local"
 
 
 def behind_proxies(*servers: str) -> dict[str, Any]:

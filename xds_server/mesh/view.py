@@ -196,10 +196,14 @@ def _router(mesh: Mesh, scope: Scope, workload: Workload) -> Router:
 
 
 def _by_name(scope: Scope, servers: Sequence[Server]) -> tuple[Backend, ...]:
-    """What of the mesh itself these servers let in; who is outside of it speaks no mesh TLS."""
+    """What of the mesh itself these servers let in; who is outside of it speaks no mesh TLS.
+
+    A service of a wildcard host has no name that Envoy could compare: it takes no pattern within a name, and refuses
+    the whole listener for one.
+    """
     if not servers:
         return ()
-    inside = (backend for backend in scope.all_backends if not backend.service.external)
+    inside = (each for each in scope.all_backends if not each.service.external and "*" not in each.service.host)
     return tuple(backend for backend in inside if any(server.lets_in(backend.service) for server in servers))
 
 

@@ -133,7 +133,9 @@ def _chains(
     where: tuple[str, int], servers: tuple[Server, ...], routes: Mapping[str, tuple[GatewayRoutes, ...]], view: View
 ) -> Iterator[Chain]:
     plain = [server for server in servers if server.tls is None]
-    taken: set[str] = set()
+    # Envoy refuses a listener two of whose chains ask for the same: a name that some server ends TLS for is its own.
+    ended = (server for server in servers if server.tls is not None and server.tls.terminates)
+    taken = {name for server in ended for name in server.server_names or ("",)}
     for server in servers:
         bound = routes.get(server.gateway, ())
         if server.tls is None:
