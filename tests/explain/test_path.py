@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
-from xds_server.errors import CannotTell
-from xds_server.explain.path import normalized, path_seen, without_query
+from xds_server.explain.path import is_redirected, normalized, path_seen, without_query
 
 Manager = hcm_v3.HttpConnectionManager
 Slashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
@@ -58,13 +57,21 @@ def test_nul_and_fragment_are_refused() -> None:
     assert path_seen(Manager(), "/a#b") is None
 
 
-@pytest.mark.parametrize("action", [Slashes.REJECT_REQUEST, Slashes.UNESCAPE_AND_REDIRECT])
-def test_encoded_slashes_that_are_refused_or_redirected_are_not_followed(action: Slashes) -> None:
-    manager = Manager(path_with_escaped_slashes_action=action)
+def test_encoded_slashes_may_be_refused() -> None:
+    manager = Manager(path_with_escaped_slashes_action=Slashes.REJECT_REQUEST)
 
     assert path_seen(manager, "/a?b=%2F") == "/a?b=%2F"
-    with pytest.raises(CannotTell):
-        path_seen(manager, "/a%2Fb")
+    assert path_seen(manager, "/a%2Fb") is None
+    assert path_seen(manager, "/a%5cb") is None
+
+
+def test_whoever_sends_encoded_slashes_may_be_redirected_to_plain_ones() -> None:
+    manager = Manager(path_with_escaped_slashes_action=Slashes.UNESCAPE_AND_REDIRECT)
+
+    assert not is_redirected(manager, "/a/b?b=%2F")
+    assert is_redirected(manager, "/a%2Fb?c")
+    assert path_seen(manager, "/a%2Fb?c") == "/a/b?c"
+    assert not is_redirected(DECODING, "/a%2Fb")
 
 
 def test_query_is_no_part_of_what_a_path_is_compared_with() -> None:

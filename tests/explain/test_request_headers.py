@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
@@ -48,8 +49,11 @@ def test_stranger_is_not_believed_about_himself() -> None:
     assert seen(EDGE, secure=True)["x-forwarded-proto"] == "https"
 
 
-def test_word_that_is_no_scheme_becomes_none() -> None:
-    assert seen(Manager(), ("x-forwarded-proto", "ftp"))[":scheme"] == "http"
+@pytest.mark.parametrize("word", ["ftp", ""])
+def test_word_that_is_no_scheme_stays_in_its_header_alone(word: str) -> None:
+    found = seen(Manager(), ("x-forwarded-proto", word))
+
+    assert (found["x-forwarded-proto"], found[":scheme"]) == (word, "http")
 
 
 def test_header_with_underscores_stays_goes_or_refuses_the_request() -> None:

@@ -9,15 +9,17 @@ import pytest
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
 
 from tests.builders import entry, istio, policy_set, workload
 from xds_server.errors import CannotTell
 from xds_server.explain.held import Held, held
-from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, Fate, Target
+from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, TO_PATH, Fate, Target
 from xds_server.explain.traffic import HTTP_1, Connection, Request
 from xds_server.explain.way import Way, way_of
 from xds_server.pipeline import Pipeline
+from xds_server.translate.encode import any_of
 from xds_server.translate.endpoint import address
 from xds_server.translate.http_connection_manager import inbound_http
 
@@ -111,6 +113,34 @@ def test_path_that_envoy_refuses_meets_no_route() -> None:
     way = way_of(listening(), PLAIN, Request("a.test", "/%00"))
 
     assert ends(way) == [(Fraction(1), None, Target(Fate.RESPOND, status=400))]
+
+
+def test_plain_bytes_where_the_proxy_ends_tls_are_closed() -> None:
+    proxy = listening(route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=route_v3.RouteAction(cluster="a")))
+    proxy.listeners[0].filter_chains[0].transport_socket = core_v3.TransportSocket(name="envoy.transport_sockets.tls")
+
+    assert ends(way_of(proxy, PLAIN, Request("a.test"))) == [(Fraction(1), None, CLOSED)]
+
+
+def test_encoded_slashes_are_redirected_before_any_route_is_looked_at() -> None:
+    proxy = listening()
+    last = proxy.listeners[0].filter_chains[0].filters[-1]
+    manager = last.typed_config.unpack() if last.typed_config else None
+    assert isinstance(manager, hcm_v3.HttpConnectionManager)
+    manager.path_with_escaped_slashes_action = (
+        hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction.UNESCAPE_AND_REDIRECT
+    )
+    last.typed_config = any_of(manager)
+
+    way = way_of(proxy, PLAIN, Request("a.test", "/a%2Fb"))
+    assert (way.path, ends(way)) == ("/a/b", [(Fraction(1), None, TO_PATH)])
+
+
+def test_request_without_a_scheme_finds_no_route() -> None:
+    proxy = listening(route_v3.Route(match=route_v3.RouteMatch(prefix="/"), route=route_v3.RouteAction(cluster="a")))
+
+    way = way_of(proxy, PLAIN, Request("a.test", headers=(("x-forwarded-proto", ""),)))
+    assert ends(way) == [(Fraction(1), None, NOT_FOUND)]
 
 
 def test_unknown_last_filter_is_not_guessed() -> None:

@@ -10,8 +10,6 @@ import re
 
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
-from xds_server.errors import CannotTell
-
 _Slashes = hcm_v3.HttpConnectionManagerPathWithEscapedSlashesAction
 _KEEP = {_Slashes.IMPLEMENTATION_SPECIFIC_DEFAULT, _Slashes.KEEP_UNCHANGED}
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -24,22 +22,29 @@ _SLASHES = re.compile("//+")
 
 
 def path_seen(manager: hcm_v3.HttpConnectionManager, path: str) -> str | None:
-    """The path that routes see of one that was sent, with its query; None when `manager` refuses it.
-
-    Raises:
-        CannotTell: there are encoded slashes, and it redirects or refuses those.
-    """
+    """The path that routes see of one that was sent, with its query; None when `manager` refuses it."""
     if "#" in path:
         return None
     action = manager.path_with_escaped_slashes_action
     plain, mark, query = path.partition("?")
+    if action is _Slashes.REJECT_REQUEST and has_encoded_slashes(path):
+        return None
     decoded = plain if action in _KEEP else _with_slashes(plain)
-    if decoded != plain and action is not _Slashes.UNESCAPE_AND_FORWARD:
-        raise CannotTell("a path with encoded slashes is redirected or refused")
     seen = normalized(decoded) if manager.normalize_path else decoded
     if seen is None:
         return None
     return (_SLASHES.sub("/", seen) if manager.merge_slashes else seen) + mark + query
+
+
+def is_redirected(manager: hcm_v3.HttpConnectionManager, path: str) -> bool:
+    """Whether `manager` sends whoever asks for `path` to `path_seen`, before any route is looked at."""
+    return manager.path_with_escaped_slashes_action is _Slashes.UNESCAPE_AND_REDIRECT and has_encoded_slashes(path)
+
+
+def has_encoded_slashes(path: str) -> bool:
+    """Whether there is a slash or backslash, percent-encoded, before the query."""
+    plain = path.partition("?")[0]
+    return _with_slashes(plain) != plain
 
 
 def _with_slashes(path: str) -> str:

@@ -69,13 +69,14 @@ def _set(
     manager: hcm_v3.HttpConnectionManager, connection: Connection, request: Request, *, secure: bool
 ) -> Iterator[tuple[str, str]]:
     """Headers that Envoy writes itself, or puts in the place of those that were sent."""
-    sent = {name: ",".join(request.values(name)) for name in (PROTO, CALLERS, REQUEST_ID)}
+    sent = {name: value for name in (PROTO, CALLERS, REQUEST_ID) for value in request.values(name)}
     believed = not manager.use_remote_address or manager.xff_num_trusted_hops
-    yield PROTO, (sent[PROTO] if believed else "") or _proto(secure=secure)
+    made = _proto(secure=secure)
+    yield PROTO, sent.get(PROTO, made) if believed else made
     if manager.use_remote_address:
-        yield CALLERS, ",".join([*filter(None, [sent[CALLERS]]), connection.source])
+        yield CALLERS, ",".join([*filter(None, [sent.get(CALLERS)]), connection.source])
     if manager.generate_request_id is not False:
-        yield REQUEST_ID, SOME_ID if manager.use_remote_address else sent[REQUEST_ID] or SOME_ID
+        yield REQUEST_ID, SOME_ID if manager.use_remote_address else sent.get(REQUEST_ID, SOME_ID)
 
 
 def _proto(*, secure: bool) -> str:

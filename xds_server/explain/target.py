@@ -42,6 +42,8 @@ NOT_FOUND = Target(Fate.RESPOND, status=404)
 """No virtual host, or no route in it."""
 TO_HTTPS = Target(Fate.REDIRECT, status=301)
 """A plain request to a virtual host that wants TLS."""
+TO_PATH = Target(Fate.REDIRECT, status=307)
+"""A path that whoever sent it is to write without encoded slashes."""
 _REDIRECT_STATUS = {0: 301, 1: 302, 2: 303, 3: 307, 4: 308}
 
 

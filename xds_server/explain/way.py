@@ -19,10 +19,10 @@ from xds_server.explain.filter_chain import filter_chain_for
 from xds_server.explain.held import Held, config_of
 from xds_server.explain.inspection import found_by
 from xds_server.explain.listener import listener_for
-from xds_server.explain.path import path_seen
+from xds_server.explain.path import is_redirected, path_seen
 from xds_server.explain.request_headers import PROTO, headers_seen
 from xds_server.explain.route import routes_for
-from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, Fate, Target, route_target, tcp_target
+from xds_server.explain.target import CLOSED, NOT_FOUND, TO_HTTPS, TO_PATH, Fate, Target, route_target, tcp_target
 from xds_server.explain.traffic import Connection, Request
 from xds_server.explain.virtual_host import virtual_host_for
 
@@ -75,30 +75,51 @@ def way_of(held: Held, connection: Connection, request: Request | None = None) -
     chain = filter_chain_for(listener, connection, found_by(listener, connection))
     if chain is None:
         return Way(listener)
+    here = Way(listener, chain)
+    if chain.transport_socket is not None and not connection.tls:
+        return here  # what is no handshake ends the connection
     last = _last_filter(chain)
     if isinstance(last, tcp_proxy_v3.TcpProxy):
-        return Way(listener, chain, turns=(Turn(Fraction(1), tcp_target(last)),))
-    here = Way(listener, chain, _routes_name(last))
-    if request is None or (connection.tls and chain.transport_socket is None):
+        return _answered(here, tcp_target(last))
+    return _read(replace(here, routes=_routes_name(last)), last, held, connection, request)
+
+
+def _read(
+    here: Way,
+    manager: hcm_v3.HttpConnectionManager,
+    held: Held,
+    connection: Connection,
+    request: Request | None,
+) -> Way:
+    """The way of a request whose connection `manager` reads."""
+    secure = here.chain is not None and here.chain.transport_socket is not None
+    if request is None or (connection.tls and not secure):
         return here  # bytes that are no request end the connection
-    seen = headers_seen(last, connection, request, secure=chain.transport_socket is not None)
-    path = path_seen(last, request.path) if seen else None
+    seen = headers_seen(manager, connection, request, secure=secure)
+    path = path_seen(manager, request.path) if seen else None
     if seen is None or path is None:
-        return replace(here, turns=(Turn(Fraction(1), Target(Fate.RESPOND, status=400)),))
-    return _routed(here, _routes(last, held), replace(seen, path=path))
+        return _answered(here, Target(Fate.RESPOND, status=400))
+    seen, routes = replace(seen, path=path), _routes(manager, held)
+    here = replace(here, path=path, virtual_host=virtual_host_for(routes, seen.authority))
+    return _answered(here, TO_PATH) if is_redirected(manager, request.path) else _routed(here, seen)
 
 
-def _routed(here: Way, routes: route_v3.RouteConfiguration, request: Request) -> Way:
-    """The way of a request as routes see it."""
-    here = replace(here, path=request.path)
-    virtual_host = virtual_host_for(routes, request.authority)
-    if virtual_host is None:
-        return replace(here, turns=(Turn(Fraction(1), NOT_FOUND),))
-    if virtual_host.require_tls is _TlsRequirement.ALL and request.values(PROTO) != ("https",):
-        return replace(here, virtual_host=virtual_host, turns=(Turn(Fraction(1), TO_HTTPS),))
-    turns = tuple(Turn(share, route_target(route), route) for share, route in routes_for(virtual_host, request))
+def _answered(here: Way, target: Target) -> Way:
+    """The way of all that comes `here`, without a route."""
+    return replace(here, turns=(Turn(Fraction(1), target),))
+
+
+def _routed(here: Way, request: Request) -> Way:
+    """The way of a request as routes see it, by its virtual host."""
+    proto = request.values(PROTO)
+    if here.virtual_host is None or proto == ("",):  # without a scheme, Envoy looks for no route
+        return _answered(here, NOT_FOUND)
+    if here.virtual_host.require_tls is _TlsRequirement.ALL and proto != ("https",):
+        return _answered(here, TO_HTTPS)
+    found = routes_for(here.virtual_host, request)
+    turns = tuple(Turn(share, route_target(route), route) for share, route in found)
     left = 1 - sum((turn.share for turn in turns), Fraction(0))
-    return replace(here, virtual_host=virtual_host, turns=(*turns, *([Turn(left, NOT_FOUND)] if left else [])))
+    return replace(here, turns=(*turns, *([Turn(left, NOT_FOUND)] if left else [])))
 
 
 def _last_filter(chain: listener_v3.FilterChain) -> hcm_v3.HttpConnectionManager | tcp_proxy_v3.TcpProxy:
