@@ -31,7 +31,8 @@ class Door:
     """A port by which a proxy takes something.
 
     Attributes:
-        kind: what goes in: "http", "https" (which the proxy reads), "tls" (which it does not) or "tcp".
+        kind: what goes in: "http", "https" (which the proxy reads), "tls" (which it does not), "by-name" (the same, by
+            the name of a cluster), "tcp" or "tcp-in-tls".
         hosts: whom it is for, names or patterns.
         says_port: the port that a Host header must name here; 0 for none.
     """
@@ -70,7 +71,7 @@ def _asked_at(door: Door, spec: Fields) -> Iterator[Fields]:
         for rule in spec.get("http", ()):
             yield from rule.get("match", [{}])
     else:
-        for rule in spec.get(door.kind, ()):
+        for rule in spec.get(door.kind.partition("-")[0], ()):
             yield from rule.get("match", [{}])
 
 
@@ -158,7 +159,7 @@ def request(draw: st.DrawFn, ports: tuple[int, ...], scheme: str) -> Request:
 @st.composite
 def _aimed(draw: st.DrawFn, aim: Aim, by: int | None) -> Case:
     door, name = aim.door, draw(st.sampled_from(aim.names))
-    tls = door.kind in {"https", "tls"}
+    tls = door.kind not in {"http", "tcp"}
     subnets = aim.match.get("destinationSubnets", [door.address]) if by else [door.address]
     connection = Connection(
         address=subnets[0].partition("/")[0],
@@ -171,7 +172,7 @@ def _aimed(draw: st.DrawFn, aim: Aim, by: int | None) -> Case:
         alpn=aim.alpn,
         http=HTTP_1 if door.kind == "http" else "",
     )
-    return Case(connection, None if door.kind == "tcp" else draw(_fitting_request(aim, name)))
+    return Case(connection, None if door.kind.startswith("tcp") else draw(_fitting_request(aim, name)))
 
 
 def _server_name(aim: Aim, name: str) -> st.SearchStrategy[str]:
@@ -193,8 +194,8 @@ def _fitting_request(draw: st.DrawFn, aim: Aim, name: str) -> Request:
         authority=draw(_authority(aim, name)),
         path=(path if path.startswith("/") else f"/{path}")
         + (f"?{query}" if query else draw(st.sampled_from(("", *QUERIES)))),
-        method=draw(_value(match["method"])) if "method" in match else "GET",
-        scheme="https" if door.kind in {"https", "tls"} else "http",
+        method=next(each for each in ("GET", "POST") if _fits(match.get("method", {"prefix": ""}), each)),
+        scheme="http" if door.kind == "http" else "https",
         headers=tuple(headers),
     )
 
