@@ -192,6 +192,10 @@ class Enrolled:
         options = self.options
         return f"sidecar~127.0.0.1~{options.name}.{options.namespace}~{options.namespace}.svc.cluster.local"
 
+    def replica(self, name: str) -> str:
+        """The id of one of several proxies that have its credential."""
+        return self.node_id.replace(self.options.name, f"{self.options.name}@{name}")
+
     @property
     def pair(self) -> tuple[bytes | None, bytes | None]:
         """Key and certificate, where it has them."""

@@ -82,6 +82,7 @@ def test_admin_is_on_loopback() -> None:
     [
         ({"name": ""}, "--name"),
         ({"name": "a~b"}, "--name"),
+        ({"name": "a@b"}, "--name"),
         ({"name": "a", "namespace": "b.c"}, "--namespace"),
         ({"name": "a", "ip": "web"}, "--ip"),
         ({"name": "a", "http_proxy_port": 1}, "--http-proxy-port"),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,27 @@ async def test_every_identity_asks_for_every_others_and_gets_nothing(way: Authen
                     assert set(answer.removed_resources) == set(names)
 
     assert len(set(served.values())) == len(nodes)
+
+
+async def test_one_credential_serves_replicas_and_lets_none_be_another_nodes(tmp_path: Path) -> None:
+    """Each has a key of its own; what the credential does not name stays closed; revoked, all of them end."""
+    async with secured(tmp_path, LISTENER) as server, AsyncExitStack() as streams:
+        node, other = server.enrol("worker", service_account="w"), server.enrol("api")
+        shown = []
+        for replica in ("a", "b"):
+            client = await streams.enter_async_context(server.stream(node, node_id=node.replica(replica)))
+            shown.append((await secrets_of(client))["default"])
+        assert [name_in(secret) for secret in shown] == ["spiffe://cluster.local/ns/default/sa/w"] * 2
+        assert shown[0] != shown[1]
+
+        async with server.stream(other, node_id=node.replica("a")) as stranger:
+            await stranger.ask(type_url.SECRET, "default")
+            assert (await stranger.ending())[0] is grpc.StatusCode.PERMISSION_DENIED
+
+        revoke(server.settings.state_dir / "revoked", "worker.default", utc_now())
+        await until(lambda: server.hub.proxies() == ())
+        async with server.stream(node, node_id=node.replica("c")) as late:
+            assert (await late.ending())[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_metadata_cannot_make_a_node_somebody_else(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class Admission:
 
     def refused(
         self,
-        node_id: str,
+        node: str,
         url: str,
         names: tuple[str, ...],
         origins: Sequence[Origin],
@@ -166,12 +166,12 @@ class Admission:
         policy it would speak plainly.
 
         Args:
-            node_id: of the proxy.
+            node: whose proxy it is; replicas of one node are one, for they have one credential.
             url: type of what it refuses.
             names: the refused resources; () when it names none of the response.
             origins: of these, or of everything in the response.
             reason: the proxy's, without secrets.
-            connected: node ids of the proxies that are.
+            connected: the nodes that are.
             taken_ago: seconds since it was sent what it has in force of this type; None when what it refuses is not
                 new to it, and then nothing is blamed where it names nothing.
         """
@@ -179,8 +179,8 @@ class Admission:
         suspected = () if told_only else self._suspected(names, origins, taken_ago)
         vouched = self.validator is not None and self.validator.vouches_for(one.origin for one in suspected)
         what = f"{url.rpartition('.')[2]} {', '.join(names) or '(it does not say which)'}"
-        for document in self._complaints.against(suspected, node_id, connected=connected, vouched=vouched):
-            self._quarantine.hold(document, "refused-by-proxy", f"{node_id} refuses {what}: {_line(reason)}")
+        for document in self._complaints.against(suspected, node, connected=connected, vouched=vouched):
+            self._quarantine.hold(document, "refused-by-proxy", f"{node} refuses {what}: {_line(reason)}")
             self._is_stale = True
 
     def _suspected(

@@ -134,6 +134,7 @@ class Server:
         self._held_files = HeldFiles(settings.state_dir / "held", f"{socket.gethostname()} {settings.listen}")
         self._tombstones = TombstoneBook(self._held_files.read(time.time()))
         self._streams_of: Counter[str] = Counter()
+        self._nodes: Counter[str] = Counter()
         self._sent: dict[str, Snapshot] = {}
         receives = settings.telemetry_listen is not None
         self._traces = Traces() if receives else None
@@ -405,12 +406,12 @@ class Server:
         if not any(now.get(resource.name) == resource for resource in nacked.resources):
             return
         self._admission.refused(
-            proxy.node.id,
+            _node(proxy),
             refusal.type_url,
             refusal.names if refusal.is_named else (),
             refusal.origins,
             refusal.message,
-            connected=self._streams_of.keys(),
+            connected=self._nodes.keys(),
             taken_ago=refusal.taken_ago,
         )
         if self._admission.is_stale:
@@ -434,14 +435,15 @@ class Server:
 
     def _connected(self, proxy: Proxy) -> None:
         self._streams_of[proxy.node.id] += 1
+        self._nodes[_node(proxy)] += 1
         log.info("proxy connected", node_id=proxy.node.id, peer=proxy.peer.address)
         self._registrar.connected(proxy, self._registration(proxy))
 
     def _disconnected(self, proxy: Proxy) -> None:
         node_id = proxy.node.id
-        self._streams_of[node_id] -= 1
-        if not self._streams_of[node_id]:
-            del self._streams_of[node_id]
+        _take_one(self._nodes, _node(proxy))
+        _take_one(self._streams_of, node_id)
+        if node_id not in self._streams_of:
             self._sent.pop(node_id, None)
         self._registrar.disconnected(proxy)
         log.info("proxy disconnected", node_id=node_id, peer=proxy.peer.address)
@@ -501,6 +503,18 @@ def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
         log.warning("more policy problems", count=len(new) - _MOST_LOGGED, see="/debug/problems")
     if mended := len(known.difference(now)):
         log.info("policy problems gone", count=mended)
+
+
+def _node(proxy: Proxy) -> str:
+    """What it proved to be, whatever it calls itself; its id where nobody need prove anything."""
+    return proxy.principal or proxy.node.id
+
+
+def _take_one(counter: Counter[str], key: str) -> None:
+    """One less of it; what there is none of is no key."""
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 def _is_warm(proxy: Proxy) -> bool:

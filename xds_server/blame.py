@@ -58,21 +58,19 @@ class Complaints:
         self._blamed: set[Key] = set()
 
     def against(
-        self, suspected: Iterable[Document], node_id: str, *, connected: Set[str], vouched: bool
+        self, suspected: Iterable[Document], node: str, *, connected: Set[str], vouched: bool
     ) -> tuple[Document, ...]:
         """Take up one refusal; the documents that are to blame from now on, each once.
 
         Args:
             suspected: the documents behind what is refused.
-            node_id: of the proxy.
-            connected: node ids of all that are; what others once said does not count.
+            node: whose proxy it is; a credential has one voice, however many proxies it is shown by.
+            connected: all nodes that are; what others once said does not count.
             vouched: the Envoy here takes what they mean. Then more than half of the proxies must say otherwise, two at
                 least; else any two, or the only one.
         """
         enough = max(2, len(connected) // 2 + 1) if vouched else min(2, len(connected))
-        found = [
-            one for one in suspected if one.key not in self._blamed and self._said(one, node_id, connected) >= enough
-        ]
+        found = [one for one in suspected if one.key not in self._blamed and self._said(one, node, connected) >= enough]
         self._blamed.update(document.key for document in found)
         return tuple(found)
 
@@ -81,8 +79,8 @@ class Complaints:
         self._said_by.clear()
         self._blamed.clear()
 
-    def _said(self, document: Document, node_id: str, connected: Set[str]) -> int:
-        said_by = (self._said_by.get(document.key, frozenset()) | {node_id}) & connected
+    def _said(self, document: Document, node: str, connected: Set[str]) -> int:
+        said_by = (self._said_by.get(document.key, frozenset()) | {node}) & connected
         self._said_by[document.key] = said_by
         return len(said_by)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from xds_server.errors import ConfigurationError
 from xds_server.mesh.service import Locality
-from xds_server.mesh.workload import Interception, NodeType
+from xds_server.mesh.workload import REPLICA, Interception, NodeType
 from xds_server.settings import Address
 from xds_server.signals.stat import PATTERNS
 from xds_server.translate.names import LOCAL_CLUSTER
@@ -98,8 +98,8 @@ class NodeOptions:
             ConfigurationError: says which option, and why.
         """
         for option, value in (("--name", self.name), ("--namespace", self.namespace)):
-            if not value or any(character in value for character in "~/ \t\n"):
-                raise ConfigurationError(f"{option} {value!r} must be a word without ~, / and blanks")
+            if not value or any(character in value for character in f"~/{REPLICA} \t\n"):
+                raise ConfigurationError(f"{option} {value!r} must be a word without ~, /, {REPLICA} and blanks")
         if "." in self.namespace:
             raise ConfigurationError(f"--namespace {self.namespace!r} must have no dot: it ends the name in a node id")
         if self.ip and not _is_ip(self.ip):

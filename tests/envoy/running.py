@@ -22,7 +22,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -155,7 +155,15 @@ class Answer:
 class Envoy:
     """One real Envoy in NONE mode: an HTTP proxy port for the caller, an admin port."""
 
-    def __init__(self, binary: Path, directory: Path, options: NodeOptions, *, config: Path | None = None) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        options: NodeOptions,
+        *,
+        config: Path | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.admin_port = options.admin_port
         self.proxy_port = options.http_proxy_port
         if config is None:
@@ -164,7 +172,7 @@ class Envoy:
         self._log = (directory / f"{options.name}.log").open("wb")
         self._command: list[str | Path] = [
             *(str(binary), "-c", str(config), "-l", "warn", "--concurrency", "1"),
-            *("--use-dynamic-base-id", "--drain-time-s", "2"),
+            *("--use-dynamic-base-id", "--drain-time-s", "2", *arguments),
         ]  # fmt: skip
         self._start()
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,9 +35,9 @@ from xds_server.xds import type_url
 
 
 @asynccontextmanager
-async def started(binary: Path, node: Enrolled) -> AsyncIterator[Envoy]:
+async def started(binary: Path, node: Enrolled, *arguments: str) -> AsyncIterator[Envoy]:
     """An Envoy with the bootstrap that was written for the node."""
-    envoy = Envoy(binary, node.directory, node.options, config=node.directory / "bootstrap.yaml")
+    envoy = Envoy(binary, node.directory, node.options, config=node.directory / "bootstrap.yaml", arguments=arguments)
     try:
         yield envoy
     finally:
@@ -113,6 +113,27 @@ async def test_revoked_envoy_loses_its_stream_and_gets_no_other_until_it_is_enro
             server.enrol("web-1")
 
             await until(lambda: len(server.hub.proxies()) == 1)
+
+
+async def test_envoys_with_one_credential_are_told_apart_and_revoked_together(
+    envoy_binary: Path, tmp_path: Path
+) -> None:
+    async with secured(tmp_path, tls_listener(free_port()), max_age=1) as server, AsyncExitStack() as replicas:
+        node = server.enrol("worker")
+        ids = {node.replica(name) for name in ("734536932ea6", "8bfa8024db24")}
+        for node_id in ids:
+            own = f"admin: {{address: {{socket_address: {{port_value: {free_port()}}}}}}}"
+            await replicas.enter_async_context(
+                started(envoy_binary, node, "--service-node", node_id, "--config-yaml", own)
+            )
+        await until(lambda: {proxy.node.id for proxy in server.hub.proxies()} == ids)
+
+        revoke(server.settings.state_dir / "revoked", "worker.default", utc_now())
+
+        await until(lambda: server.hub.proxies() == ())
+        refused = server.board.totals().ended["UNAUTHENTICATED"]
+        await until(lambda: server.board.totals().ended["UNAUTHENTICATED"] > refused + 1)
+        assert server.hub.proxies() == ()
 
 
 async def test_envoy_of_another_authority_never_gets_past_the_handshake(envoy_binary: Path, tmp_path: Path) -> None:

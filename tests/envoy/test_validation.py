@@ -24,8 +24,11 @@ from tests.builders import documents
 from tests.envoy.running import Backend, Control, Envoy, envoy, until
 from tests.envoy.test_traffic import routes, rule, service
 from tests.server.loopback import DELTA, Client
+from tests.test_cli import run
 from xds_server.admission import Admission
 from xds_server.bootstrap import Api
+from xds_server.identity.principal import CONTROL_PLANE_DNS
+from xds_server.mesh.workload import workload
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document, PolicySet, precedence
 from xds_server.problem import Problem
@@ -352,10 +355,38 @@ async def test_most_proxies_outweigh_the_envoy_that_takes_it(envoy_binary: Path,
         control.close()
 
 
-def _serving_shop(directory: Path) -> Control:
+async def test_replicas_of_one_node_have_one_voice(envoy_binary: Path, tmp_path: Path) -> None:
+    """Whoever holds its credential might call himself by as many names as it takes."""
+    state = tmp_path / "state"
+    control = _serving_shop(tmp_path, "--auth", "certificate", "--state-dir", str(state))
+    names = ("web@a", "web@b", "api")
+    try:
+        run("enroll", "web", "api", "-o", tmp_path, "--state-dir", state)
+        ids = [f"sidecar~127.0.0.1~{name}.default~default.svc.cluster.local" for name in names]
+        async with _peers(control, *ids, credentials=tmp_path) as peers:
+            for peer in peers:
+                await peer.take()
+            control.write("shop.yaml", shop("shop", policy="{connectionPool: {tcp: {connectTimeout: 2s}}}"))
+            for peer in peers[:2]:
+                await peer.refuse("outbound|80||shop")
+            good = await peers[2].take()
+            control.write("other.yaml", shop("other"))
+            assert set(await peers[2].take()) == {"outbound|80||other"}
+            assert _quarantined(control) == []
+
+            control.write("shop.yaml", shop("shop", policy="{connectionPool: {tcp: {connectTimeout: 3s}}}"))
+            await peers[0].take()
+            for peer in (peers[0], peers[2]):
+                await peer.refuse("outbound|80||shop")
+            assert await peers[2].take() == good
+    finally:
+        control.close()
+
+
+def _serving_shop(directory: Path, *options: str) -> Control:
     (directory / "policies").mkdir()
     (directory / "policies" / "shop.yaml").write_text(shop("shop"))
-    return Control(directory)
+    return Control(directory, *options)
 
 
 class _Peer:
@@ -378,16 +409,29 @@ class _Peer:
 
 
 @asynccontextmanager
-async def _peers(control: Control, *nodes: str) -> AsyncIterator[list[_Peer]]:
-    """A connection for each node, which has asked for all clusters."""
+async def _peers(control: Control, *nodes: str, credentials: Path | None = None) -> AsyncIterator[list[_Peer]]:
+    """A connection for each node, which has asked for all clusters; `credentials` is what enroll wrote for them."""
     async with AsyncExitStack() as connections:
         clients = []
         for node in nodes:
-            options = [("grpc.use_local_subchannel_pool", 1)]
-            channel = grpc.aio.insecure_channel(f"127.0.0.1:{control.xds_port}", options=options)
+            channel = _channel(f"127.0.0.1:{control.xds_port}", credentials and credentials / _directory(node))
             clients.append(Client(await connections.enter_async_context(channel), DELTA, node=node))
             await clients[-1].ask(type_url.CLUSTER)
         yield [_Peer(client) for client in clients]
+
+
+def _channel(target: str, credentials: Path | None) -> grpc.aio.Channel:
+    options: list[tuple[str, int | str]] = [("grpc.use_local_subchannel_pool", 1)]
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    shown = [(credentials / name).read_bytes() for name in ("ca.pem", "tls.key", "tls.crt")]
+    options.append(("grpc.ssl_target_name_override", CONTROL_PLANE_DNS))
+    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*shown), options=options)
+
+
+def _directory(node_id: str) -> str:
+    found = workload(node_id, default_namespace="default")
+    return f"{found.name}.{found.namespace}"
 
 
 def _quarantined(control: Control) -> list[dict[str, str]]:

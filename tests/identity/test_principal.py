@@ -20,6 +20,12 @@ WEB = Principal(SpiffeId("td", "shop", "robot"), "web-1")
 WEB_ID = "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local"
 
 
+@given(SEGMENTS)
+def test_no_node_is_named_like_a_replica(name: str) -> None:
+    with pytest.raises(ValueError, match="no name for a node"):
+        Principal(WEB.identity, f"{name}@1")
+
+
 @given(st.builds(Principal, IDENTITIES, SEGMENTS))
 def test_principal_is_read_back_as_it_was_written(principal: Principal) -> None:
     assert Principal.parse(str(principal)) == principal
@@ -46,9 +52,22 @@ def test_node_may_say_what_it_proved_or_leave_it_out() -> None:
     claim_checked(WEB, Node(WEB_ID, metadata={"NAME": "web-1", "NAMESPACE": "shop", "SERVICE_ACCOUNT": "robot"}))
 
 
+@pytest.mark.parametrize("replica", ["a", "web-2", "host.lan", "web-2.bank", "b@c"])
+def test_replicas_of_a_node_are_that_node(replica: str) -> None:
+    """Whatever they call themselves behind the `@`, which no node's name can hold."""
+    claim_checked(
+        WEB, Node(f"sidecar~10.0.0.1~web-1@{replica}.shop~shop.svc.cluster.local", metadata={"NAME": "web-1"})
+    )
+
+
 @pytest.mark.parametrize(
     "node_id",
     [
+        "sidecar~10.0.0.1~web-2@web-1.shop~shop.svc.cluster.local",
+        "sidecar~10.0.0.1~web-1@a.bank~shop.svc.cluster.local",
+        "sidecar~10.0.0.1~web-1.shop@a.bank~shop.svc.cluster.local",
+        "sidecar~10.0.0.1~web-1@web-1~shop.svc.cluster.local",
+        "sidecar~10.0.0.1~@web-1.shop~shop.svc.cluster.local",
         "sidecar~10.0.0.1~web-2.shop~shop.svc.cluster.local",
         "sidecar~10.0.0.1~web-1.bank~shop.svc.cluster.local",
         "web-1",

@@ -14,6 +14,13 @@ def test_istio_node_id_gives_name_namespace_and_address() -> None:
     assert (found.name, found.namespace, found.addresses) == ("web.v2", "shop", ("10.0.0.7",))
 
 
+def test_replica_in_a_node_id_is_no_part_of_the_name() -> None:
+    """NAME@REPLICA.NAMESPACE, where a replica may have dots, as a host name has."""
+    found = workload("sidecar~10.0.0.7~web.v2@host-1.lan.shop~shop.svc.cluster.local", default_namespace="default")
+
+    assert (found.name, found.namespace) == ("web.v2", "shop")
+
+
 def test_any_other_node_id_is_the_name() -> None:
     """A node need not know Istio's form."""
     found = workload("web-1", default_namespace="default")

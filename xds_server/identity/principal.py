@@ -83,7 +83,9 @@ def claim_checked(principal: Principal, node: Node) -> None:
     """Verify that a node only says of itself what it proved.
 
     The node id must be Istio's form with NAME.NAMESPACE in it, or NAME.NAMESPACE alone, because everything kept about a
-    node is kept by its id. Metadata NAME, NAMESPACE and SERVICE_ACCOUNT may be left out; they are not believed.
+    node is kept by its id. In Istio's form it may say NAME@REPLICA.NAMESPACE: one credential serves any number of
+    replicas, each with an id of its own, and none may do what the node may not. Metadata NAME, NAMESPACE and
+    SERVICE_ACCOUNT may be left out; they are not believed.
 
     Raises:
         UnusableIdentity: names the claim that is not the principal's.

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from xds_server.mesh.service import Labels, Locality
 
+REPLICA = "@"
+"""What tells one of several proxies of a name from the others in a node id; no name has it."""
+
 
 class Interception(enum.StrEnum):
     """How traffic reaches the sidecar (node metadata INTERCEPTION_MODE, Istio's words)."""
@@ -75,10 +78,10 @@ def workload(
 ) -> Workload:
     """The workload a node says it is.
 
-    `node_id` may have Istio's form `TYPE~IP~NAME.NAMESPACE~DOMAIN` with TYPE sidecar or router; any other text is the
-    workload's name. Metadata NAME, NAMESPACE, LABELS, INSTANCE_IPS, SERVICE_ACCOUNT, INTERCEPTION_MODE and
-    HTTP_PROXY_PORT win over the id. Values of the wrong type are passed over: a peer's mistake must not cost more than
-    its own configuration.
+    `node_id` may have Istio's form `TYPE~IP~NAME.NAMESPACE~DOMAIN` with TYPE sidecar or router, where
+    `NAME@REPLICA.NAMESPACE` is one of several proxies of that name; any other text is the workload's name. Metadata
+    NAME, NAMESPACE, LABELS, INSTANCE_IPS, SERVICE_ACCOUNT, INTERCEPTION_MODE and HTTP_PROXY_PORT win over the id.
+    Values of the wrong type are passed over: a peer's mistake must not cost more than its own configuration.
     """
     meta = metadata or {}
     address, name, namespace = _parse_id(node_id)
@@ -107,6 +110,7 @@ def _parse_id(node_id: str) -> tuple[str, str, str]:
     if len(parts) != 4:
         return "", node_id, ""
     name, _, namespace = parts[2].rpartition(".")
+    name, _, _ = name.partition(REPLICA)
     return (parts[1], name, namespace) if name else (parts[1], parts[2], "")
 
 
