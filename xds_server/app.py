@@ -222,6 +222,7 @@ class Server:
             authenticate=security.authenticate,
             admit=security.admit,
             report=self._traffic.open,
+            live=self._says,
             credentials=security.port_credentials(),
             tombstones=self._tombstones,
             options=ListenOptions(
@@ -432,6 +433,10 @@ class Server:
         found = self._workload(proxy)
         account = found.service_account if proxy.principal else ""
         return registration(found, proxy.node.metadata, peer=proxy.peer.ip, service_account=account)
+
+    def _says(self, proxy: Proxy, live: bool, /) -> None:
+        """See `metrics_sink.Live`."""
+        self._registrar.says(self._registration(proxy), live=live)
 
     def _connected(self, proxy: Proxy) -> None:
         self._streams_of[proxy.node.id] += 1

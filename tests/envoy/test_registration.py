@@ -39,7 +39,9 @@ class Worker:
     def __init__(self, control: Control, binary: Path, directory: Path, name: str) -> None:
         self.backend = Backend(name)
         ports = {"http": self.backend.port}
-        self.sidecar = envoy(control, binary, directory, name, group="web", ports=ports, labels={"app": "web"})
+        self.sidecar = envoy(
+            control, binary, directory, name, group="web", ports=ports, labels={"app": "web"}, metrics_interval=0.2
+        )
 
     def leave(self, caller: Envoy) -> None:
         """As a container ends that does it well: the sidecar first, the application once nobody calls it any more."""
@@ -181,3 +183,20 @@ def test_worker_that_dies_is_drained_and_then_forgotten(
         until(lambda: len(registered(control)) == 1, what="it is forgotten")
 
         assert caller.stats("cluster_manager.cds.update_success") == before
+
+
+def test_worker_that_is_about_to_go_gets_no_new_requests_and_serves_all_it_gets(
+    control: Control, caller: Envoy, envoy_binary: Path, tmp_path: Path
+) -> None:
+    """Its Envoy is told so by its admin page, and tells the server with what it counts; it may be told otherwise."""
+    with workers(control, envoy_binary, tmp_path, "one", "two") as (one, two), Load(caller) as load:
+        until(lambda: in_use(caller) == {one.backend.port, two.backend.port}, what="both are in use")
+        load.failed.clear()
+        get(one.sidecar.admin_port, "/healthcheck/fail", method="POST")
+        until(lambda: in_use(caller) == {two.backend.port}, what="it drains")
+        assert len(registered(control)) == 2
+
+        get(one.sidecar.admin_port, "/healthcheck/ok", method="POST")
+        until(lambda: in_use(caller) == {one.backend.port, two.backend.port}, what="it is in use again")
+
+    assert load.failed == []

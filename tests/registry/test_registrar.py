@@ -45,6 +45,21 @@ def test_workload_joins_drains_and_is_forgotten(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_workload_says_of_its_going_is_a_change_once(tmp_path: Path) -> None:
+    async def story() -> list[tuple[bool, bool]]:
+        registrar, changes = Watched(tmp_path / "r.json"), []
+        registrar.connected("a", ONE)
+        registrar.connected("b", OTHER)
+        for live in (False, False, True):
+            registrar.change.clear()
+            registrar.says(ONE, live=live)
+            changes.append((registrar.change.is_set(), registrar.registrations[0].draining))
+        registrar.says(None, live=False)
+        return changes
+
+    assert asyncio.run(story()) == [(True, True), (False, True), (True, False)]
+
+
 def test_workloads_are_known_to_the_next_process(tmp_path: Path) -> None:
     """And those that do not come back are forgotten after the grace."""
     path = tmp_path / "r.json"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xds_server.mesh.registration import Registration
 from xds_server.registry.registry import Registry
 
@@ -49,6 +51,52 @@ def test_workload_that_comes_back_in_time_is_in_use_again() -> None:
     registry.expire(100)
 
     assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
+
+
+def test_workload_that_is_about_to_go_drains_until_it_says_otherwise() -> None:
+    """It is still there, and nothing is to be forgotten."""
+    registry = with_two()
+    registry.says(ONE.key, live=False)
+
+    assert seen(registry) == [("10.0.0.1", True), ("10.0.0.2", False)]
+    assert registry.due is None
+
+    registry.says(ONE.key, live=True)
+
+    assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
+
+
+def test_workload_that_said_it_would_go_and_is_back_is_in_use() -> None:
+    registry = with_two()
+    registry.says(ONE.key, live=False)
+    registry.leave("stream 1", 0)
+    registry.join("stream 3", ONE)
+
+    assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
+
+
+def test_group_all_of_which_is_about_to_go_stays_in_use() -> None:
+    registry = with_two()
+    for each in (ONE, OTHER):
+        registry.says(each.key, live=False)
+
+    assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
+
+
+def test_nobody_says_for_an_account_of_others_that_it_goes() -> None:
+    """Nor for a workload that is not there."""
+    registry = with_two()
+    registry.says(replace(ONE, service_account="other").key, live=False)
+
+    assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
+
+
+def test_workload_of_another_account_at_the_same_address_is_another() -> None:
+    """Else whoever may enrol in a namespace could put itself in the place of each endpoint there."""
+    registry = with_two()
+    registry.join("stream 3", replace(ONE, service_account="other"))
+
+    assert registry.registrations == (ONE, replace(ONE, service_account="other"), OTHER)
 
 
 def test_group_that_leaves_whole_stays_in_use_for_the_grace() -> None:

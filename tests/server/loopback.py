@@ -13,7 +13,7 @@ from xds_server._proto import discovery_pb2
 from xds_server.server.ads import Authenticate
 from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.server.listen import Listener, ListenOptions, listen
-from xds_server.server.metrics_sink import Open, unheard
+from xds_server.server.metrics_sink import Live, Open, unasked, unheard
 from xds_server.server.status import StatusBoard
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
@@ -125,12 +125,13 @@ async def started(
     address: str = "127.0.0.1:0",
     authenticate: Authenticate | None = None,
     report: Open = unheard,
+    live: Live = unasked,
     options: ListenOptions = ListenOptions(),
 ) -> AsyncIterator[None]:
     """`server` listening, whether it has published anything or not."""
     everybody: Authenticate = authenticate or _everybody
     server.listener = await listen(
-        address, server.hub, server.board, authenticate=everybody, report=report, options=options
+        address, server.hub, server.board, authenticate=everybody, report=report, live=live, options=options
     )
     running = asyncio.create_task(server.hub.run())
     try:

@@ -14,7 +14,7 @@ from tests.server.loopback import Server, channel, cluster, started, until
 from xds_server._proto import metrics_pb2
 from xds_server.errors import ProtocolViolation
 from xds_server.server.hub import Peer, Proxy
-from xds_server.server.metrics_sink import METHOD
+from xds_server.server.metrics_sink import METHOD, Live, unasked
 
 
 class Book:
@@ -57,7 +57,7 @@ def message(node: str = "", **counters: float) -> metrics_pb2.StreamMetricsMessa
 
 
 @asynccontextmanager
-async def reporting(authenticate: Any = None) -> AsyncIterator[tuple[Server, list[Book], Any]]:
+async def reporting(authenticate: Any = None, live: Live = unasked) -> AsyncIterator[tuple[Server, list[Book], Any]]:
     """A server, the books that it opened, and a stream to its metrics sink."""
     books: list[Book] = []
 
@@ -67,7 +67,7 @@ async def reporting(authenticate: Any = None) -> AsyncIterator[tuple[Server, lis
 
     server = Server()
     server.publish(cluster("a"))
-    async with started(server, authenticate=authenticate, report=opened), channel(server) as connection:
+    async with started(server, authenticate=authenticate, report=opened, live=live), channel(server) as connection:
         yield server, books, connection.stream_unary(METHOD)()
 
 
@@ -106,6 +106,21 @@ async def test_counters_gauges_and_histograms_are_told_in_order() -> None:
         ("count", "requests", 1),
     ]
     await until(lambda: book.closed)
+
+
+async def test_proxy_that_is_about_to_go_is_heard_until_it_says_otherwise() -> None:
+    """Again and again, for the stream that registers it may begin after the first time; one that goes on is no news."""
+    heard: list[tuple[str, bool]] = []
+    async with reporting(live=lambda proxy, live: heard.append((proxy.node.id, live))) as (_, _, call):
+        for node, live in (("web", 1), ("", 0), ("", 0), ("", 1), ("", 1)):
+            told = message(node, requests=1)
+            told.envoy_metrics.add(name="server.live").metric.add().gauge.value = live
+            told.envoy_metrics.add(name="server.uptime").metric.add().gauge.value = 0
+            await call.write(told.SerializeToString())
+        await call.done_writing()
+        assert await status_of(call) == "OK"
+
+    assert heard == [("web", False), ("web", False), ("web", True)]
 
 
 @pytest.mark.parametrize("data", [b"\xff", message(requests=1).SerializeToString()])

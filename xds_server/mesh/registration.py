@@ -19,8 +19,11 @@ PORTS = "WORKLOAD_PORTS"
 WEIGHT = "WORKLOAD_WEIGHT"
 """Node metadata: its share of the requests, for one that differs from its group."""
 
-Key = tuple[str, str, str, tuple[tuple[str, int], ...]]
-"""(namespace, group, address, ports): two registrations with one key are one endpoint."""
+Key = tuple[str, str, str, tuple[tuple[str, int], ...], str]
+"""(namespace, group, address, ports, service account): two registrations with one key are one endpoint.
+
+Another account cannot speak for it: what that one says is of an endpoint of its own, which its group does not take.
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,7 +53,7 @@ class Registration:
     @property
     def key(self) -> Key:
         """What tells it from others."""
-        return self.namespace, self.group, self.address, self.ports
+        return self.namespace, self.group, self.address, self.ports, self.service_account
 
     @property
     def name(self) -> str:

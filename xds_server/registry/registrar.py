@@ -67,6 +67,12 @@ class Registrar:
             self._wake.set()
             self._look()
 
+    def says(self, registration: Registration | None, *, live: bool) -> None:
+        """A proxy says whether it goes on, or is about to go; None is of no registered workload."""
+        if registration is not None:
+            self._registry.says(registration.key, live=live)
+            self._look()
+
     def disconnected(self, stream: Hashable) -> None:
         """A proxy's stream has ended."""
         self._registry.leave(stream, self._clock())

@@ -1,7 +1,8 @@
 """Who has registered: the rules, with the time passed in.
 
 A workload is there while a stream of its proxy is. When the last one ends it drains: it gets no new requests, while its
-callers finish what they have begun; after a grace period it is forgotten. When all workloads of a group leave at once
+callers finish what they have begun; after a grace period it is forgotten. It drains as well while its proxy says that
+it is about to go: it serves what comes until its callers know. When all workloads of a group leave at once
 it is more likely the way to them that broke, so they stay in use for the grace period: nobody is left without any.
 """
 
@@ -20,6 +21,12 @@ class _Entry:
     registration: Registration
     streams: set[Hashable] = field(default_factory=set)
     leaves_at: float | None = None
+    is_live: bool = True
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is there, and says nothing of going."""
+        return self.leaves_at is None and self.is_live
 
 
 class Registry:
@@ -46,9 +53,15 @@ class Registry:
         entry = self._entries.setdefault(registration.key, _Entry(registration))
         entry.registration = registration
         entry.leaves_at = None
+        entry.is_live = True
         entry.streams.add(stream)
         self._keys[stream] = registration.key
         self._restored.discard(registration.key)
+
+    def says(self, key: Key, *, live: bool) -> None:
+        """Its proxy says whether it goes on, or is about to go; of one that is not known nothing is kept."""
+        if (entry := self._entries.get(key)) is not None:
+            entry.is_live = live
 
     def leave(self, stream: Hashable, now: float) -> None:
         """A stream has ended, whether it was of a workload or not."""
@@ -78,16 +91,16 @@ class Registry:
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
-        """All that are not forgotten, sorted; those that have left are draining, unless their whole group has."""
+        """All that are not forgotten, sorted; those that leave or have left drain, unless their whole group does."""
         staying = {
             (entry.registration.namespace, entry.registration.group)
             for key, entry in self._entries.items()
-            if entry.leaves_at is None or key in self._restored
+            if entry.stays or key in self._restored
         }
         return tuple(sorted(self._seen(key, entry, staying) for key, entry in self._entries.items()))
 
     def _seen(self, key: Key, entry: _Entry, staying: set[tuple[str, str]]) -> Registration:
         found = entry.registration
-        has_left = entry.leaves_at is not None and key not in self._restored
-        drains = has_left and (found.namespace, found.group) in staying
+        leaves = not entry.stays and key not in self._restored
+        drains = leaves and (found.namespace, found.group) in staying
         return replace(found, draining=True) if drains else found

@@ -133,6 +133,7 @@ async def listen(
     authenticate: Authenticate = _anybody,
     admit: Admit = _anything,
     report: metrics_sink.Open = metrics_sink.unheard,
+    live: metrics_sink.Live = metrics_sink.unasked,
     credentials: grpc.ServerCredentials | None = None,
     tombstones: TombstoneBook | None = None,
     options: ListenOptions = ListenOptions(),
@@ -146,6 +147,7 @@ async def listen(
         authenticate: see `ads.Authenticate`.
         admit: see `ads.Admit`.
         report: see `metrics_sink.Open`.
+        live: see `metrics_sink.Live`.
         credentials: TLS of the port; None is plaintext.
         tombstones: what is known of nodes that were connected before; None is nothing.
         options: see `ListenOptions`.
@@ -165,7 +167,7 @@ async def listen(
         tombstones=tombstones or TombstoneBook(),
     )
     client_status = csds.ClientStatusService(board, service.principal_of)
-    sink = metrics_sink.MetricsService(hub, principal_of=service.principal_of, admit=admit, report=report)
+    sink = metrics_sink.MetricsService(hub, principal_of=service.principal_of, admit=admit, report=report, live=live)
     server.add_generic_rpc_handlers((_Handlers(service, client_status.handlers() | sink.handlers()),))
     health = Health((*wire.SERVICES, csds.SERVICE, metrics_sink.SERVICE))
     await health.add_to(server)

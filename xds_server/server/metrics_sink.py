@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
 METHOD = f"/{SERVICE}/StreamMetrics"
+LIVE = "server.live"
+"""A gauge, 0 from `POST /healthcheck/fail` on Envoy's admin page to `POST /healthcheck/ok`: it is about to go."""
+
+_Message = metrics_pb2.StreamMetricsMessage
 
 
 class Report(Protocol):
@@ -52,6 +56,9 @@ class Report(Protocol):
 Open = Callable[[Proxy], Report]
 """Opens the book of a proxy whose stream begins."""
 
+Live = Callable[[Proxy, bool], None]
+"""Hears whether a proxy goes on: when that changes, and again and again while it does not."""
+
 
 class _Unheard:
     """Keeps nothing."""
@@ -77,6 +84,10 @@ def unheard(_: Proxy) -> Report:
     return _Unheard()
 
 
+def unasked(_: Proxy, _live: bool, /) -> None:
+    """A `Live` for servers where nobody registers."""
+
+
 class MetricsService:
     """Serves `METHOD`.
 
@@ -85,6 +96,7 @@ class MetricsService:
         principal_of: see `csds.PrincipalOf`.
         admit: see `ads.Admit`.
         report: see `Open`.
+        live: see `Live`.
     """
 
     def __init__(
@@ -94,11 +106,13 @@ class MetricsService:
         principal_of: Callable[[Any], str],
         admit: Callable[[Proxy], None],
         report: Open,
+        live: Live,
     ) -> None:
         self._hub = hub
         self._principal_of = principal_of
         self._admit = admit
         self._report = report
+        self._live = live
 
     def handlers(self) -> dict[str, Any]:
         """The gRPC method handler by path."""
@@ -114,7 +128,7 @@ class MetricsService:
             await call.abort(grpc.StatusCode[violation.status], str(violation))
         return b""
 
-    async def _take(self, first: metrics_pb2.StreamMetricsMessage, principal: str, call: Any) -> None:
+    async def _take(self, first: _Message, principal: str, call: Any) -> None:
         node = wire.node(first.identifier)
         if node is None:
             raise ProtocolViolation("INVALID_ARGUMENT", "the first message names no node")
@@ -123,11 +137,20 @@ class MetricsService:
         stream, report = _Stream(proxy), self._report(proxy)
         self._hub.host(stream)
         try:
-            _add(first, report)
-            await stream.until_refused(_add_all(call, report))
+            await stream.until_refused(self._add_all(first, call, proxy, report))
         finally:
             self._hub.dismiss(stream)
             report.close()
+
+    async def _add_all(self, first: _Message, call: Any, proxy: Proxy, report: Report) -> None:
+        message: _Message | None = first
+        was_live = True
+        while message is not None:
+            is_live = _add(message, report)
+            if not (is_live and was_live):
+                self._live(proxy, is_live)
+            was_live = is_live
+            message = await _read(call)
 
 
 class _Stream:
@@ -158,23 +181,20 @@ class _Stream:
             task.cancel()
 
 
-async def _add_all(call: Any, report: Report) -> None:
-    while (message := await _read(call)) is not None:
-        _add(message, report)
-
-
-async def _read(call: Any) -> metrics_pb2.StreamMetricsMessage | None:
+async def _read(call: Any) -> _Message | None:
     """The next message; None when the peer has left."""
     data = await call.read()
     if data is grpc.aio.EOF:
         return None
     try:
-        return metrics_pb2.StreamMetricsMessage.FromString(data)
+        return _Message.FromString(data)
     except DecodeError:
         raise ProtocolViolation("INVALID_ARGUMENT", "malformed StreamMetricsMessage") from None
 
 
-def _add(message: metrics_pb2.StreamMetricsMessage, report: Report) -> None:
+def _add(message: _Message, report: Report) -> bool:
+    """Put down what a message tells; whether the proxy goes on, which it does if it says nothing of that."""
+    is_live = True
     report.begin()
     for family in message.envoy_metrics:
         name = family.name
@@ -183,9 +203,11 @@ def _add(message: metrics_pb2.StreamMetricsMessage, report: Report) -> None:
                 report.count(name, metric.counter.value)
             elif metric.HasField("gauge"):
                 report.level(name, metric.gauge.value)
+                is_live = is_live and (name != LIVE or metric.gauge.value > 0)
             elif metric.histogram.sample_count:
                 found = metric.histogram
                 report.time(name, found.sample_count, found.sample_sum, _buckets(found))
+    return is_live
 
 
 def _buckets(found: metrics_pb2.Histogram) -> list[tuple[float, int]]:
