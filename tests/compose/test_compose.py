@@ -251,7 +251,7 @@ def test_application_reaches_three_workers_through_its_envoy(project: Project) -
 )
 def test_calls_between_services_are_mutual_tls(project: Project, service: str, end: str) -> None:
     """Both Envoys of a call count its handshakes. The first worker stands for all: each call goes to any of them."""
-    project.workers()
+    project.workers(20)
 
     assert _total(project.stats(service, end)) > 0
 
