@@ -230,3 +230,19 @@ def test_an_edit_takes_effect_and_a_removal_too() -> None:
     assert tracing(compile_mesh(policy_set(base), memo)[0]) is None
     assert tracing(compile_mesh(policy_set(base, one), memo)[0]) is not None
     assert tracing(compile_mesh(policy_set(base), memo)[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "warned"),
+    [
+        ("useRequestIdForTraceSampling: false, randomSamplingPercentage: 1", True),
+        ("useRequestIdForTraceSampling: false", True),
+        ("useRequestIdForTraceSampling: false, randomSamplingPercentage: 100", False),
+        ("useRequestIdForTraceSampling: true, randomSamplingPercentage: 1", False),
+    ],
+)
+def test_a_share_that_no_request_id_draws_is_met_with_a_warning(rule: str, warned: bool) -> None:
+    """Envoy then traces everything, as Istio's documents do not say."""
+    codes = [problem.code for problem in told(telemetry(f"tracing: [{{{rule}}}]"))]
+
+    assert ("all-traced" in codes) is warned

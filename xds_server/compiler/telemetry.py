@@ -126,6 +126,7 @@ def _problems_of(
         yield from lost_names(_names(at, tracing.providers), known, _traces, "takes no spans")
         if len(tracing.providers) > 1:
             yield at.at(1).warning("second-provider", "spans go to the first provider alone", "remove the others")
+        yield from _all_traced(place.at("tracing", index), tracing)
     for index, logging in enumerate(spec.access_logging):
         at = place.at("accessLogging", index, "providers")
         yield from lost_names(_names(at, logging.providers), known, _logs, "takes no access logs")
@@ -136,6 +137,14 @@ def _problems_of(
     if spec.selector is not None and not selector:
         message = "a selector without labels selects everything"
         yield place.at("selector").warning("empty-selector", message, "remove it, or name labels")
+
+
+def _all_traced(place: Place, tracing: Tracing) -> Iterator[Problem]:
+    """Where request ids do not decide, Envoy draws no lots: whoever wants that has to say that it is everything."""
+    if tracing.use_request_id_for_trace_sampling is False and tracing.random_sampling_percentage != _HIGHEST_SAMPLING:
+        message = "traces every request that no traceparent is against: a share is drawn by request id alone"
+        fix = "remove it, or write randomSamplingPercentage: 100 beside it"
+        yield place.at("useRequestIdForTraceSampling").warning("all-traced", message, fix)
 
 
 def _names(place: Place, written: Iterable[ProviderRef]) -> Iterator[tuple[Place, str]]:
