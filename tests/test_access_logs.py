@@ -44,7 +44,11 @@ def test_flags_are_said_in_words_with_where_to_look() -> None:
 
 
 def test_what_came_in_names_the_caller() -> None:
+    """By its certificate, where it had one; else by its address."""
+    principal = "spiffe://cluster.local/ns/shop/sa/api"
+
     assert "web.shop ← 10.0.0.1:4000" in shown(cluster="inbound|8080||")
+    assert f"web.shop ← {principal}" in shown(cluster="inbound|8080||", principal=principal)
 
 
 def test_a_connection_has_bytes_instead_of_a_request() -> None:

@@ -76,10 +76,10 @@ def _status(entry: Entry) -> tuple[str, str]:
 
 
 def _between(entry: Entry) -> Text:
-    """Who sent it to whom; of what came in the proxy knows the caller's address alone."""
+    """Who sent it to whom; of what came in plainly the proxy knows the caller's address alone."""
     own = _plain(entry["service"]).removesuffix(".default")
     if str(entry["cluster"]).startswith("inbound|"):
-        return Text.assemble((own, "bold"), " ← ", _plain(entry["caller"]))
+        return Text.assemble((own, "bold"), " ← ", _plain(entry["principal"] or entry["caller"]))
     return Text.assemble(own, " → ", (_plain(entry["called"]) or "nowhere", "bold"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, get, until
+from tests.envoy.traced import mesh_config, receiver, two_ports
 
 SERVED = "shop-api"
 SIDES = ("source", "destination")
@@ -140,11 +142,14 @@ def pair(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with contextlib.ExitStack() as parts:
         app, port = Backend("api"), free_port()
         parts.callback(app.close)
+        telemetry = two_ports()
         control = Control(
-            directory, "--no-validation", "--scrape-interval", "0", "--state-dir", str(directory / "state")
+            *(directory, "--no-validation", "--scrape-interval", "0", "--state-dir", str(directory / "state")),
+            *("--telemetry-listen", f"127.0.0.1:{telemetry}"),
         )
         parts.callback(control.close)
         control.write("api.yaml", policies(app, port))
+        control.write("telemetry.yaml", mesh_config(receiver(telemetry), "any ") + receiver(telemetry).services)
         labels = {"app": "api", "version": "v2"}
         server = envoy(control, envoy_binary, directory, "api-1", account="api", labels=labels, metrics_interval=1)
         parts.callback(server.close)
@@ -191,6 +196,20 @@ def test_row_says_who_called_whom_and_how(pair: Pair) -> None:
     assert 0 <= source["p50"] <= source["p95"] <= source["p99"]
     assert source["request_bytes"] > 0
     assert destination["response_bytes"] > 0
+
+
+def test_log_entry_of_who_is_called_names_who_proved_to_have_called(pair: Pair) -> None:
+    """By its certificate of mesh TLS, which statistics do not tell; the caller's own entry has no need of it."""
+    pair.caller.call(SERVED, "/logged")
+
+    def entries() -> dict[bool, dict[str, Any]]:
+        lines = map(json.loads, get(pair.control.debug_port, "/debug/logs").splitlines())
+        found = {entry["cluster"].startswith("inbound|"): entry for entry in lines if entry["path"] == "/logged"}
+        return found if len(found) == 2 else {}
+
+    logged = until(entries, what="both sides log the call")
+    assert logged[True]["principal"] == "spiffe://cluster.local/ns/default/sa/web"
+    assert logged[False]["principal"] == ""
 
 
 def test_request_that_was_tried_again_is_one_request_and_its_retries(pair: Pair) -> None:

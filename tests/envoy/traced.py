@@ -147,7 +147,7 @@ class Site:
         """
         self._marks += 1
         mark = f"mark-{self._marks} "
-        self.control.write("telemetry.yaml", "---\n".join([_mesh_config(self.told, mark), *rules]))
+        self.control.write("telemetry.yaml", "---\n".join([mesh_config(self.told, mark), *rules]))
         for name, sidecar in self.envoys.items():
             until(partial(_logs_by, sidecar, mark), what=f"{name} obeys {rules}")
         time.sleep(0.05)  # Envoy's main thread tells of it, which has told its worker without waiting for it
@@ -282,6 +282,14 @@ spec:
     )
 
 
+def mesh_config(told: Providers, mark: str) -> str:
+    """A MeshConfig with these providers, and lines of a log in each Envoy's own output that are this mark."""
+    entries = "".join(f"- {entry}\n" for entry in told.entries)
+    log = f'- {{name: mark, envoyFileAccessLog: {{logFormat: {{text: "{mark}"}}}}}}\n'
+    logs = ", ".join([*told.logs, "mark"])
+    return f"kind: MeshConfig\nextensionProviders:\n{entries}{log}defaultProviders: {{accessLogging: [{logs}]}}\n"
+
+
 def telemetry(spec: str, name: str = "all", app: str = "") -> str:
     """A Telemetry for the whole mesh, or for the workloads of one service."""
     selector = f"selector: {{matchLabels: {{app: {app}}}}}, " if app else ""
@@ -306,13 +314,6 @@ def two_ports() -> int:
     while (following := free_port()) != port + 1:
         port = following
     return port
-
-
-def _mesh_config(told: Providers, mark: str) -> str:
-    entries = "".join(f"- {entry}\n" for entry in told.entries)
-    log = f'- {{name: mark, envoyFileAccessLog: {{logFormat: {{text: "{mark}"}}}}}}\n'
-    logs = ", ".join([*told.logs, "mark"])
-    return f"kind: MeshConfig\nextensionProviders:\n{entries}{log}defaultProviders: {{accessLogging: [{logs}]}}\n"
 
 
 def _logs_by(sidecar: Envoy, mark: str) -> bool:

@@ -58,6 +58,26 @@ def test_every_field_of_a_request_is_read() -> None:
     assert (found.received, found.sent, found.request_id) == (3, 4, "id")
 
 
+def test_certificate_of_the_caller_says_who_it_is_by_its_uri() -> None:
+    peer = accesslog_pb2.TLSProperties.CertificateProperties(
+        subject_alt_name=[
+            accesslog_pb2.TLSProperties.CertificateProperties.SubjectAltName(dns="web.example"),
+            accesslog_pb2.TLSProperties.CertificateProperties.SubjectAltName(
+                uri="spiffe://cluster.local/ns/shop/sa/web"
+            ),
+        ]
+    )
+    tls = accesslog_pb2.TLSProperties(peer_certificate_properties=peer)
+    entries = [
+        accesslog_pb2.HTTPAccessLogEntry(common_properties=common(tls_properties=found))
+        for found in (tls, accesslog_pb2.TLSProperties(), None)
+    ]
+
+    assert [found.principal for found in Sender().entries(requests(*entries))] == [
+        "spiffe://cluster.local/ns/shop/sa/web", "", "",
+    ]  # fmt: skip
+
+
 def test_a_connection_has_no_request() -> None:
     entry = accesslog_pb2.TCPAccessLogEntry(
         common_properties=common(connection_termination_details="why"),

@@ -132,8 +132,9 @@ class HTTPResponseProperties(_message.Message):
     def __init__(self, response_code: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., response_body_bytes: _Optional[int] = ..., response_code_details: _Optional[str] = ...) -> None: ...
 
 class AccessLogCommon(_message.Message):
-    __slots__ = ("downstream_remote_address", "start_time", "time_to_last_downstream_tx_byte", "upstream_remote_address", "upstream_cluster", "response_flags", "upstream_transport_failure_reason", "route_name", "duration", "upstream_request_attempt_count", "connection_termination_details", "downstream_transport_failure_reason")
+    __slots__ = ("downstream_remote_address", "tls_properties", "start_time", "time_to_last_downstream_tx_byte", "upstream_remote_address", "upstream_cluster", "response_flags", "upstream_transport_failure_reason", "route_name", "duration", "upstream_request_attempt_count", "connection_termination_details", "downstream_transport_failure_reason")
     DOWNSTREAM_REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TLS_PROPERTIES_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     TIME_TO_LAST_DOWNSTREAM_TX_BYTE_FIELD_NUMBER: _ClassVar[int]
     UPSTREAM_REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +147,7 @@ class AccessLogCommon(_message.Message):
     CONNECTION_TERMINATION_DETAILS_FIELD_NUMBER: _ClassVar[int]
     DOWNSTREAM_TRANSPORT_FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     downstream_remote_address: Address
+    tls_properties: TLSProperties
     start_time: _timestamp_pb2.Timestamp
     time_to_last_downstream_tx_byte: _duration_pb2.Duration
     upstream_remote_address: Address
@@ -157,7 +159,23 @@ class AccessLogCommon(_message.Message):
     upstream_request_attempt_count: int
     connection_termination_details: str
     downstream_transport_failure_reason: str
-    def __init__(self, downstream_remote_address: _Optional[_Union[Address, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_to_last_downstream_tx_byte: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upstream_remote_address: _Optional[_Union[Address, _Mapping]] = ..., upstream_cluster: _Optional[str] = ..., response_flags: _Optional[_Union[ResponseFlags, _Mapping]] = ..., upstream_transport_failure_reason: _Optional[str] = ..., route_name: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upstream_request_attempt_count: _Optional[int] = ..., connection_termination_details: _Optional[str] = ..., downstream_transport_failure_reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, downstream_remote_address: _Optional[_Union[Address, _Mapping]] = ..., tls_properties: _Optional[_Union[TLSProperties, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_to_last_downstream_tx_byte: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upstream_remote_address: _Optional[_Union[Address, _Mapping]] = ..., upstream_cluster: _Optional[str] = ..., response_flags: _Optional[_Union[ResponseFlags, _Mapping]] = ..., upstream_transport_failure_reason: _Optional[str] = ..., route_name: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upstream_request_attempt_count: _Optional[int] = ..., connection_termination_details: _Optional[str] = ..., downstream_transport_failure_reason: _Optional[str] = ...) -> None: ...
+
+class TLSProperties(_message.Message):
+    __slots__ = ("peer_certificate_properties",)
+    class CertificateProperties(_message.Message):
+        __slots__ = ("subject_alt_name",)
+        SUBJECT_ALT_NAME_FIELD_NUMBER: _ClassVar[int]
+        subject_alt_name: _containers.RepeatedCompositeFieldContainer[TLSProperties.SubjectAltName]
+        def __init__(self, subject_alt_name: _Optional[_Iterable[_Union[TLSProperties.SubjectAltName, _Mapping]]] = ...) -> None: ...
+    class SubjectAltName(_message.Message):
+        __slots__ = ("uri",)
+        URI_FIELD_NUMBER: _ClassVar[int]
+        uri: str
+        def __init__(self, uri: _Optional[str] = ...) -> None: ...
+    PEER_CERTIFICATE_PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    peer_certificate_properties: TLSProperties.CertificateProperties
+    def __init__(self, peer_certificate_properties: _Optional[_Union[TLSProperties.CertificateProperties, _Mapping]] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("socket_address",)

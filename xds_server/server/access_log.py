@@ -84,12 +84,18 @@ class Sender:
             cluster=common.upstream_cluster[:_LONGEST],
             upstream=_address(common.upstream_remote_address),
             caller=_address(common.downstream_remote_address),
+            principal=_principal(common.tls_properties.peer_certificate_properties),
             attempts=common.upstream_request_attempt_count,
         )
 
 
 def _flags(flags: accesslog_pb2.ResponseFlags) -> tuple[str, ...]:
     return tuple(BY_FIELD[field.name].short for field, _ in flags.ListFields())
+
+
+def _principal(certificate: accesslog_pb2.TLSProperties.CertificateProperties) -> str:
+    """Its first URI: a certificate of the mesh has one."""
+    return next((name.uri[:_LONGEST] for name in certificate.subject_alt_name if name.uri), "")
 
 
 def _address(address: accesslog_pb2.Address) -> str:

@@ -20,6 +20,9 @@ class LogEntry:
         flags: as %RESPONSE_FLAGS% writes them.
         details: why Envoy answered as it did, or ended the connection.
         failure: of the transport: why no connection came about.
+        caller: the address that it came from.
+        principal: the URI in the certificate of who sent it. Mesh TLS has verified it, and any other TLS as well unless
+            a policy says insecureSkipVerify.
         attempts: how often it was sent on.
     """
 
@@ -40,6 +43,7 @@ class LogEntry:
     cluster: str = ""
     upstream: str = ""
     caller: str = ""
+    principal: str = ""
     request_id: str = ""
     attempts: int = 0
     received: int = 0
