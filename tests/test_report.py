@@ -99,3 +99,12 @@ def test_what_would_steer_the_terminal_is_not_printed() -> None:
     text = report([ERROR], 0, lambda _file, _number: "a\x1b[31mb").plain
 
     assert "\x1b" not in text
+
+
+def test_token_is_not_quoted() -> None:
+    text = report(
+        [ERROR], 1, lambda _file, _number: '- {skywalking: {port: 80, "accessToken": "s3cret", service: a}}'
+    ).plain
+
+    assert "s3cret" not in text
+    assert 'accessToken": ********, service: a' in text

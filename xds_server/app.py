@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -21,7 +22,7 @@ import structlog
 from xds_server import __version__
 from xds_server.admission import MOST_LOOKED_AT, Admission
 from xds_server.collector import collector_paused, set_aside
-from xds_server.compiler.premises import Premises
+from xds_server.compiler.premises import Environment, Premises
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.otlp_http import otlp_app
@@ -96,7 +97,9 @@ class Server:
         self._keepsakes = Keepsakes(settings.state_dir, settings.policies, settings.default_namespace)
         self._to_keep: tuple[Reading, StandIns] | None = None
         self._came_into_force = asyncio.Event()
-        pipeline = Pipeline(Premises(settings.root_namespace, settings.default_namespace, settings.trust))
+        pipeline = Pipeline(
+            Premises(settings.root_namespace, settings.default_namespace, settings.trust, Environment(os.environ))
+        )
         self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
         self._own_spans = OwnSpans(settings.otlp_endpoint, self._board.answers)
         self._admission = Admission(

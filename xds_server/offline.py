@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.admission import Admission
-from xds_server.compiler.premises import Premises
+from xds_server.compiler.premises import Environment, Premises
 from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.identity import TrustDomain
@@ -37,7 +38,7 @@ class Offline:
         secrets: Path | None = None,
         trust_domain: TrustDomain = TrustDomain(),
     ) -> None:
-        self._pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain))
+        self._pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain, Environment(os.environ)))
         reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
         credentials = read_credentials(secrets) if secrets else None
         self.generation: Generation = self._pipeline.compile(reading.policies, credentials=credentials)
@@ -83,7 +84,7 @@ def checked(
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
     credentials = read_credentials(secrets) if secrets else None
-    pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain))
+    pipeline = Pipeline(Premises(root_namespace, default_namespace, trust_domain, Environment(os.environ)))
     return asyncio.run(_admitted(pipeline, reading.policies, credentials, validation=validation, envoy=envoy))
 
 

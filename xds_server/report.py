@@ -18,6 +18,8 @@ from xds_server.problem import Problem, Severity
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _WIDTH = 120
 """Longest piece of a line that is quoted."""
+_SECRET = re.compile(r"(\baccess_?[tT]oken[\"']?\s*:\s*)([^,}]+)")
+"""What is written where a policy has a token; a report may end in the log of a build."""
 _MOST_ALIKE = 5
 """Problems shown in full of those that say the same of other items of a list."""
 _INDEX = re.compile(r"\[\d+\]")
@@ -76,6 +78,7 @@ def _quoted(problem: Problem, read_line: ReadLine) -> Text:
         return Text()
     start = max(0, problem.column - _WIDTH // 2) if len(line) > _WIDTH else 0
     # What cannot be printed, tabs too, has no certain width; a blank keeps the caret below its place.
+    line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
     shown = "".join(c if c.isprintable() else " " for c in line[start : start + _WIDTH])
     number = str(problem.line)
     text = Text(f"    {number} | {shown.rstrip()}\n")

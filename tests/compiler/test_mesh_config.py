@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import codes, compiled, document, entry, istio, workload
 from xds_server.compiler.mesh_config import ISTIO, mesh_defaults, with_default_export
+from xds_server.compiler.premises import NO_ENVIRONMENT
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.proxy_settings import (
@@ -53,7 +54,7 @@ def host(spec: str, more: str = "") -> VirtualHost:
 
 
 def test_nothing_written_is_istios() -> None:
-    assert mesh_defaults((), "cluster.local").value is ISTIO
+    assert mesh_defaults((), "cluster.local", NO_ENVIRONMENT).value is ISTIO
 
 
 def test_first_of_two_is_in_force_and_the_other_an_error() -> None:

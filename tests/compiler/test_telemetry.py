@@ -6,9 +6,10 @@ import pytest
 
 from tests.builders import compiled, istio, policy_set
 from xds_server.compiler.compile import compile_mesh
+from xds_server.compiler.premises import Environment, Premises
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
-from xds_server.mesh.telemetry import FileLog, Tag, TagSource, Tracing
+from xds_server.mesh.telemetry import FileLog, OpenTelemetry, SkyWalking, Tag, TagSource, Tracing, Zipkin
 from xds_server.mesh.workload import Role
 from xds_server.problem import Problem
 
@@ -143,6 +144,95 @@ def test_a_provider_that_nobody_has_is_an_error_with_the_nearest_name_and_the_re
 
 def test_names_are_compared_without_case() -> None:
     assert tracing(mesh(telemetry("tracing: [{providers: [{name: ONE}]}]"))) is not None
+
+
+def in_environment(entry: str, **variables: str) -> tuple[Mesh, tuple[Problem, ...]]:
+    """A mesh whose spans go to one provider, compiled by a server with these variables."""
+    written = f"extensionProviders: [{{name: one, {entry}}}], defaultProviders: {{tracing: [one]}}"
+    premises = Premises(environment=Environment(variables))
+    return compile_mesh(policy_set(config(written) + OTEL), Memo(), premises)
+
+
+IN_HEADERS = "zipkin: {service: otel, port: 9411, headers: [{name: x-a, envName: A}, {name: x-b, value: b}]}"
+IN_METADATA = "opentelemetry: {service: otel, port: 4317, grpc: {initialMetadata: [{name: x-a, envName: A}]}}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "headers"),
+    [
+        (IN_HEADERS, "secret\n", (("x-a", "secret"), ("x-b", "b"))),
+        (IN_HEADERS, "5 %", (("x-a", "5 %%"), ("x-b", "b"))),
+        (IN_METADATA, "secret", (("x-a", "secret"),)),
+    ],
+)
+def test_header_has_what_the_servers_environment_has(entry: str, value: str, headers: tuple[tuple[str, str]]) -> None:
+    """A per cent sign begins a variable of Envoy's, which this is not."""
+    found, problems = in_environment(entry, A=value)
+    told = tracing(found)
+
+    assert told is not None
+    assert isinstance(told.tracer, OpenTelemetry | Zipkin)
+    assert told.tracer.headers == headers
+    assert problems == ()
+    assert "secret" not in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("entry", "variables", "place"),
+    [
+        (IN_HEADERS, {}, "zipkin.headers[0].envName"),
+        (IN_HEADERS, {"A": "two\nlines"}, "zipkin.headers[0].envName"),
+        (IN_METADATA, {"A": "5 %"}, "opentelemetry.grpc.initialMetadata[0].envName"),
+    ],
+)
+def test_header_that_cannot_be_sent_is_left_out_with_a_warning(
+    entry: str, variables: dict[str, str], place: str
+) -> None:
+    found, problems = in_environment(entry, **variables)
+    told = tracing(found)
+
+    assert [(problem.code, problem.field) for problem in problems] == [
+        ("unset-variable", f"spec.extensionProviders[0].{place}")
+    ]
+    assert told is not None
+    assert isinstance(told.tracer, OpenTelemetry | Zipkin)
+    assert "x-a" not in dict(told.tracer.headers)
+
+
+DYNATRACE = "opentelemetry: {service: otel, port: 9411, http: {headers: [{name: x-a, envName: A}]}, dynatraceSampler: "
+
+
+def test_sampler_is_asked_about_every_request_where_spans_go_and_by_the_same_headers() -> None:
+    found, _ = in_environment(DYNATRACE + "{tenant: t, clusterId: 1}}", A="5 %")
+    told = tracing(found)
+
+    assert told is not None
+    assert isinstance(told.tracer, OpenTelemetry)
+    assert told.sampling == 100
+    sampler = told.tracer.sampler
+    assert sampler is not None
+    # No variable begins in a header of its own requests.
+    assert (sampler.path, sampler.headers) == ("/api/v2/samplingConfiguration", (("x-a", "5 %"),))
+    assert told.collectors == (told.tracer.collector, told.tracer.collector)
+
+
+def test_sampler_that_nobody_can_ask_is_told() -> None:
+    lost = "{tenant: t, clusterId: 1, httpService: {service: nowhere, port: 1, http: {}}}}"
+    _, problems = in_environment(DYNATRACE + lost, A="a")
+
+    assert [(problem.code, problem.field) for problem in problems] == [
+        ("unknown-collector", "spec.extensionProviders[0].opentelemetry.dynatraceSampler.httpService.service")
+    ]
+
+
+def test_token_of_skywalking_is_known_to_its_tracer_alone() -> None:
+    found, _ = in_environment("skywalking: {service: otel, port: 4317, accessToken: secret}")
+    told = tracing(found)
+
+    assert told is not None
+    assert isinstance(told.tracer, SkyWalking)
+    assert told.tracer.token == "secret"  # noqa: S105 # of this test
+    assert "secret" not in repr(found.telemetry)
 
 
 def test_istios_own_provider_needs_no_mesh_config() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+
+import pytest
 
 from tests.builders import backend, service, workload
 from xds_server.mesh.egress import EgressListener
@@ -16,6 +19,7 @@ from xds_server.mesh.telemetry import (
     GrpcLog,
     OpenTelemetry,
     Provider,
+    Sampler,
     Tag,
     TagSource,
     TelemetryDefaults,
@@ -48,6 +52,36 @@ def test_spans_say_whose_they_are() -> None:
     assert tracing.service == "web.default"
     assert Tag("istio.canonical_revision", TagSource.LITERAL, "v2") in tracing.tags
     assert Tag("istio.namespace", TagSource.LITERAL, "default") in tracing.tags
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "version"),
+    [
+        ({"app": "web", "version": "v2"}, "web-1", None),
+        ({"app.kubernetes.io/name": "shop", "app.kubernetes.io/version": "2.1"}, "shop", "2.1"),
+        ({"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "shop-eu"}, "shop-eu", None),
+    ],
+)
+def test_services_are_called_by_opentelemetrys_conventions_where_the_provider_says_so(
+    labels: dict[str, str], name: str, version: str | None
+) -> None:
+    provider = Provider("spans", OpenTelemetry(TO, by_convention=True))
+    policies = TelemetryPolicies(defaults=TelemetryDefaults((provider,), tracing=("spans",)))
+    web = workload("web-1", **labels)
+    tracing = observation(policies, SCOPE, web, web.labels).inbound.tracing
+
+    assert tracing is not None
+    assert tracing.service == name
+    attributes = dict(tracing.attributes)
+    assert (attributes["service.namespace"], attributes.get("service.version")) == ("default", version)
+
+
+def test_nothing_is_traced_where_the_sampler_cannot_be_reached() -> None:
+    sampler = Sampler(Collector("nowhere", 1), "/", timedelta(seconds=1), "t", 1)
+    provider = Provider("spans", OpenTelemetry(TO, sampler=sampler))
+    policies = TelemetryPolicies(defaults=TelemetryDefaults((provider,), tracing=("spans",)))
+
+    assert observation(policies, SCOPE, WEB, WEB.labels) == UNOBSERVED
 
 
 def test_a_tag_of_a_policy_comes_before_istios_of_the_same_name() -> None:

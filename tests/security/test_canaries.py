@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import re
+import secrets
 import shutil
 import ssl
 import stat
@@ -63,6 +64,25 @@ spec:
   location: MESH_INTERNAL
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1, serviceAccount: shop}}]
+---
+kind: MeshConfig
+extensionProviders:
+- name: collector
+  zipkin:
+    service: shop
+    port: 80
+    headers:
+    - {{name: x-token, envName: COLLECTOR_TOKEN}}
+    - {{name: x-written, value: {header}}}
+- {{name: oap, skywalking: {{service: shop, port: 80, accessToken: {token}}}}}
+defaultProviders: {{tracing: [collector]}}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: gate}}
+spec:
+  selector: {{matchLabels: {{istio: ingress}}}}
+  tracing: [{{providers: [{{name: oap}}]}}]
 """
 
 
@@ -156,6 +176,16 @@ def pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[bytes, by
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), pem
 
 
+def tokens(site: Site, patch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What collectors know their clients by: one in the server's environment, where a file put it, two in policies."""
+    found = {name: secrets.token_hex(24) for name in ("environment", "header", "token")}
+    site.canaries += [Canary(f"collector's {name}", text.encode()) for name, text in found.items()]
+    in_environment = found.pop("environment")
+    patch.setenv("COLLECTOR_TOKEN", in_environment)
+    (site.directory / "server.env").write_text(f"COLLECTOR_TOKEN={in_environment}\n")
+    return found
+
+
 def keep(site: Site, name: str, certificate: bytes, key: bytes) -> None:
     """A credential for gateways."""
     place = site.directory / "secrets" / name
@@ -241,9 +271,9 @@ async def quoted_secret(client: Client, *foreign: str) -> bytes:
     """Ask for one's secrets, and for foreign ones, and refuse what comes with all of it in the reason; the key."""
     await client.ask(type_url.SECRET, "default", "ROOTCA", *foreign)
     answer = await client.response()
-    secrets = [secret_pb2.Secret.FromString(resource.resource.value) for resource in answer.resources]
-    await client.ask(answer.type_url, nonce=answer.nonce, error=f"Failed to load private key: {secrets}")
-    (leaf,) = (one.tls_certificate.private_key.inline_bytes for one in secrets if one.name == "default")
+    sent = [secret_pb2.Secret.FromString(resource.resource.value) for resource in answer.resources]
+    await client.ask(answer.type_url, nonce=answer.nonce, error=f"Failed to load private key: {sent}")
+    (leaf,) = (one.tls_certificate.private_key.inline_bytes for one in sent if one.name == "default")
     return bytes(leaf)
 
 
@@ -322,12 +352,15 @@ def read_pages(site: Site, control: Control, when: str) -> None:
 
 def gather(site: Site, control: Control, envoys: dict[str, Envoy]) -> None:
     """What else there is to read of the server, and what the Envoys say."""
-    secrets = ("--secrets", site.directory / "secrets")
-    site.run("check", control.policies, *secrets)
+    directory = ("--secrets", site.directory / "secrets")
+    site.run("check", control.policies, *directory)
     for name in envoys:
-        site.run("render", control.policies, "--node", site.directory / f"{name}.default" / "bootstrap.yaml", *secrets)
-    for name in ("cmdline", "environ"):
-        site.said[f"/proc/{name}"] = Path(f"/proc/{control.pid}/{name}").read_bytes()
+        site.run(
+            "render", control.policies, "--node", site.directory / f"{name}.default" / "bootstrap.yaml", *directory
+        )
+    site.said["/proc/cmdline"] = Path(f"/proc/{control.pid}/cmdline").read_bytes()
+    variables = Path(f"/proc/{control.pid}/environ").read_bytes().split(b"\0")
+    site.said["/proc/environ"] = b"\0".join(each for each in variables if not each.startswith(b"COLLECTOR_TOKEN="))
     for path in (site.directory / "tmp").rglob("*"):
         if path.is_file():
             site.said[f"tmp/{path.name}"] = path.read_bytes()
@@ -351,6 +384,7 @@ def site(
         for name in ("ca", "node-ca"):
             site.key(name, site.state / name / "ca-key.pem")
         furnish(site)
+        tokens_written = tokens(site, patch)
         control = Control(
             site.directory, "--auth", way, "--log-level", "debug", "--log-format", log_format,
             *("--state-dir", str(site.state), "--identity-dir", str(site.directory / "ids")),
@@ -358,7 +392,7 @@ def site(
         )  # fmt: skip
         parts.callback(control.close)
         ports = {name: free_port() for name in ("good", "weak", "bad")}
-        control.write("policies.yaml", POLICIES.format(**ports))
+        control.write("policies.yaml", POLICIES.format(**ports, **tokens_written))
         envoys = {
             "gate": started(site, control, envoy_binary, "gate", "--type", "router", "--label", "istio=ingress"),
             "files": started(site, control, envoy_binary, "files", "--service-account", "files", "--mode", "none"),
@@ -407,6 +441,8 @@ def test_what_was_searched_is_what_went_wrong(site: Site) -> None:
 
     names = {one.name for one in site.canaries}
     assert {"port key", "workload key", "identity file", "identity file of one workload"} <= names
+    dumped = b"".join(text for place, text in site.said.items() if "config_dump" in place)
+    assert all(text in dumped for text in (b"x-token", b"x-written", b"backend_token"))
     rendered = b"".join(text for place, text in site.said.items() if place.startswith("xds-server render"))
     assert rendered.count(base64.b64encode(b"[redacted]")) == len(("good", "weak"))
     for told in (

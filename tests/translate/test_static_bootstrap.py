@@ -146,3 +146,11 @@ def test_no_reference_to_a_secret_is_left_behind_a_proxy_header() -> None:
     outer = proxy_protocol_v3.ProxyProtocolUpstreamTransport.parse(cluster.transport_socket.typed_config.value)
     (context,) = contexts([outer.transport_socket])
     assert_without_secrets(context)
+
+
+def test_cluster_that_a_listener_needs_is_there_by_name_unless_it_is_asked_about_itself() -> None:
+    """Zipkin's tracer, for one, looks for its cluster while it is loaded, which may have been valid long before."""
+    listener = Unit(UnitKind.LISTENER, "l", "1", encode(listener_v3.Listener(name="l")), needs=("c", "other"))
+
+    assert [cluster.name for cluster in static_resources([listener]).clusters] == ["c", "other"]
+    assert [cluster.name for cluster in static_resources([listener, cluster_unit()]).clusters] == ["c", "other"]

@@ -10,6 +10,7 @@ from typing import Any
 import betterproto2
 import pytest
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -199,6 +200,18 @@ def test_key_inside_an_any_is_never_shown() -> None:
     shown = resource_json(Resource(type_url.CLUSTER, "c", "1", cluster.SerializeToString()))
 
     assert CANARY not in json.dumps(shown)
+
+
+def test_header_for_a_collector_has_its_name_and_no_value() -> None:
+    """Envoy's API does not mark it, and policies put tokens there."""
+    header = core_v3.HeaderValue(key="x-token", value=CANARY)
+    by_http = core_v3.HttpService(request_headers_to_add=[core_v3.HeaderValueOption(header=header)])
+    by_grpc = core_v3.GrpcService(initial_metadata=[header])
+
+    shown = {"key": "x-token", "value": "[redacted]"}
+    assert message_json(core_v3.HttpService, bytes(by_http)) == {"request_headers_to_add": [{"header": shown}]}
+    assert message_json(core_v3.GrpcService, bytes(by_grpc)) == {"initial_metadata": [shown]}
+    assert CANARY in str(message_json(core_v3.GrpcService, bytes(by_grpc), redact=False))
 
 
 def test_a_type_that_nobody_knows_is_an_error() -> None:

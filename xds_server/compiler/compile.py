@@ -54,7 +54,7 @@ def compile_mesh(
     """
     trust_domain = premises.trust_domain or TrustDomain()
     configs = memo.kept(_Configs).of(policies.documents)
-    defaults = memo(mesh_defaults, configs, trust_domain.name)
+    defaults = memo(mesh_defaults, configs, trust_domain.name, premises.environment)
     premises = replace(premises, root_namespace=defaults.value.root_namespace or premises.root_namespace)
     try:
         compiler = memo.kept(_Current).compiler(premises, defaults.value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.premises import Environment
 from xds_server.compiler.retry import inbound_retry, mesh_retry
 from xds_server.compiler.telemetry import NO_MESH_CONFIG, telemetry_defaults
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, TrafficDefaults, traffic_defaults
@@ -82,10 +83,12 @@ ISTIO = MeshDefaults()
 """What holds in a mesh without a MeshConfig."""
 
 
-def mesh_defaults(documents: tuple[Document, ...], trust_domain: str) -> Outcome[MeshDefaults]:
+def mesh_defaults(
+    documents: tuple[Document, ...], trust_domain: str, environment: Environment
+) -> Outcome[MeshDefaults]:
     """The defaults that the first of these MeshConfigs sets; every other one is reported.
 
-    `trust_domain` is the server's: no policy file changes in whose name identities are made.
+    `trust_domain` and `environment` are the server's: no policy file changes in whose name identities are made.
     """
     if not documents:
         return Outcome(ISTIO)
@@ -97,7 +100,7 @@ def mesh_defaults(documents: tuple[Document, ...], trust_domain: str) -> Outcome
         )
         for each in others
     )
-    telemetry = telemetry_defaults(first)
+    telemetry = telemetry_defaults(first, environment)
     problems = (
         *_another_trust_domain(first, spec.trust_domain, trust_domain),
         *duplicates,

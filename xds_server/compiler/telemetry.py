@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
-from xds_server.compiler.extension_provider import lines, providers
+from xds_server.compiler.extension_provider import lines, providers, unset
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.metrics import metrics_problems, metrics_rule
+from xds_server.compiler.premises import NO_ENVIRONMENT, Environment
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.workload_entry import sorted_labels
@@ -37,6 +38,7 @@ from xds_server.mesh.workload import BOTH, Role
 from xds_server.policy.document import Document, precedence
 from xds_server.policy.extension_provider import (
     DatadogTracing,
+    DynatraceApi,
     ExtensionProvider,
     OpenTelemetryTracing,
     ServiceProvider,
@@ -241,15 +243,15 @@ def still_logged(holds: Iterable[tuple[Document, TelemetryPolicy]], defaults: Te
             yield place.warning("still-logged", message, "remove accessLogFile, and set defaultProviders.accessLogging")
 
 
-NO_MESH_CONFIG = TelemetryDefaults(providers=providers((), Format()))
+NO_MESH_CONFIG = TelemetryDefaults(providers=providers((), Format(), NO_ENVIRONMENT))
 """What holds in a mesh without a MeshConfig."""
 
 
-def telemetry_defaults(document: Document) -> Outcome[TelemetryDefaults]:
-    """What a MeshConfig says of telemetry."""
+def telemetry_defaults(document: Document, environment: Environment) -> Outcome[TelemetryDefaults]:
+    """What a MeshConfig says of telemetry; headers may be from the server's `environment`."""
     spec, place = cast("MeshConfigSpec", document.spec), Place(document)
     mesh_format, wrong = _mesh_format(spec, place)
-    known = providers(spec.extension_providers, mesh_format)
+    known = providers(spec.extension_providers, mesh_format, environment)
     named, proxy = spec.default_providers, spec.default_config
     tracing = (proxy.tracing if proxy else None) or ProxyTracing()
     found = TelemetryDefaults(
@@ -265,7 +267,7 @@ def telemetry_defaults(document: Document) -> Outcome[TelemetryDefaults]:
         max_tag_length=tracing.max_path_tag_length,
         origin=document.origin,
     )
-    return Outcome(found, (*wrong, *_default_problems(place, spec, known)))
+    return Outcome(found, (*wrong, *unset(spec, place, environment), *_default_problems(place, spec, known)))
 
 
 def _default_problems(place: Place, spec: MeshConfigSpec, known: tuple[Provider, ...]) -> Iterator[Problem]:
@@ -308,19 +310,20 @@ def lost_collectors(document: Document, services: Services) -> Iterator[Problem]
     """Providers of a MeshConfig that no proxy can reach, or that gRPC cannot be spoken to."""
     spec = cast("MeshConfigSpec", document.spec)
     for index, each in enumerate(spec.extension_providers):
-        field, written = _collecting(each)
-        if written is not None:
-            place = Place(document).at("extensionProviders", index, field)
+        for path, written in _collecting(each):
+            place = Place(document).at("extensionProviders", index, *path)
             yield from _lost_collector(place, written, services)
 
 
-def _collecting(written: ExtensionProvider) -> tuple[str, ServiceProvider | None]:
-    """The field in which the service of a provider stands."""
+def _collecting(written: ExtensionProvider) -> Iterator[tuple[tuple[str, ...], ServiceProvider]]:
+    """The services of a provider, and the fields in which they stand."""
     for name, field in type(written).model_fields.items():
         found = getattr(written, name)
         if isinstance(found, ServiceProvider):
-            return str(field.alias), found
-    return "", None
+            yield (str(field.alias),), found
+    sampler = written.opentelemetry and written.opentelemetry.dynatrace_sampler
+    if sampler and sampler.http_service:
+        yield ("opentelemetry", "dynatraceSampler", "httpService"), sampler.http_service
 
 
 def _lost_collector(place: Place, written: ServiceProvider, services: Services) -> Iterator[Problem]:
@@ -351,4 +354,4 @@ def _wrong_port(place: Place, written: ServiceProvider, service: Service) -> Ite
 def _speaks_grpc(written: ServiceProvider) -> bool:
     if isinstance(written, OpenTelemetryTracing):
         return written.http is None
-    return not isinstance(written, ZipkinTracing | DatadogTracing)
+    return not isinstance(written, ZipkinTracing | DatadogTracing | DynatraceApi)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xds_server.fields.row import BLOCK, NOT_YET, Row, Rows, becomes, decides, refused, without_effect
+from xds_server.fields.row import BLOCK, Row, Rows, becomes, decides, refused, without_effect
 from xds_server.policy import extension_provider as e
 from xds_server.policy import proxy_config as p
 from xds_server.policy import telemetry as t
@@ -109,8 +109,6 @@ TELEMETRY: Rows = {
 PROVIDERS: Rows = {
     e.ExtensionProvider: {
         "name": decides("what Telemetry calls it"),
-        "envoyExtAuthzHttp": NOT_YET,
-        "envoyExtAuthzGrpc": NOT_YET,
         "zipkin": BLOCK,
         "datadog": BLOCK,
         "skywalking": BLOCK,
@@ -127,9 +125,19 @@ PROVIDERS: Rows = {
         "http": BLOCK,
         "grpc": BLOCK,
         "resourceDetectors": becomes("OpenTelemetryConfig.resource_detectors"),
-        "dynatraceSampler": NOT_YET,
-        "serviceAttributeEnrichment": NOT_YET,
+        "dynatraceSampler": BLOCK,
+        "serviceAttributeEnrichment": becomes(
+            "OpenTelemetryConfig.service_name",
+            "StaticConfigResourceDetectorConfig.attributes",
+        ),
     },
+    e.DynatraceSampler: {
+        "tenant": becomes("DynatraceSamplerConfig.tenant"),
+        "clusterId": becomes("DynatraceSamplerConfig.cluster_id"),
+        "rootSpansPerMinute": becomes("DynatraceSamplerConfig.root_spans_per_minute", default="Envoy's: 1000"),
+        "httpService": BLOCK,
+    },
+    e.DynatraceApi: {"service": _CLUSTER, "port": _PORT, "http": BLOCK},
     e.HttpExport: {
         "path": becomes("HttpUri.uri", default="/"),
         "timeout": becomes("HttpUri.timeout", default="5 s"),
@@ -142,7 +150,7 @@ PROVIDERS: Rows = {
     e.HttpHeader: {
         "name": becomes("HeaderValue.key"),
         "value": becomes("HeaderValue.value"),
-        "envName": NOT_YET,
+        "envName": becomes("HeaderValue.value", words="what the server's environment has by that name"),
     },
     e.ResourceDetectors: {
         "environment": becomes("OpenTelemetryConfig.resource_detectors"),
@@ -157,7 +165,7 @@ PROVIDERS: Rows = {
         "headers": becomes("HttpService.request_headers_to_add"),
     },
     e.DatadogTracing: _TRACER,
-    e.SkyWalkingTracing: {"service": _CLUSTER, "port": _PORT, "accessToken": NOT_YET},
+    e.SkyWalkingTracing: {"service": _CLUSTER, "port": _PORT, "accessToken": becomes("ClientConfig.backend_token")},
     e.FileAccessLog: {
         "path": becomes("FileAccessLog.path", default="/dev/stdout"),
         "logFormat": becomes("FileAccessLog.log_format", default="Istio's line"),

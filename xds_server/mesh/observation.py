@@ -11,6 +11,7 @@ from xds_server.mesh.telemetry import (
     Collector,
     FileLog,
     Log,
+    OpenTelemetry,
     Reports,
     Tag,
     TagSource,
@@ -51,15 +52,31 @@ def _signed(reports: Reports, workload: Workload, labels: Labels) -> Reports:
     if reports.tracing is None:
         return reports
     name, revision = canonical(labels, workload.name)
+    tracer = reports.tracing.tracer
+    by_convention = isinstance(tracer, OpenTelemetry) and tracer.by_convention
     own = _istio_tags(name, revision, workload.namespace) if reports.tracing.istio_tags else ()
     named = {tag.name: tag for tag in (*own, *reports.tracing.tags)}
     tracing = replace(
         reports.tracing,
-        service=f"{name}.{workload.namespace}",
+        service=_conventional_name(labels, workload.name) if by_convention else f"{name}.{workload.namespace}",
+        attributes=_conventional_attributes(labels, workload.namespace) if by_convention else (),
         tags=tuple(named[tag] for tag in sorted(named)),
         spawns=workload.node_type is NodeType.ROUTER,
     )
     return replace(reports, tracing=tracing)
+
+
+def _conventional_name(labels: Labels, workload: str) -> str:
+    """OpenTelemetry's `service.name`, in Istio's order."""
+    said = dict(labels)
+    return said.get("app.kubernetes.io/instance") or said.get("app.kubernetes.io/name") or workload
+
+
+def _conventional_attributes(labels: Labels, namespace: str) -> Labels:
+    """What of the conventions does not take a pod to know. Istio leaves it to a variable that its injector sets."""
+    version = dict(labels).get("app.kubernetes.io/version")
+    versions = (("service.version", version),) if version else ()
+    return (("service.namespace", namespace), *versions)
 
 
 def _istio_tags(name: str, revision: str, namespace: str) -> tuple[Tag, ...]:
@@ -70,7 +87,8 @@ def _istio_tags(name: str, revision: str, namespace: str) -> tuple[Tag, ...]:
 
 def _reaching(reports: Reports, scope: Scope) -> Reports:
     """What is left when nobody is told who cannot be reached: Envoy refuses a listener that names such a cluster."""
-    tracing = reports.tracing if reports.tracing and _reaches(scope, reports.tracing.tracer.collector) else None
+    asked = reports.tracing.collectors if reports.tracing else ()
+    tracing = reports.tracing if all(_reaches(scope, collector) for collector in asked) else None
     logs = tuple(log for log in reports.logs if _is_written(log, scope))
     return replace(reports, tracing=tracing, logs=logs) if tracing or logs else NO_REPORTS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -22,6 +22,7 @@ ISTIO_SAMPLING = 1.0
 BUILT_IN_METRICS = "prometheus"
 """Istio's own provider of metrics; its installation names it where it names a default, and so does every mesh here."""
 Headers = tuple[tuple[str, str], ...]
+"""May hold secrets, and are shown nowhere."""
 ZIPKIN_PATH = "/api/v2/spans"
 """Where Zipkin takes spans in its version 2."""
 
@@ -36,6 +37,19 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampler:
+    """Dynatrace, which is asked by HTTP how much to sample; `root_spans_per_minute` holds where it does not say."""
+
+    collector: Collector
+    path: str
+    timeout: timedelta
+    tenant: str
+    cluster_id: int
+    root_spans_per_minute: int = 0
+    headers: Headers = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTelemetry:
     """OTLP.
 
@@ -43,13 +57,17 @@ class OpenTelemetry:
         path: of the collector's HTTP endpoint; None is gRPC.
         headers: of each export, or the metadata of each call.
         detectors: what describes the proxy besides its service: "environment", "dynatrace".
+        sampler: who decides which requests are traced; None is the share that policies name.
+        by_convention: a service is called as OpenTelemetry's conventions for Kubernetes have it, not as Istio does.
     """
 
     collector: Collector
     path: str | None = None
     timeout: timedelta | None = None
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)
     detectors: tuple[str, ...] = ()
+    sampler: Sampler | None = None
+    by_convention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +79,7 @@ class Zipkin:
     long_ids: bool = True
     w3c: bool = False
     timeout: timedelta = timedelta(seconds=5)
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +91,10 @@ class Datadog:
 
 @dataclass(frozen=True, slots=True)
 class SkyWalking:
-    """SkyWalking's OAP."""
+    """SkyWalking's OAP; `token` says who we are, "" for nothing."""
 
     collector: Collector
+    token: str = field(default="", repr=False)
 
 
 Tracer = OpenTelemetry | Zipkin | Datadog | SkyWalking
@@ -239,7 +258,8 @@ class Tracing:
     """How one side of a proxy traces.
 
     Attributes:
-        service: whose spans they are: "canonical name.namespace".
+        service: whose spans they are: "canonical name.namespace", or as OpenTelemetry's conventions have it.
+        attributes: what else OpenTelemetry's conventions say of the service, sorted.
         sampling: percent of the requests of which nobody has decided yet.
         tags: sorted by name.
         istio_tags: those by which Istio says whose a span is are among `tags`, or are to be.
@@ -256,7 +276,14 @@ class Tracing:
     by_request_id: bool = True
     hides_context: bool = False
     service: str = ""
+    attributes: Labels = ()
     spawns: bool = False
+
+    @property
+    def collectors(self) -> tuple[Collector, ...]:
+        """Who takes spans, and who decides of which requests."""
+        sampler = self.tracer.sampler if isinstance(self.tracer, OpenTelemetry) else None
+        return (self.tracer.collector, sampler.collector) if sampler else (self.tracer.collector,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +311,7 @@ class Reports:
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """Who takes it, besides files."""
-        tracers = (self.tracing.tracer.collector,) if self.tracing else ()
+        tracers = self.tracing.collectors if self.tracing else ()
         return (*tracers, *(log.logger.collector for log in self.logs if not isinstance(log.logger, FileLog)))
 
 
@@ -359,9 +386,11 @@ class TelemetryPolicies:
         provider = self.defaults.provider(found.provider) if found.provider else None
         if provider is None or provider.tracer is None or found.silent:
             return None
+        sampled = isinstance(provider.tracer, OpenTelemetry) and provider.tracer.sampler is not None
         return Tracing(
             provider.tracer,
-            self.defaults.sampling if found.sampling is None else found.sampling,
+            # A sampler is asked about every request (Istio's rule).
+            100.0 if sampled else self.defaults.sampling if found.sampling is None else found.sampling,
             found.tags or self.defaults.tags,
             True if found.istio_tags is None else found.istio_tags,
             provider.max_tag_length or self.defaults.max_tag_length,

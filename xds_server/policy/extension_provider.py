@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, SecretStr, StrictInt
 
+from xds_server.policy.http_words import has_control_character, header_value_error, is_header_name
 from xds_server.policy.model import Finding, PolicyEnum, PolicyModel, refusal
 from xds_server.policy.values import Bool, Duration, Int, PortNumber, is_dns_label, is_host_name, only_one
 
@@ -32,15 +33,19 @@ class ServiceProvider(PolicyModel):
 
 
 class HttpHeader(PolicyModel):
-    """A header of what is sent to a provider; one from the control plane's environment is left out."""
+    """A header of what is sent to a provider, as written or from the server's environment; often a secret."""
 
     name: str = Field(min_length=1)
-    value: str | None = None
+    value: SecretStr | None = None
     env_name: str | None = None
 
     def mistakes(self) -> Iterable[Finding]:
-        """Proto's oneof."""
+        """Proto's oneof, and what Envoy cannot send."""
         yield from only_one(self, "value", "env_name")
+        if not is_header_name(self.name):
+            yield Finding(f'"{self.name}" is not the name of a header', at=("name",))
+        if self.value is not None and (error := header_value_error(self.value.get_secret_value())):
+            yield Finding(error, at=("value",))
 
 
 class HttpExport(PolicyModel):
@@ -72,6 +77,21 @@ class ServiceAttributeEnrichment(PolicyEnum):
     OTEL_SEMANTIC_CONVENTIONS = "OTEL_SEMANTIC_CONVENTIONS"
 
 
+class DynatraceApi(ServiceProvider):
+    """Where Dynatrace tells how much to sample."""
+
+    http: HttpExport
+
+
+class DynatraceSampler(PolicyModel):
+    """Dynatrace's adaptive sampling; without `http_service` it is asked where the spans go."""
+
+    tenant: str = Field(min_length=1)
+    cluster_id: Annotated[StrictInt, Field(ge=-(2**31), le=2**31 - 1)]
+    root_spans_per_minute: Int = 0
+    http_service: DynatraceApi | None = None
+
+
 class OpenTelemetryTracing(ServiceProvider):
     """OTLP, by gRPC unless `http` says otherwise."""
 
@@ -79,12 +99,18 @@ class OpenTelemetryTracing(ServiceProvider):
     http: HttpExport | None = None
     grpc: GrpcExport | None = None
     resource_detectors: ResourceDetectors | None = None
-    dynatrace_sampler: Anything | None = None
+    dynatrace_sampler: DynatraceSampler | None = None
     service_attribute_enrichment: ServiceAttributeEnrichment = ServiceAttributeEnrichment.ISTIO_CANONICAL
 
     def mistakes(self) -> Iterable[Finding]:
         """Istio's."""
         yield from only_one(self, "http", "grpc")
+        sampler = self.dynatrace_sampler
+        if sampler is not None and sampler.http_service is None and self.http is None:
+            message = "needs httpService where spans go by gRPC: Dynatrace is asked by HTTP"
+            yield Finding(
+                message, "write httpService: {service: ..., port: ..., http: {...}}", at=("dynatraceSampler",)
+            )
 
 
 class TraceContextOption(PolicyEnum):
@@ -112,9 +138,14 @@ class DatadogTracing(ServiceProvider):
 
 
 class SkyWalkingTracing(ServiceProvider):
-    """SkyWalking's OAP."""
+    """SkyWalking's OAP, and what it knows its clients by."""
 
-    access_token: str = ""
+    access_token: SecretStr = SecretStr("")
+
+    def mistakes(self) -> Iterable[Finding]:
+        """What cannot be sent."""
+        if has_control_character(self.access_token.get_secret_value()):
+            yield Finding("has a control character", at=("accessToken",))
 
 
 class LogFormat(PolicyModel):
@@ -241,7 +272,10 @@ class DefaultProviders(PolicyModel):
 
 
 _NO_TRACER = "Envoy has no such tracer any more: use opentelemetry"
+_NO_EXTERNAL = "only an AuthorizationPolicy with action CUSTOM names it, a kind that is refused here"
 SERVED_BY_NOBODY = {
+    "envoyExtAuthzHttp": _NO_EXTERNAL,
+    "envoyExtAuthzGrpc": _NO_EXTERNAL,
     "lightstep": _NO_TRACER,
     "stackdriver": _NO_TRACER,
     "opencensus": _NO_TRACER,

@@ -43,11 +43,16 @@ def is_matchable(name: str) -> bool:
 
 def header_value_error(value: str) -> str:
     """What keeps Envoy from reading a header value, where %...% are its variables; "" when nothing does."""
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+    if has_control_character(value):
         return "has a control character"
     if value.replace("%%", "").count("%") % 2:
         return "has a lone %"
     return ""
+
+
+def has_control_character(value: str) -> bool:
+    """Whether it can be no header's value."""
+    return re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) is not None
 
 
 def is_authority(name: str) -> bool:

@@ -38,17 +38,6 @@ class NotApplied:
     because: str = ""
 
 
-_OF_PROVIDERS = (
-    "envoyExtAuthzHttp",
-    "envoyExtAuthzGrpc",
-    "opentelemetry.dynatraceSampler",
-    "opentelemetry.serviceAttributeEnrichment",
-    "opentelemetry.http.headers[].envName",
-    "opentelemetry.grpc.initialMetadata[].envName",
-    "zipkin.headers[].envName",
-    "skywalking.accessToken",
-)
-_OF_MESH = (*(f"extensionProviders[].{field}" for field in _OF_PROVIDERS),)
 _OF_KUBERNETES = (
     "discoverySelectors",
     "ingressClass",
@@ -66,7 +55,6 @@ def _told(above: str, fields: Mapping[str, str]) -> Iterator[NotApplied]:
 
 
 NOT_APPLIED: tuple[NotApplied, ...] = (
-    NotApplied("MeshConfig", _OF_MESH),
     NotApplied("Gateway", ("servers[].defaultEndpoint",), because="Istio does not implement it"),
     NotApplied("VirtualService", ("tcp[].match[].sourceSubnet",), because="Istio does not read it"),
     NotApplied("MeshConfig", _OF_KUBERNETES, because="there is no Kubernetes to read from"),

@@ -46,3 +46,10 @@ SENSITIVE_FIELDS = frozenset(
     }
 )
 """(full message name, field name)."""
+OFTEN_SENSITIVE_FIELDS = frozenset(
+    {
+        ("envoy.config.core.v3.HttpService", "request_headers_to_add"),
+        ("envoy.config.core.v3.GrpcService", "initial_metadata"),
+    }
+)
+"""The same of fields that Envoy's API does not mark, and policies put tokens into: headers for collectors."""

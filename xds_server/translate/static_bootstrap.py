@@ -9,8 +9,9 @@ to secrets are left out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
@@ -41,7 +42,7 @@ def static_bootstrap(units: Iterable[Unit]) -> bytes:
     """A serialised envoy.config.bootstrap.v3.Bootstrap that holds `units`, for a file named `*.pb`.
 
     Whatever several views call by one name stands under names and addresses of its own. Routes may name clusters that
-    are not there: that they resolve is `Snapshot.check`'s to say.
+    are not there: that they resolve is `Snapshot.check`'s to say. Some tracers may not: what a listener needs is there.
     """
     by_kind: dict[UnitKind, list[Unit]] = {kind: [] for kind in UnitKind}
     for unit in units:
@@ -50,6 +51,7 @@ def static_bootstrap(units: Iterable[Unit]) -> bytes:
         *(length_delimited(_LISTENERS, listener) for listener in _listeners(by_kind[UnitKind.LISTENER])),
         *(length_delimited(_LISTENERS, listener) for listener in _route_listeners(by_kind[UnitKind.VIRTUAL_HOST])),
         *(length_delimited(_CLUSTERS, cluster) for cluster in _clusters(by_kind[UnitKind.CLUSTER])),
+        *(length_delimited(_CLUSTERS, cluster) for cluster in _stand_ins(by_kind)),
     ]
     return _NODE + length_delimited(2, b"".join(resources))
 
@@ -62,6 +64,13 @@ def _clusters(units: Iterable[Unit]) -> Iterator[bytes]:
             body += _STATIC_TYPE + length_delimited(_LOAD_ASSIGNMENT, unit.endpoints)
         seen[unit.name] += 1
         yield body if seen[unit.name] == 1 else body + _again(unit.name, seen[unit.name])
+
+
+def _stand_ins(by_kind: Mapping[UnitKind, Iterable[Unit]]) -> Iterator[bytes]:
+    """Clusters by name alone, for listeners that need one which is not asked about now."""
+    needed = {name for unit in by_kind[UnitKind.LISTENER] for name in unit.needs}
+    for name in sorted(needed - {unit.name for unit in by_kind[UnitKind.CLUSTER]}):
+        yield encode(cluster_v3.Cluster(name=name))
 
 
 def _listeners(units: Iterable[Unit]) -> Iterator[bytes]:

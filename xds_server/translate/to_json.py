@@ -21,6 +21,7 @@ from typing import Any
 
 import betterproto2
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
@@ -28,7 +29,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 from envoy_data_plane.google import protobuf
 from envoy_data_plane.message_pool import default_message_pool
 
-from xds_server.translate.sensitive import SENSITIVE_FIELDS
+from xds_server.translate.sensitive import OFTEN_SENSITIVE_FIELDS, SENSITIVE_FIELDS
 from xds_server.xds import type_url
 from xds_server.xds.resource import Resource
 
@@ -53,7 +54,7 @@ _CLASSES: dict[str, _MessageClass] = {
 def resource_json(resource: Resource, *, redact: bool = True) -> dict[str, object]:
     """`resource` as proto-JSON with snake_case names and `@type` on every Any.
 
-    `redact` puts "[redacted]" for every string and bytes below a field that Envoy's API marks as sensitive.
+    `redact` puts "[redacted]" for every string and bytes below a field of `sensitive.py`.
 
     Raises:
         LookupError: an Any holds a type whose module was never imported; what `translate` built is always known.
@@ -72,7 +73,7 @@ class _Secrets(enum.Enum):
     SHOW = enum.auto()
     REDACT = enum.auto()
     HIDE = enum.auto()
-    """Below a sensitive field: no string and no bytes are shown."""
+    """Below a sensitive field: no string and no bytes are shown, but for names of headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,12 @@ def _fields(cls: _MessageClass, secrets: _Secrets) -> dict[int, _Field]:
     found = {}
     for attribute, meta in table.meta_by_field_name.items():
         name = attribute.rstrip("_")  # an underscore is put behind Python's keywords
-        is_secret = secrets is _Secrets.REDACT and (full_name, name) in SENSITIVE_FIELDS
+        is_secret = secrets is _Secrets.REDACT and (full_name, name) in SENSITIVE_FIELDS | OFTEN_SENSITIVE_FIELDS
+        is_name = cls is core_v3.HeaderValue and name == "key"
         held = meta.unwrap() if meta.unwrap else table.cls_by_field[attribute]
         found[meta.number] = _Field(
             name=name,
-            read=_reader(meta.proto_type, held, _Secrets.HIDE if is_secret else secrets),
+            read=_reader(meta.proto_type, held, _Secrets.HIDE if is_secret else _Secrets.SHOW if is_name else secrets),
             zero=_zero(meta.proto_type),
             shape=_shape(meta),
         )

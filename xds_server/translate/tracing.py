@@ -8,16 +8,20 @@ Source: Istio, pilot/pkg/networking/core/tracing.go.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import betterproto2
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.trace import v3 as trace_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 from envoy_data_plane.envoy.extensions.request_id.uuid import v3 as uuid_v3
 from envoy_data_plane.envoy.extensions.tracers.opentelemetry.resource_detectors import v3 as detectors_v3
+from envoy_data_plane.envoy.extensions.tracers.opentelemetry.samplers import v3 as samplers_v3
 from envoy_data_plane.envoy.type import v3 as type_v3
 from envoy_data_plane.envoy.type.tracing import v3 as tracing_v3
 
-from xds_server.mesh.telemetry import Datadog, OpenTelemetry, SkyWalking, Tag, TagSource, Tracing, Zipkin
+from xds_server.mesh.service import Labels
+from xds_server.mesh.telemetry import Datadog, OpenTelemetry, Sampler, SkyWalking, Tag, TagSource, Tracing, Zipkin
 from xds_server.translate.collector import cluster, grpc_service, http_service
 from xds_server.translate.encode import any_of
 
@@ -58,7 +62,7 @@ def request_ids(tracing: Tracing) -> hcm_v3.RequestIdExtension | None:
 def _provider(tracing: Tracing) -> trace_v3.TracingHttp:
     match tracing.tracer:
         case OpenTelemetry() as tracer:
-            return _http("opentelemetry", _opentelemetry(tracer, tracing.service))
+            return _http("opentelemetry", _opentelemetry(tracer, tracing))
         case Zipkin() as tracer:
             return _http("zipkin", _zipkin(tracer))
         case Datadog() as tracer:
@@ -71,7 +75,7 @@ def _http(name: str, config: betterproto2.Message) -> trace_v3.TracingHttp:
     return trace_v3.TracingHttp(name=f"envoy.tracers.{name}", typed_config=any_of(config))
 
 
-def _opentelemetry(tracer: OpenTelemetry, service: str) -> trace_v3.OpenTelemetryConfig:
+def _opentelemetry(tracer: OpenTelemetry, tracing: Tracing) -> trace_v3.OpenTelemetryConfig:
     by_http = tracer.path is not None and tracer.timeout is not None
     return trace_v3.OpenTelemetryConfig(
         grpc_service=None
@@ -80,14 +84,33 @@ def _opentelemetry(tracer: OpenTelemetry, service: str) -> trace_v3.OpenTelemetr
         http_service=http_service(tracer.collector, tracer.path, tracer.timeout, tracer.headers)
         if tracer.path is not None and tracer.timeout is not None
         else None,
-        service_name=service,
+        service_name=tracing.service,
         resource_detectors=[
-            core_v3.TypedExtensionConfig(
-                name=f"envoy.tracers.opentelemetry.resource_detectors.{name}", typed_config=any_of(_DETECTORS[name])
-            )
-            for name in tracer.detectors
+            _extension(f"resource_detectors.{name}", config) for name, config in _detectors(tracer, tracing.attributes)
         ],
+        sampler=_sampler(tracer.sampler) if tracer.sampler else None,
     )
+
+
+def _detectors(tracer: OpenTelemetry, attributes: Labels) -> Iterator[tuple[str, betterproto2.Message]]:
+    """By the end of their names. A later one wins, as OpenTelemetry merges resources."""
+    if attributes:
+        yield "static_config", detectors_v3.StaticConfigResourceDetectorConfig(attributes=dict(attributes))
+    yield from ((name, _DETECTORS[name]) for name in tracer.detectors)
+
+
+def _sampler(sampler: Sampler) -> core_v3.TypedExtensionConfig:
+    config = samplers_v3.DynatraceSamplerConfig(
+        tenant=sampler.tenant,
+        cluster_id=sampler.cluster_id,
+        http_service=http_service(sampler.collector, sampler.path, sampler.timeout, sampler.headers),
+        root_spans_per_minute=sampler.root_spans_per_minute,
+    )
+    return _extension("samplers.dynatrace", config)
+
+
+def _extension(name: str, config: betterproto2.Message) -> core_v3.TypedExtensionConfig:
+    return core_v3.TypedExtensionConfig(name=f"envoy.tracers.opentelemetry.{name}", typed_config=any_of(config))
 
 
 def _zipkin(tracer: Zipkin) -> trace_v3.ZipkinConfig:
@@ -107,7 +130,7 @@ def _datadog(tracer: Datadog, service: str) -> trace_v3.DatadogConfig:
 
 
 def _skywalking(tracer: SkyWalking, service: str) -> trace_v3.SkyWalkingConfig:
-    client = trace_v3.ClientConfig(service_name=service)
+    client = trace_v3.ClientConfig(service_name=service, backend_token=tracer.token or None)
     return trace_v3.SkyWalkingConfig(grpc_service=grpc_service(tracer.collector), client_config=client)
 
 

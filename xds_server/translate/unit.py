@@ -30,6 +30,7 @@ class Unit:
         version: of its content: what was valid once is valid under the same version.
         body: the encoded message; of a virtual host, its whole field in a RouteConfiguration.
         endpoints: a cluster's encoded ClusterLoadAssignment, where it comes by EDS.
+        needs: clusters without which a listener is refused; they were judged by themselves.
         group: units of one group may stand in one RouteConfiguration: their domains are distinct.
         origins: the documents that it was made from, those first that have most to do with it.
     """
@@ -39,6 +40,7 @@ class Unit:
     version: str
     body: bytes
     endpoints: bytes | None = None
+    needs: tuple[str, ...] = ()
     group: str = ""
     origins: tuple[Origin, ...] = ()
 
@@ -51,7 +53,8 @@ def units(resources: Mapping[str, Mapping[str, Resource]], known: Container[str]
     yield from _clusters(resources, known)
     for resource in resources.get(type_url.LISTENER, {}).values():
         if resource.version not in known:
-            yield Unit(UnitKind.LISTENER, resource.name, resource.version, resource.body, origins=resource.origins)
+            kind, needs = UnitKind.LISTENER, tuple(name for url, name in resource.refs if url == type_url.CLUSTER)
+            yield Unit(kind, resource.name, resource.version, resource.body, needs=needs, origins=resource.origins)
     for resource in resources.get(type_url.ROUTE, {}).values():
         for part in resource.parts:
             if part.version not in known:

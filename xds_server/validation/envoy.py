@@ -1,7 +1,7 @@
 """Runs the real Envoy in validate mode: one process per question, at low priority, for a bounded time.
 
 Knows how to find and run the binary and how to read what it says; knows nothing of policies. The bootstrap stands in a
-file of ours alone for as long as the process runs, and holds no secret.
+file of ours alone for as long as the process runs. It holds no key, but what policies put into headers for collectors.
 """
 
 from __future__ import annotations
