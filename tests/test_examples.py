@@ -15,7 +15,7 @@ def test_every_example_is_in_force() -> None:
     problems = Offline([POLICIES], "default").generation.problems
 
     assert {problem.severity for problem in problems} <= {Severity.WARNING, Severity.NOTE}
-    assert "not-applied-yet" not in {problem.code for problem in problems}
+    assert "no-effect" not in {problem.code for problem in problems}
 
 
 def test_old_spellings_are_each_met_with_a_note() -> None:

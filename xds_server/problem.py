@@ -48,7 +48,7 @@ class Problem:
         name: metadata.name of the document, or "".
         field: dotted path inside the document (`spec.http[0].timeout`), or "".
         severity: see Severity.
-        code: stable kebab-case word (`unknown-field`, `not-applied-yet`), for programs.
+        code: stable kebab-case word (`unknown-field`, `no-effect`), for programs.
         message: one line, what is wrong, in the author's words; never holds a secret.
         fix: one line, what to write instead, or "".
     """

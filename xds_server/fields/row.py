@@ -22,7 +22,6 @@ class State(enum.StrEnum):
     """An error: Istio refuses it too, or lets it do nothing in silence."""
     WITHOUT_EFFECT = "without effect"
     """Nothing here could obey it, and a warning says why."""
-    NOT_YET = "not yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,3 @@ def refused(words: str) -> Row:
 def without_effect(words: str) -> Row:
     """A field that has nothing to act on where there are only files and Envoys."""
     return Row((), words, "", State.WITHOUT_EFFECT)
-
-
-NOT_YET = Row(state=State.NOT_YET)
-"""A field that will be obeyed one day."""

@@ -1,7 +1,4 @@
-"""Fields that a document may hold and that nothing obeys: one table. A row goes when its feature comes.
-
-Some will be obeyed one day. Others have nothing to act on where there are only files and Envoys; those say why.
-"""
+"""Fields that a document may hold and that nothing obeys, for there is nothing to act on: one table, which says why."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ class NotApplied:
     Attributes:
         kind: Istio kind.
         fields: patterns below spec.
-        because: why nothing here could obey it; "" where something will one day.
+        because: why nothing here could obey it.
     """
 
     kind: str
     fields: tuple[str, ...]
-    because: str = ""
+    because: str
 
 
 _OF_KUBERNETES = (
@@ -100,6 +97,4 @@ def _met(row: NotApplied, pattern: tuple[str, ...], spec: object) -> Iterable[Fi
 
 
 def _finding(row: NotApplied, path: tuple[str | int, ...]) -> Finding:
-    if row.because:
-        return Finding(f"has no effect here: {row.because}", "remove it", path, "no-effect", Severity.WARNING)
-    return Finding("is not applied yet", "", path, "not-applied-yet", Severity.WARNING)
+    return Finding(f"has no effect here: {row.because}", "remove it", path, "no-effect", Severity.WARNING)
