@@ -183,7 +183,7 @@ def test_rates_have_what_new_services_were_asked_first(site: Site) -> None:
     """Nobody called any of them before: the first requests are in the rate, and errors are the same part of it."""
     a_minute = {legend: rate * 60 for legend, rate in site.shown("Requests").items()}
 
-    assert 1000 <= a_minute["web to shop"] <= 1200  # Prometheus carries rates on to the ends of the minute
+    assert 1000 <= a_minute["web to shop"] <= 1500  # Prometheus carries a rate on to now, from a few seconds of samples
     assert site.shown("Errors") == pytest.approx({f"web to {host}": FAILED[host] / REQUESTS[host] for host in REQUESTS})
 
 
