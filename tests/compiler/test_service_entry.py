@@ -139,3 +139,12 @@ def test_host_that_tls_cannot_be_told_by_is_reported() -> None:
     assert codes(compiled(entry("*-a.com", f"{tls}, addresses: [10.0.0.1]"))[1]) == []
     assert codes(compiled(entry("*.a.com", tls))[1]) == []
     assert codes(compiled(entry("*-a.com", "resolution: NONE"))[1]) == []
+
+
+def test_endpoint_without_address_is_left_out_and_reported() -> None:
+    """In Istio its network's gateway would stand for it."""
+    text = entry(spec="endpoints: [{network: far}, {address: 10.0.0.1}], location: MESH_EXTERNAL")
+    (problem,) = compiled(text)[1]
+
+    assert [found.address for found in made(text).endpoints] == ["10.0.0.1"]
+    assert (problem.code, problem.field) == ("no-address", "spec.endpoints[0]")

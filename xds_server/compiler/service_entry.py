@@ -59,7 +59,7 @@ def claims(
     spec = _spec(document)
     ports = ports_of(document)
     resolution = Resolution(spec.resolution)
-    inline = _inline(document)
+    inline = [found for _, found in _inline(document)]
     check = health_check(groups)
     selected = [(workload, _probed(workload, groups)) for workload in workloads]
     usable = [(workload, found) for workload, found in selected if _usable(found, resolution)]
@@ -88,23 +88,37 @@ def claims(
     skipped = [_skipped(workload, found, document) for workload, found in selected if not _usable(found, resolution)]
     found = tuple(Claim(Outcome(service), document) for service in made)
     traps = identity_traps(placed_endpoints(document, workloads), external=spec.location is Location.MESH_EXTERNAL)
-    empty = _selects_nothing(document, (*workloads, *groups))
-    odd = _odd_hosts(document)
-    return Outcome(found, (*ports.problems, *check.problems, *skipped, *_unhealthy(workloads), *empty, *odd, *traps))
+    own = (*_without_address(document), *_selects_nothing(document, (*workloads, *groups)), *_odd_hosts(document))
+    return Outcome(found, (*ports.problems, *check.problems, *skipped, *_unhealthy(workloads), *own, *traps))
 
 
 def placed_endpoints(document: Document, workloads: tuple[Document, ...]) -> tuple[Placed, ...]:
     """The endpoints of one document, and where each is written."""
     spec = _spec(document)
-    inline = [(Place(document).at("endpoints", index), found) for index, found in enumerate(_inline(document))]
+    inline = _inline(document)
     chosen = [(Place(workload), entry_endpoint(workload)) for workload in workloads]
     usable = [(place, found) for place, found in chosen if _usable(found, Resolution(spec.resolution))]
     itself = [(Place(document).at("hosts"), found) for host in spec.hosts for found in _itself(normal(host), document)]
     return (*inline, *usable) or tuple(itself)
 
 
-def _inline(document: Document) -> tuple[Endpoint, ...]:
-    return tuple(endpoint(entry, entry.labels, namespace=document.namespace) for entry in _spec(document).endpoints)
+def _inline(document: Document) -> list[Placed]:
+    """The endpoints written in it that have an address."""
+    return [
+        (Place(document).at("endpoints", index), endpoint(entry, entry.labels, namespace=document.namespace))
+        for index, entry in enumerate(_spec(document).endpoints)
+        if entry.address
+    ]
+
+
+def _without_address(document: Document) -> list[Problem]:
+    """In Istio the gateway of its network stands for such an endpoint; here nobody knows of any."""
+    message = "has no address, so nothing is sent to it: no gateway of its network is known"
+    return [
+        Place(document).at("endpoints", index).warning("no-address", message, "give it an address, or remove it")
+        for index, entry in enumerate(_spec(document).endpoints)
+        if not entry.address
+    ]
 
 
 def ports_of(document: Document) -> Outcome[tuple[Port, ...]]:
