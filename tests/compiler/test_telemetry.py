@@ -336,3 +336,16 @@ def test_a_share_that_no_request_id_draws_is_met_with_a_warning(rule: str, warne
     codes = [problem.code for problem in told(telemetry(f"tracing: [{{{rule}}}]"))]
 
     assert ("all-traced" in codes) is warned
+
+
+@pytest.mark.parametrize(
+    ("named", "warned"), [("", False), ("providers: [{name: drawn}], ", False), ("providers: [{name: two}], ", True)]
+)
+def test_where_a_sampler_draws_there_is_no_such_warning(named: str, warned: bool) -> None:
+    sampler = "http: {path: /v1/traces}, dynatraceSampler: {tenant: t, clusterId: 1}"
+    drawn = f"{{name: drawn, opentelemetry: {{service: otel, port: 9411, {sampler}}}}}"
+    providers = PROVIDERS.replace("[", f"[{drawn}, ", 1)
+    rule = telemetry(f"tracing: [{{{named}useRequestIdForTraceSampling: false}}]")
+    _, problems, *_ = compiled(config(providers) + OTEL + rule)
+
+    assert ("all-traced" in [problem.code for problem in problems]) is warned

@@ -25,6 +25,7 @@ from xds_server.mesh.telemetry import (
     FileLog,
     Format,
     LoggingRule,
+    OpenTelemetry,
     Provider,
     Tag,
     TagSource,
@@ -128,7 +129,7 @@ def _problems_of(
         yield from lost_names(_names(at, tracing.providers), known, _traces, "takes no spans")
         if len(tracing.providers) > 1:
             yield at.at(1).warning("second-provider", "spans go to the first provider alone", "remove the others")
-        yield from _all_traced(place.at("tracing", index), tracing)
+        yield from _all_traced(place.at("tracing", index), tracing, known)
     for index, logging in enumerate(spec.access_logging):
         at = place.at("accessLogging", index, "providers")
         yield from lost_names(_names(at, logging.providers), known, _logs, "takes no access logs")
@@ -141,8 +142,15 @@ def _problems_of(
         yield place.at("selector").warning("empty-selector", message, "remove it, or name labels")
 
 
-def _all_traced(place: Place, tracing: Tracing) -> Iterator[Problem]:
-    """Where request ids do not decide, Envoy draws no lots: whoever wants that has to say that it is everything."""
+def _all_traced(place: Place, tracing: Tracing, known: tuple[Provider, ...]) -> Iterator[Problem]:
+    """Where request ids do not decide, Envoy draws no lots: whoever wants that has to say that it is everything.
+
+    A sampler draws them itself, so there is nothing to say where one may be meant.
+    """
+    named = {each.name.lower() for each in tracing.providers[:1]}
+    tracers = [each.tracer for each in known if not named or each.name.lower() in named]
+    if any(isinstance(tracer, OpenTelemetry) and tracer.sampler for tracer in tracers):
+        return
     if tracing.use_request_id_for_trace_sampling is False and tracing.random_sampling_percentage != _HIGHEST_SAMPLING:
         message = "traces every request that no traceparent is against: a share is drawn by request id alone"
         fix = "remove it, or write randomSamplingPercentage: 100 beside it"
