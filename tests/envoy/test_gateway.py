@@ -144,6 +144,29 @@ def test_bytes_go_by_a_rule_for_a_wider_host_than_the_server_has(router: Router)
     assert until(lambda: ask(port)) == (200, "shop")
 
 
+def test_ports_that_its_own_service_brings_together_are_served_together(router: Router) -> None:
+    port = free_port()
+    ports = ", ".join(f"{{number: {n}, name: p{n}, protocol: HTTP, targetPort: {port}}}" for n in (8000, 8001))
+    servers = ", ".join(
+        f"{{port: {{number: {n}, name: p{n}, protocol: HTTP}}, hosts: [h{n}.example.com]}}" for n in (8000, 8001)
+    )
+    api = "---\napiVersion: networking.istio.io/v1\n"
+    router.control.write(
+        "together.yaml",
+        f"{api}kind: ServiceEntry\nmetadata: {{name: own}}\nspec: {{hosts: [own], ports: [{ports}],"
+        " resolution: STATIC, location: MESH_INTERNAL, workloadSelector: {labels: {istio: ingress}}}\n"
+        f"{api}kind: Gateway\nmetadata: {{name: together}}\n"
+        f"spec: {{selector: {{istio: ingress}}, servers: [{servers}]}}\n"
+        f"{api}kind: VirtualService\nmetadata: {{name: together}}\n"
+        "spec: {hosts: ['*.example.com'], gateways: [together],"
+        " http: [{match: [{port: 8001}], route: [{destination: {host: shop, port: {number: 80}}}]}]}\n",
+    )
+
+    until(lambda: ask(port, "h8001.example.com") == (200, "shop"))
+
+    assert ask(port, "h8000.example.com")[0] == 404
+
+
 def test_cipher_that_envoy_does_not_know_closes_no_server(router: Router) -> None:
     certificate, key = pair()
     router.keep("ciphers", certificate, key)

@@ -100,6 +100,7 @@ def test_a_rule_does_one_thing(rule: str, field: str) -> None:
         ("fault: {abort: {grpcStatus: GONE}}", "fault.abort.grpcStatus"),
         ("fault: {abort: {http2Error: X}}", "fault.abort.http2Error"),
         ("fault: {abort: {}}", "fault.abort"),
+        ("fault: {abort: {httpStatus: 600, percentage: {value: 1}}}", "fault.abort.httpStatus"),
         ("rewrite: {}", "rewrite"),
         ("rewrite: {uri: /, uriRegexRewrite: {match: a, rewrite: b}}", "rewrite.uriRegexRewrite"),
         ("rewrite: {uriRegexRewrite: {match: a}}", "rewrite.uriRegexRewrite"),

@@ -28,7 +28,8 @@ Double = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 PortNumber = Annotated[StrictInt, Field(ge=1, le=65535)]
 PercentInt = Annotated[StrictInt, Field(ge=0, le=100)]
 PercentDouble = Annotated[Double, Field(ge=0, le=100)]
-HttpStatus = Annotated[StrictInt, Field(ge=200, le=600)]
+HttpStatus = Annotated[StrictInt, Field(ge=200, le=599)]
+"""Istio takes 600 too, for which Envoy refuses the whole virtual host."""
 
 _NANOSECONDS = {
     "h": 3600 * 10**9,
