@@ -65,11 +65,15 @@ def enroll(
       xds-server enroll web --xds-address mesh.internal:15010
       xds-server enroll web.shop pay.shop -o /srv/nodes --service-account shop
       xds-server enroll web --seen-as /etc/envoy --owner 1337:1337
+      xds-server enroll worker --group worker --service-account worker
 
     Each node gets a directory NAME.NAMESPACE, mode 0700, with
     bootstrap.yaml to start its Envoy with, ca.pem, and sds.yaml with its
     key, which Envoy reads again when it is renamed over. Enrolling a node
     again renews it with no restart, and lets it in again after a revoke.
+
+    Replicas may share a directory. Each is then started with the node id
+    of the bootstrap as envoy --service-node, and NAME@REPLICA for NAME.
 
     [bold]Exit codes[/]  0 written, 2 a node cannot be enrolled.
     """
@@ -97,7 +101,7 @@ def enroll(
 def revoke(
     nodes: Nodes, state_dir: options.StateDir = None, trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN
 ) -> None:
-    """Void what nodes were given so far. A running server ends their streams within a second.
+    """Void what nodes and their replicas were given so far. A running server ends their streams within a second.
 
     [bold]Examples[/]
 

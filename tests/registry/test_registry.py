@@ -75,6 +75,15 @@ def test_workload_that_said_it_would_go_and_is_back_is_in_use() -> None:
     assert seen(registry) == [("10.0.0.1", False), ("10.0.0.2", False)]
 
 
+def test_workload_that_is_about_to_go_after_a_restart_of_ours_drains_before_its_stream_is_back() -> None:
+    registry = Registry(grace=10)
+    registry.restore([ONE, OTHER], until=20)
+    registry.says(ONE.key, live=False)
+
+    assert seen(registry) == [("10.0.0.1", True), ("10.0.0.2", False)]
+    assert registry.due == 20
+
+
 def test_group_all_of_which_is_about_to_go_stays_in_use() -> None:
     registry = with_two()
     for each in (ONE, OTHER):

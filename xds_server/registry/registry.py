@@ -59,9 +59,14 @@ class Registry:
         self._restored.discard(registration.key)
 
     def says(self, key: Key, *, live: bool) -> None:
-        """Its proxy says whether it goes on, or is about to go; of one that is not known nothing is kept."""
+        """Its proxy says whether it goes on, or is about to go; of one that is not known nothing is kept.
+
+        One that an earlier process knew may say so before it is back: its reports do not wait for its stream.
+        """
         if (entry := self._entries.get(key)) is not None:
             entry.is_live = live
+            if not live:
+                self._restored.discard(key)
 
     def leave(self, stream: Hashable, now: float) -> None:
         """A stream has ended, whether it was of a workload or not."""
