@@ -230,11 +230,14 @@ def test_rendered_messages_are_what_the_protobuf_runtime_reads(tmp_path: Path) -
             assert json_format.MessageToDict(read, preserving_proto_field_name=True) == resource
 
 
-def test_render_leaves_out_what_is_not_in_force_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("render",), ("why", "http://reviews/")])
+def test_what_is_not_in_force_is_left_out_of_what_a_node_is_sent_and_that_is_said(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     root = written(tmp_path, reviews=GOOD, bad=BAD)
     (root / "node.txt").write_text("id: web")
 
-    done = run("render", "--node", root / "node.txt", root)
+    done = run(*command, "--node", root / "node.txt", root)
 
     assert done.returncode == 0
     assert done.stderr == "1 of the policies' problems is an error; see: xds-server check\n"

@@ -33,7 +33,9 @@ def test_route_is_told_with_the_line_that_it_is_written_in() -> None:
     (end,) = found["ends"]
     assert (end["share"], end["route"], end["fate"]) == ("100 %", "jason", "forward")
     assert end["policies"] == ["test.yaml:7 VirtualService/default/split"]
-    assert end["clusters"] == [{"name": "outbound|80||reviews", "weight": 1}]
+    service = "test.yaml:2 ServiceEntry/default/reviews"
+    assert end["clusters"] == [{"name": "outbound|80||reviews", "weight": 1, "policies": [service]}]
+    assert "note" not in end
 
 
 def test_answer_of_envoy_itself_has_a_status_and_no_clusters() -> None:
@@ -72,9 +74,83 @@ def test_tls_of_the_application_is_passed_on() -> None:
     assert (end["fate"], end["clusters"][0]["name"]) == ("forward", "PassthroughCluster")
 
 
+GATEWAY = (
+    "servers: [{port: {number: 80, name: plain, protocol: HTTP}, hosts: [a.com], tls: {httpsRedirect: true}}, "
+    "{port: {number: 8080, name: more, protocol: HTTP}, hosts: [a.com]}, "
+    "{port: {number: 81, name: empty, protocol: HTTP}, hosts: [b.com]}, {port: {number: 443, name: https, "
+    "protocol: HTTPS}, hosts: [a.com], tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}}, "
+    "{port: {number: 8443, name: tls, protocol: TLS}, hosts: [a.com], tls: {mode: PASSTHROUGH}}, "
+    "{port: {number: 3306, name: db, protocol: TCP}, hosts: ['*']}]"
+)
+BOUND = (
+    "hosts: [a.com], gateways: [edge], "
+    "http: [{match: [{uri: {prefix: /v1}}], route: [{destination: {host: reviews}}]}], "
+    "tls: [{match: [{sniHosts: [a.com]}], route: [{destination: {host: reviews, port: {number: 80}}}]}], "
+    "tcp: [{match: [{port: 3306}], route: [{destination: {host: reviews, subset: lost}}]}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "note"),
+    [
+        ("http://a.com/v1", "httpsRedirect"),
+        ("http://a.com:8080/v1", ""),
+        ("http://a.com:8080/v2", "no route of this host"),
+        ("http://b.com:8080/v1", "no virtual host is for this host"),
+        ("http://b.com:81/v1", "no VirtualService"),
+        ("http://a.com:8080/%00", "refused for its path"),
+        ("http://a.com:9/", "nobody listens on 127.0.0.1 port 9"),
+        ("http://a.com:443/v1", "no filter chain"),
+        ("https://a.com/v1", ""),
+        ("https://b.com/v1", "server name"),
+        ("https://a.com:8443/", ""),
+        ("tcp://a.com:8080", "reads HTTP here"),
+        ("tcp://db:3306", "BlackHoleCluster leads nowhere"),
+    ],
+)
+def test_end_without_a_policy_has_a_note_that_says_why(url: str, note: str) -> None:
+    router = Workload("edge", "default", node_type=NodeType.ROUTER)
+    policies = entry() + istio("Gateway", GATEWAY, name="edge") + istio("VirtualService", BOUND, name="bound")
+    (end,) = why(url, workload=router, policies=policies)["ends"]
+
+    assert note in end.get("note", "")
+    assert bool(note) == ("note" in end)
+
+
+@pytest.mark.parametrize(
+    ("mode", "note"), [("ALLOW_ANY", "ALLOW_ANY lets it through"), ("REGISTRY_ONLY", "is REGISTRY_ONLY")]
+)
+def test_host_of_no_service_is_told_what_the_policy_for_such_is(mode: str, note: str) -> None:
+    sidecar = istio("Sidecar", f"outboundTrafficPolicy: {{mode: {mode}}}")
+    (end,) = why("http://nobody/", policies=entry() + sidecar)["ends"]
+
+    assert note in end["note"]
+
+
+def test_bytes_of_a_sidecar_go_by_their_address() -> None:
+    db = entry("db", "addresses: [10.9.9.9], ports: [{number: 3306, name: tcp, protocol: TCP}]")
+    found = explained_at("tcp://db:3306", "10.9.9.9", db)
+
+    assert (found["listener"], found["ends"][0]["clusters"][0]["name"]) == ("10.9.9.9_3306", "outbound|3306||db")
+    assert "goes where it was going" in explained_at("tcp://db:3307", "10.9.9.9", db)["ends"][0]["note"]
+
+
+def explained_at(url: str, address: str, policies: str) -> Any:
+    pipeline, workload = Pipeline(), Workload("web", "default")
+    snapshot = pipeline.snapshot_for(pipeline.compile(policy_set(policies)), workload)
+    return explained(snapshot, workload, asked(url, "GET", ()), address)
+
+
 @pytest.mark.parametrize(
     ("url", "header"),
-    [("reviews", "a: b"), ("ftp://reviews/", "a: b"), ("http://reviews:x/", "a: b"), ("http://reviews/", "a")],
+    [
+        ("tcp://db", "a: b"),
+        ("http://[x/", "a: b"),
+        ("reviews", "a: b"),
+        ("ftp://reviews/", "a: b"),
+        ("http://reviews:x/", "a: b"),
+        ("http://reviews/", "a"),
+    ],
 )
 def test_what_is_no_request_is_refused(url: str, header: str) -> None:
     with pytest.raises(ConfigurationError):

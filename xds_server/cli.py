@@ -12,6 +12,7 @@ import enum
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from xds_server.errors import ConfigurationError, XdsServerError
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
 from xds_server.mesh.workload import workload
 from xds_server.plain_yaml import plain_yaml
-from xds_server.problem import Severity
+from xds_server.problem import Problem, Severity
 from xds_server.settings import Settings
 
 EXIT_PROBLEMS = 1
@@ -242,10 +243,7 @@ def render(
         described = read_node(node, default_namespace)
         offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
         snapshot = offline.snapshot_for(described)
-    errors = sum(problem.severity is Severity.ERROR for problem in offline.generation.problems)
-    if errors:
-        what = "is an error" if errors == 1 else "are errors"
-        typer.echo(f"{errors} of the policies' problems {what}; see: xds-server check", err=True)
+    _count_errors(offline.generation.problems)
     _print_data(rendered(snapshot), output)
 
 
@@ -276,11 +274,15 @@ def why(
       xds-server why http://reviews/ policies/ --node web.yaml
       xds-server why http://reviews:9080/v1?a=b policies/ --node web.yaml -H 'end-user: jason'
       xds-server why http://shop.example.com/ policies/ --node router.yaml -o json
+      xds-server why tcp://db:3306 policies/ --node web.yaml --address 10.0.0.9
 
     The way is listener, filter chain, routes, virtual host, and where it
     ends: a route, the files and lines that it is written in, and clusters
-    with their weights. Nothing is sent: it is read off what the node would
-    be sent, by Envoy's own rules. Of https only the server name is seen.
+    with their weights; a note says why, where no policy does. Nothing is
+    sent: it is read off what the node would be sent, by Envoy's own rules.
+    Of https a sidecar sees only the server name; of tcp nobody sees a name,
+    and --address says where it leads. Errors in the policies are counted on
+    standard error; xds-server check says them in full.
 
     [bold]Exit codes[/]  0 printed, 2 a file cannot be read, or no such request.
     """
@@ -293,6 +295,7 @@ def why(
         request = asked(url, method, header or [])
         offline = Offline(paths, default_namespace, root_namespace, secrets, options.trust_domain(trust_domain))
         snapshot = offline.snapshot_for(workload)
+    _count_errors(offline.generation.problems)
     _print_data(explained(snapshot, workload, request, address), output)
 
 
@@ -459,6 +462,14 @@ def _lines(path: str) -> list[str]:
 def _line(path: str, number: int) -> str | None:
     lines = _lines(path)
     return lines[number - 1] if 0 < number <= len(lines) else None
+
+
+def _count_errors(problems: Iterable[Problem]) -> None:
+    """Say on standard error that what is printed is without some of the policies."""
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if errors:
+        what = "is an error" if errors == 1 else "are errors"
+        typer.echo(f"{errors} of the policies' problems {what}; see: xds-server check", err=True)
 
 
 def _print_data(value: object, form: Data) -> None:

@@ -36,6 +36,8 @@ ALLOW_ANY_DYNAMIC_DNS = "allow_any_dynamic_dns"
 """The same, by DNS instead of by original destination."""
 BLOCK_ALL = "block_all"
 """Name of the catch-all virtual host that refuses unknown hosts."""
+GATEWAY_BLACK_HOLE = "blackhole:"
+"""What the names of virtual hosts begin with that refuse all hosts of a router's port."""
 DNS_CACHE = "dynamic_forward_proxy_cache_config"
 """The one DNS cache that DYNAMIC_DNS_CLUSTER and the filter before it share: Envoy wants one name in both."""
 
@@ -184,7 +186,7 @@ def gateway_https_route(port: int, port_name: str, gateway: str, bind: str = "")
 
 def gateway_black_hole(port: int) -> str:
     """`blackhole:80`: the virtual host of a port on which nothing is routed."""
-    return f"blackhole:{port}"
+    return f"{GATEWAY_BLACK_HOLE}{port}"
 
 
 def config_path(kind: str, namespace: str, name: str) -> str:
