@@ -229,12 +229,12 @@ def _value(written: HttpHeader, environment: Environment, per_cent: str) -> str 
 
 
 def unset(spec: MeshConfigSpec, place: Place, environment: Environment) -> Iterator[Problem]:
-    """A warning for each header that is left out because the server's environment does not have it."""
+    """A warning for each header that is left out because the environment does not have it."""
     for index, provider in enumerate(spec.extension_providers):
         for path, headers in _all_headers(provider):
             for at, header in enumerate(headers):
                 if _value(header, environment, "" if path[-1] == "initialMetadata" else "%%") is None:
-                    message = f"the server's environment has no {header.env_name} that can be sent: it is left out"
+                    message = f"there is no {header.env_name} in the environment that can be sent: it is left out"
                     where = place.at("extensionProviders", index, *path, at, "envName")
                     yield where.warning("unset-variable", message, "set it where the server is started")
 
