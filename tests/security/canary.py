@@ -24,26 +24,27 @@ class Canary:
     """A secret with a name.
 
     Attributes:
-        secret: the bytes that nobody else may know; of a private key only those that are not in its certificate too.
+        secrets: the numbers that nobody else may know, each of which gives all away; of a private key only those that
+            are not in its certificate too.
     """
 
     name: str
-    secret: bytes
+    secrets: tuple[bytes, ...]
 
     @classmethod
     def of_key(cls, name: str, path: Path) -> Canary:
         """The private key in a PEM file."""
         key = load_pem_private_key(path.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
-        numbers = key.private_numbers()
-        number = numbers.private_value if isinstance(numbers, ec.EllipticCurvePrivateNumbers) else numbers.d
-        return cls(name, number.to_bytes((key.key_size + 7) // 8))
+        own = key.private_numbers()
+        numbers = (own.private_value,) if isinstance(own, ec.EllipticCurvePrivateNumbers) else (own.d, own.p, own.q)
+        return cls(name, tuple(number.to_bytes((number.bit_length() + 7) // 8) for number in numbers))
 
     @cached_property
     def pieces(self) -> frozenset[bytes]:
         """One of them is in every text that has three pieces' worth of the secret in a row, in any usual form."""
-        texts = (text for form in _forms(self.secret) for text in _cut(form, _PIECE))
-        return frozenset(_cut(self.secret, _RAW_PIECE)) | frozenset(texts)
+        texts = (text for secret in self.secrets for form in _forms(secret) for text in _cut(form, _PIECE))
+        return frozenset(piece for secret in self.secrets for piece in _cut(secret, _RAW_PIECE)) | frozenset(texts)
 
     def is_in(self, text: bytes) -> bool:
         """Whether any of it is there."""

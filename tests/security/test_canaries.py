@@ -37,9 +37,10 @@ from tests.server.loopback import DELTA, Client
 from tests.test_cli import run
 from xds_server.bootstrap import NodeOptions
 from xds_server.debug.pages import ENDPOINTS
+from xds_server.identity.authority import new_key, new_root
 from xds_server.identity.authority_files import write_authority
 from xds_server.identity.principal import CONTROL_PLANE_DNS
-from xds_server.mesh.identity import SpiffeId
+from xds_server.mesh.identity import KeyKind, SpiffeId
 from xds_server.security import utc_now
 from xds_server.settings import Address
 from xds_server.xds import type_url
@@ -52,6 +53,7 @@ spec:
   selector: {{istio: ingress}}
   servers:
   - {{port: {{number: {good}, name: good, protocol: HTTPS}}, hosts: ["*"], tls: {{mode: SIMPLE, credentialName: good}}}}
+  - {{port: {{number: {rsa}, name: rsa, protocol: HTTPS}}, hosts: ["*"], tls: {{mode: SIMPLE, credentialName: rsa}}}}
   - {{port: {{number: {weak}, name: weak, protocol: HTTPS}}, hosts: ["*"], tls: {{mode: SIMPLE, credentialName: weak}}}}
   - {{port: {{number: {bad}, name: bad, protocol: HTTPS}}, hosts: ["*"], tls: {{mode: SIMPLE, credentialName: bad}}}}
 ---
@@ -88,19 +90,20 @@ spec:
 
 RECORDER = """\
 import os, pathlib
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-made = ec.generate_private_key
+def recorded(made):
+    def making(*args, **kwargs):
+        key = made(*args, **kwargs)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path = pathlib.Path(os.environ["KEYS_MADE"], f"{os.getpid()}-{os.urandom(8).hex()}.pem")
+        path.write_bytes(pem)
+        return key
+    return making
 
-def recorded(*args, **kwargs):
-    key = made(*args, **kwargs)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = pathlib.Path(os.environ["KEYS_MADE"], f"{os.getpid()}-{os.urandom(8).hex()}.pem")
-    path.write_bytes(pem)
-    return key
-
-ec.generate_private_key = recorded
+for kind in (ec, rsa):
+    kind.generate_private_key = recorded(kind.generate_private_key)
 """
 """Python reads it at the start of every process: it writes down keys that are meant never to leave a process."""
 
@@ -110,6 +113,7 @@ class Site:
     """The running mesh and what was gathered from it.
 
     Attributes:
+        key_kind: of the keys that the server makes for workloads, and of the authority to come.
         canaries: all secrets, by where they stand.
         said: what must not give any of them away, by where it was said.
         own: the same of Envoy itself, which quotes what it refuses in its own log.
@@ -117,6 +121,7 @@ class Site:
 
     directory: Path
     way: str
+    key_kind: KeyKind
     canaries: list[Canary] = field(default_factory=list)
     said: dict[str, bytes] = field(default_factory=dict)
     own: dict[str, bytes] = field(default_factory=dict)
@@ -160,7 +165,7 @@ class Site:
             self.said[f"{name}/{public}"] = (directory / public).read_bytes()
         if self.way == "token":
             signature = (directory / "token").read_text().rpartition(".")[2]
-            self.canaries.append(Canary(f"token of {name}", base64.urlsafe_b64decode(signature + "==")))
+            self.canaries.append(Canary(f"token of {name}", (base64.urlsafe_b64decode(signature + "=="),)))
         else:
             self.key(f"node key of {name}", directory / "tls.key")
         return directory
@@ -179,7 +184,7 @@ def pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[bytes, by
 def tokens(site: Site, patch: pytest.MonkeyPatch) -> dict[str, str]:
     """What collectors know their clients by: one in the server's environment, where a file put it, two in policies."""
     found = {name: secrets.token_hex(24) for name in ("environment", "header", "token")}
-    site.canaries += [Canary(f"collector's {name}", text.encode()) for name, text in found.items()]
+    site.canaries += [Canary(f"collector's {name}", (text.encode(),)) for name, text in found.items()]
     in_environment = found.pop("environment")
     patch.setenv("COLLECTOR_TOKEN", in_environment)
     (site.directory / "server.env").write_text(f"COLLECTOR_TOKEN={in_environment}\n")
@@ -212,9 +217,10 @@ def furnish(site: Site) -> None:
     good, _ = pair(ec.generate_private_key(ec.SECP256R1()))
     keep(site, "good", *pair(ec.generate_private_key(ec.SECP256R1())))
     keep(site, "bad", good, pair(ec.generate_private_key(ec.SECP256R1()))[1])
+    keep(site, "rsa", *pair(rsa.generate_private_key(65537, 2048)))
     # Envoy refuses it: "only RSA certificates with 2048-bit or larger keys are supported".
     keep(site, "weak", *pair(rsa.generate_private_key(65537, 1024)))  # noqa: S505 - that is what it is for
-    write_authority(site.directory / "next", root(utc_now()))
+    write_authority(site.directory / "next", new_root("mesh", "cluster.local", utc_now(), key=new_key(site.key_kind)))
     site.key("authority to come", site.directory / "next" / "ca-key.pem")
 
 
@@ -369,13 +375,17 @@ def gather(site: Site, control: Control, envoys: dict[str, Envoy]) -> None:
             site.own[f"{name}{page}"] = get(envoy.admin_port, page).encode()
 
 
-@pytest.fixture(scope="module", params=[("certificate", "json"), ("token", "console")], ids=lambda param: str(param[0]))
+@pytest.fixture(
+    scope="module",
+    params=[("certificate", "json", KeyKind.EC_P256), ("token", "console", KeyKind.RSA_2048)],
+    ids=lambda param: str(param[0]),
+)
 def site(
     request: pytest.FixtureRequest, envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """After all of it, with the server stopped; once for each way of proof and form of the log."""
-    way, log_format = request.param
-    site = Site(tmp_path_factory.mktemp("canaries"), way)
+    way, log_format, key_kind = request.param
+    site = Site(tmp_path_factory.mktemp("canaries"), way, key_kind)
     (site.directory / "tmp").mkdir()
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as parts:
         patch.setenv("TMPDIR", str(site.directory / "tmp"))
@@ -388,10 +398,10 @@ def site(
         control = Control(
             site.directory, "--auth", way, "--log-level", "debug", "--log-format", log_format,
             *("--state-dir", str(site.state), "--identity-dir", str(site.directory / "ids")),
-            *("--secrets", str(site.directory / "secrets")),
+            *("--secrets", str(site.directory / "secrets"), "--key-type", str(key_kind)),
         )  # fmt: skip
         parts.callback(control.close)
-        ports = {name: free_port() for name in ("good", "weak", "bad")}
+        ports = {name: free_port() for name in ("good", "rsa", "weak", "bad")}
         control.write("policies.yaml", POLICIES.format(**ports, **tokens_written))
         envoys = {
             "gate": started(site, control, envoy_binary, "gate", "--type", "router", "--label", "istio=ingress"),
@@ -440,11 +450,13 @@ def test_what_was_searched_is_what_went_wrong(site: Site) -> None:
     log = site.said["log"]
 
     names = {one.name for one in site.canaries}
+    kinds = {len(one.secrets) for one in site.canaries if one.name == "workload key" or one.name.startswith("key made")}
+    assert len(("d", "p", "q")) in kinds or site.key_kind is KeyKind.EC_P256, "RSA keys that the server made were seen"
     assert {"port key", "workload key", "identity file", "identity file of one workload"} <= names
     dumped = b"".join(text for place, text in site.said.items() if "config_dump" in place)
     assert all(text in dumped for text in (b"x-token", b"x-written", b"backend_token"))
     rendered = b"".join(text for place, text in site.said.items() if place.startswith("xds-server render"))
-    assert rendered.count(base64.b64encode(b"[redacted]")) == len(("good", "weak"))
+    assert rendered.count(base64.b64encode(b"[redacted]")) == len(("good", "rsa", "weak"))
     for told in (
         b"refused the secret",
         b"is not this proxy's",

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.security.canary import Canary
 from xds_server.identity.authority import key_pem, new_key
+from xds_server.mesh.identity import KeyKind
 
 
 def _der(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -54,3 +55,16 @@ def test_key_is_found_in_every_form(form: str, tmp_path: Path) -> None:
     assert isinstance(other, ec.EllipticCurvePrivateKey)
     assert canary.is_in(b"before " + FORMS[form](key) + b" after")
     assert not canary.is_in(b"before " + FORMS[form](other) + b" after")
+
+
+@pytest.mark.parametrize("part", ["d", "p", "q"])
+def test_each_number_of_an_rsa_key_is_found(part: str, tmp_path: Path) -> None:
+    """Who knows one of its primes knows all of it."""
+    key, other = new_key(KeyKind.RSA_2048), new_key(KeyKind.RSA_2048)
+    (tmp_path / "key.pem").write_bytes(key_pem(key))
+    canary = Canary.of_key("key", tmp_path / "key.pem")
+
+    assert isinstance(key, rsa.RSAPrivateKey)
+    assert canary.is_in(str(getattr(key.private_numbers(), part)).encode())
+    assert canary.is_in(key_pem(key))
+    assert not canary.is_in(key_pem(other))
