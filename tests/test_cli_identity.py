@@ -118,8 +118,28 @@ def test_revoke_names_the_node(state: Path) -> None:
     assert run("revoke", "../web", "--state-dir", state).returncode == 2
 
 
+@pytest.mark.parametrize("command", [("revoke", "web"), ("ca", "rotate")], ids=" ".join)
+def test_what_no_server_would_see_is_not_done(command: tuple[str, ...], tmp_path: Path) -> None:
+    """A node is not revoked because a directory with the wrong name says so."""
+    done = run(*command, "--state-dir", tmp_path / "wrong")
+
+    assert done.returncode == 2
+    assert "wrong is no server's state directory" in done.stderr
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_named_with_its_option(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = run("enroll", "web", "-o", tmp_path / "file", "--state-dir", state)
+
+    assert done.returncode == 2
+    assert "choose another with --output" in done.stderr
+
+
 def test_rotation_begins_once(tmp_path: Path) -> None:
     state = tmp_path / "state"
+    run("enroll", "web", "-o", tmp_path, "--state-dir", state)
     begun = run("ca", "rotate", "--grace", "0", "--state-dir", state)
     again = run("ca", "rotate", "--state-dir", state)
 

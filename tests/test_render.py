@@ -58,3 +58,10 @@ def test_file_that_is_no_yaml_is_named(content: bytes, tmp_path: Path) -> None:
 
 def test_every_type_is_there_even_when_there_is_nothing() -> None:
     assert rendered(Snapshot()) == {"clusters": [], "endpoints": [], "listeners": [], "routes": [], "secrets": []}
+
+
+def test_a_node_file_that_is_no_yaml_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text("node:\n  id: [1\n")
+
+    with pytest.raises(ConfigurationError, match=r"node.yaml:3:1 is no YAML: expected ',' or '\]'"):
+        read_node(tmp_path / "node.yaml", "default")

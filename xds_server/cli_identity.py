@@ -118,7 +118,7 @@ def revoke(
     from xds_server.security import REVOKED, utc_now  # noqa: PLC0415
 
     domain = options.trust_domain(trust_domain)
-    state = _state(state_dir, domain)
+    state = _state(state_dir, domain, is_there=True)
     for node in nodes:
         name, namespace = _node(node)
         try:
@@ -172,16 +172,20 @@ def rotate(
     from xds_server.security import utc_now  # noqa: PLC0415
 
     domain, now = options.trust_domain(trust_domain), utc_now()
-    state = _state(state_dir, domain)
+    state = _state(state_dir, domain, is_there=True)
     following = read_authority(to, now) if to is not None else new_root("mesh root", domain.name, now, key=new_key())
     begin_rotation(state.directory, following, now, timedelta(hours=grace))
     typer.echo("begun; /debug/ca says how far it is")
 
 
-def _state(directory: Path | None, domain: TrustDomain) -> State:
-    from xds_server.security import open_state, utc_now  # noqa: PLC0415 - see the docstring of cli.py
+def _state(state_dir: Path | None, domain: TrustDomain, *, is_there: bool = False) -> State:
+    """The state directory; one that must be there is not made, for nobody would look at it."""
+    from xds_server.security import NODE_AUTHORITY, open_state, utc_now  # noqa: PLC0415 - see the docstring of cli.py
 
-    return open_state(directory or default_state_dir(), domain, utc_now())
+    directory = state_dir or default_state_dir()
+    if is_there and not (directory / NODE_AUTHORITY).exists():
+        raise ConfigurationError(f"{directory} is no server's state directory; say which is: --state-dir DIR")
+    return open_state(directory, domain, utc_now())
 
 
 def _node(text: str) -> tuple[str, str]:

@@ -115,7 +115,7 @@ def _after_revocation(principal: Principal, revoked: Revoked, now: datetime) -> 
 
 def _write(how: Enrolment, files: dict[str, bytes]) -> None:
     """Write them, what Envoy watches last."""
-    directory = private_directory(how.directory)
+    directory = private_directory(how.directory, "--output")
     try:
         for name in sorted(files, key=lambda name: (name == SECRETS_FILE, name)):
             write_private(directory / name, files[name], owner=how.owner)

@@ -39,8 +39,16 @@ def read_node(path: Path, default_namespace: str) -> Workload:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(_no_yaml(path, error)) from None
     return node_workload(document, default_namespace, str(path))
+
+
+def _no_yaml(path: Path, error: yaml.YAMLError) -> str:
+    """Where in the file, as editors write it, and what."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{path}:{mark.line + 1}:{mark.column + 1} is no YAML: {error.problem}"
+    return f"{path} is no YAML: {' '.join(str(error).split())}"
 
 
 def node_workload(document: object, default_namespace: str, source: str) -> Workload:

@@ -54,3 +54,10 @@ def test_a_demo_without_a_collector_says_so_and_goes_on(tmp_path: Path, monkeypa
         run(tmp_path / "demo", Path("/bin/false"), hold=False, console=Console(file=out, width=200))
 
     assert "there is no collector here: rotel is not installed: pip install 'xds-server[demo]'" in out.getvalue()
+
+
+def test_a_directory_that_cannot_be_made_is_told_in_a_line(envoy_binary: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigurationError, match=r"--directory .*file/demo cannot be made: Not a directory"):
+        run(tmp_path / "file" / "demo", envoy_binary, hold=False, console=Console(file=io.StringIO()))

@@ -17,14 +17,22 @@ from xds_server.demo.load import Load, summary
 from xds_server.demo.machine import Machine
 from xds_server.demo.span_collector import find_collector
 from xds_server.demo.story import STEPS, Result, Stage, hosts
+from xds_server.errors import ConfigurationError
 
 
 def run(directory: Path, envoy: Path, *, hold: bool, console: Console) -> int:
     """Run the demo in `directory`, which is made anew. 0 when every step passed.
 
     With `hold` it stays up after the story until interrupted, for the user to edit `directory`/policies.
+
+    Raises:
+        ConfigurationError: `directory` cannot be made.
     """
     shutil.rmtree(directory, ignore_errors=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--directory {directory} cannot be made: {error.strerror}") from None
     demo, found = layout(), find_collector()
     collector = found if isinstance(found, Path) else None
     write_policies(directory / "policies", demo, collector=collector is not None)

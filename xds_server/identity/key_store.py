@@ -17,8 +17,8 @@ FILE_MODE = 0o600
 _OTHERS = 0o077
 
 
-def private_directory(path: Path) -> Path:
-    """`path`, made with mode 0700 where it is not there yet.
+def private_directory(path: Path, option: str = "--state-dir") -> Path:
+    """`path`, made with mode 0700 where it is not there yet; `option` is what names another one.
 
     Raises:
         ConfigurationError: it cannot be made, is something else, or others may enter it; says what to run.
@@ -30,7 +30,7 @@ def private_directory(path: Path) -> Path:
             path.mkdir(DIRECTORY_MODE)
         found = path.stat()
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be made: {error.strerror}; choose another with --state-dir") from None
+        raise ConfigurationError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"{path} must be a directory")
     _refuse_others(path, found, DIRECTORY_MODE)
