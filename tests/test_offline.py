@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.builders import istio
+from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.workload import Workload
 from xds_server.offline import Offline, checked
+from xds_server.pipeline import Generation
 from xds_server.xds import type_url
+
+LookedAt = Callable[..., Generation]
 
 SERVICE = """\
 apiVersion: networking.istio.io/v1
@@ -52,3 +59,57 @@ def test_check_asks_the_envoy_there_is(policies: Path) -> None:
 
     assert found.not_validated == ""
     assert found.generation.problems == ()
+
+
+def offline(paths: list[Path], namespace: str = "default", **options: Any) -> Generation:
+    """What `render` and `why` look at."""
+    return Offline(paths, namespace, **options).generation
+
+
+def unasked(paths: list[Path], namespace: str = "default", **options: Any) -> Generation:
+    """What `check` looks at, without an Envoy."""
+    return checked(paths, namespace, validation=False, **options).generation
+
+
+BOTH = pytest.mark.parametrize("looked_at", [offline, unasked])
+
+
+@BOTH
+def test_documents_that_name_no_namespace_are_in_the_one_that_is_said(looked_at: LookedAt, policies: Path) -> None:
+    assert [document.namespace for document in looked_at([policies], "shop").policies.documents] == ["shop"]
+
+
+@BOTH
+def test_root_namespace_is_the_one_that_is_said(looked_at: LookedAt, policies: Path) -> None:
+    assert looked_at([policies], root_namespace="infra").mesh.root_namespace == "infra"
+
+
+@BOTH
+def test_secrets_are_looked_at_where_they_are_said_to_be(looked_at: LookedAt, policies: Path, tmp_path: Path) -> None:
+    without, found = looked_at([policies]), looked_at([policies], secrets=tmp_path / "none")
+
+    assert without.problems == ()
+    assert [problem.code for problem in found.problems] == ["unusable-credential"]
+
+
+@BOTH
+def test_trust_domain_is_the_one_that_is_said(looked_at: LookedAt, policies: Path) -> None:
+    mesh = (
+        "kind: MeshConfig\napiVersion: mesh.istio.io/v1alpha1\nmetadata: {name: mesh}\nspec: {trustDomain: a.example}\n"
+    )
+    (policies / "mesh.yaml").write_text(mesh)
+    own, other = looked_at([policies], trust_domain=TrustDomain("a.example")), looked_at([policies])
+
+    assert ([one.field for one in own.problems], [one.field for one in other.problems]) == ([], ["spec.trustDomain"])
+
+
+def test_check_says_what_envoy_refuses(policies: Path) -> None:
+    refused = "headers: {request: {set: {x-a: '%NO_SUCH_COMMAND%'}}}"
+    http = f"http: [{{route: [{{destination: {{host: worker}}}}], {refused}}}]"
+    (policies / "bad.yaml").write_text(istio("VirtualService", f"hosts: [worker], {http}"))
+
+    assert [problem.code for problem in checked([policies], "default").generation.problems] == ["refused-by-envoy"]
+
+
+def test_check_asks_the_envoy_that_is_named(policies: Path, tmp_path: Path) -> None:
+    assert str(tmp_path / "none") in checked([policies], "default", envoy=tmp_path / "none").not_validated
