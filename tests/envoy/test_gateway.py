@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,27 +232,34 @@ def test_server_without_its_certificate_is_closed_and_opens_when_it_comes(router
 
 def test_tls_is_passed_on_by_server_name(router: Router) -> None:
     """The certificate that the client sees is the application's."""
-    certificate, key = pair("pass.example.com")
-    files = router.directory / "pass.crt", router.directory / "pass.key"
+    with behind_tls(router.directory, "pass.example.com") as (application, certificate):
+        router.control.write(
+            "passed.yaml",
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: passed}\n"
+            "spec: {hosts: [pass.example.com], resolution: STATIC, ports: [{number: 443, name: tls, protocol: TLS}], "
+            f"endpoints: [{{address: 127.0.0.1, ports: {{tls: {application}}}}}]}}\n",
+        )
+        server = '{port: {number: PORT, name: tls, protocol: TLS}, hosts: ["*.example.com"], tls: {mode: PASSTHROUGH}}'
+        rule = "tls: [{match: [{sniHosts: [pass.example.com]}], route: [{destination: {host: pass.example.com}}]}]"
+        port = router.open("passthrough", server, rule, hosts="pass.example.com")
+
+        until(lambda: ask(port, "pass.example.com", context=trusting(certificate)) == (200, "pass.example.com"))
+
+
+@contextmanager
+def behind_tls(directory: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """An application that speaks TLS itself, by that name: its port and its certificate."""
+    certificate, key = pair(name)
+    files = directory / f"{name}.crt", directory / f"{name}.key"
     files[0].write_bytes(certificate)
     files[1].write_bytes(key)
-    application = Backend("application")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)
-    proxy = _tls_in_front(application.port, context)
-    router.control.write(
-        "passed.yaml",
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: passed}\n"
-        "spec: {hosts: [pass.example.com], resolution: STATIC, ports: [{number: 443, name: tls, protocol: TLS}], "
-        f"endpoints: [{{address: 127.0.0.1, ports: {{tls: {proxy}}}}}]}}\n",
-    )
-    server = '{port: {number: PORT, name: tls, protocol: TLS}, hosts: ["*.example.com"], tls: {mode: PASSTHROUGH}}'
-    rule = "tls: [{match: [{sniHosts: [pass.example.com]}], route: [{destination: {host: pass.example.com}}]}]"
-    port = router.open("passthrough", server, rule, hosts="pass.example.com")
-
-    until(lambda: ask(port, "pass.example.com", context=trusting(certificate)) == (200, "application"))
-
-    application.close()
+    application = Backend(name)
+    try:
+        yield _tls_in_front(application.port, context), certificate
+    finally:
+        application.close()
 
 
 def _tls_in_front(port: int, context: ssl.SSLContext) -> int:
@@ -391,32 +399,23 @@ def test_only_the_mesh_comes_in_by_mesh_tls(router: Router, envoy_binary: Path) 
 
 def test_mesh_tls_is_passed_on_to_the_service_that_it_names(router: Router) -> None:
     """AUTO_PASSTHROUGH: no VirtualService says so, and nothing but mesh TLS gets through."""
-    certificate, key = pair("inner")
-    files = router.directory / "inner.crt", router.directory / "inner.key"
-    files[0].write_bytes(certificate)
-    files[1].write_bytes(key)
-    application = Backend("inner")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    proxy = _tls_in_front(application.port, context)
-    router.control.write(
-        "inner.yaml",
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: inner}\n"
-        "spec: {hosts: [inner.local], location: MESH_INTERNAL, resolution: STATIC, "
-        f"ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 127.0.0.1, "
-        f"ports: {{http: {proxy}}}}}]}}\n",
-    )
-    server = '{port: {number: PORT, name: tls, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}'
-    port = router.open("by-name", server)
+    with behind_tls(router.directory, "inner") as (application, _):
+        router.control.write(
+            "inner.yaml",
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: inner}\n"
+            "spec: {hosts: [inner.local], location: MESH_INTERNAL, resolution: STATIC, "
+            f"ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 127.0.0.1, "
+            f"ports: {{http: {application}}}}}]}}\n",
+        )
+        server = '{port: {number: PORT, name: tls, protocol: TLS}, hosts: ["*.local"], tls: {mode: AUTO_PASSTHROUGH}}'
+        port = router.open("by-name", server)
 
-    def asked(alpn: str) -> tuple[int, str]:
-        caller = ssl.create_default_context()
-        caller.check_hostname, caller.verify_mode = False, ssl.CERT_NONE
-        caller.set_alpn_protocols([alpn])
-        return ask(port, "outbound_.80_._.inner.local", context=caller)
+        def asked(alpn: str) -> tuple[int, str]:
+            caller = ssl.create_default_context()
+            caller.check_hostname, caller.verify_mode = False, ssl.CERT_NONE
+            caller.set_alpn_protocols([alpn])
+            return ask(port, "outbound_.80_._.inner.local", context=caller)
 
-    until(lambda: asked("istio-http/1.1") == (200, "inner"))
-    with pytest.raises((OSError, http.client.HTTPException)):
-        asked("h2")
-
-    application.close()
+        until(lambda: asked("istio-http/1.1") == (200, "inner"))
+        with pytest.raises((OSError, http.client.HTTPException)):
+            asked("h2")
