@@ -9,10 +9,11 @@
 #
 # A bootstrap made with --group registers the container as an endpoint while its Envoy is connected. So Envoy starts
 # when the application listens, and on SIGTERM it says that it is about to go, which the server hears with its next
-# report (--metrics-interval), and serves until its callers have turned to others. Then the application is told to end.
+# report (--metrics-interval), and serves until its callers have turned to others. Those that have not heard, because the
+# server is away, then find the door closed and try another. What is being served is finished, and the application ends.
 set -eu
 START_SECONDS=${START_SECONDS:-10}    # Envoy starts after that at the latest; 0 where the application calls others first
-LEAVE_SECONDS=${LEAVE_SECONDS:-8}     # the application ends after that at the latest; Docker kills all after 10
+LEAVE_SECONDS=${LEAVE_SECONDS:-5}     # its callers have that long to hear of it; Docker kills all after 10
 ADMIN_PORT=${ADMIN_PORT:-15000}       # of Envoy
 APPLICATION_UID=65534
 PROXY_UID=1337                        # as in redirect.sh
@@ -55,7 +56,11 @@ await_callers() {    # until nothing is being served, and nothing has been for a
 leave() {
     trap '' TERM
     set +e
-    if (ask_envoy POST /healthcheck/fail) >/dev/null; then await_callers; fi
+    if (ask_envoy POST /healthcheck/fail) >/dev/null; then
+        await_callers
+        (ask_envoy POST '/drain_listeners?inboundonly') >/dev/null
+        sleep 1
+    fi
     kill "$application" && wait "$application"
     exit 0
 }
