@@ -112,3 +112,18 @@ def test_headers_that_the_mesh_sets_are_those_of_routers_too() -> None:
     ((host,),) = found.values()
     assert "include_request_attempt_count" not in host
     assert host["routes"][0]["route"]["append_x_forwarded_host"] is True
+
+
+def test_route_behind_one_that_takes_everything_stays_behind_it() -> None:
+    """Routes of one VirtualService keep their order; of two, what takes everything makes way (Istio's rule)."""
+    first = rules("a.com", f"{to(more='name: all')[:-1]}, {to(more='name: late, match: [{uri: {prefix: /b}}]')[7:]}")
+    other = rules("a.com", to(more="name: other, match: [{uri: {prefix: /c}}]"), name="other")
+
+    assert hosts(gateway("80 HTTP a.com"), first, other) == {"a.com": ["other", "all"]}
+
+
+def test_route_that_takes_everything_on_its_port_makes_way_too() -> None:
+    first = rules("a.com", to(more="name: here, match: [{port: 80}]"))
+    other = rules("a.com", to(more="name: other, match: [{uri: {prefix: /c}}]"), name="other")
+
+    assert hosts(gateway("80 HTTP a.com"), first, other) == {"a.com": ["other", "here"]}

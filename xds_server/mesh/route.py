@@ -74,10 +74,15 @@ class Match:
     @property
     def is_catch_all(self) -> bool:
         """Whether every request of every proxy on every port meets it (Istio's rule for dropping later routes)."""
+        narrowed = self.port is not None or self.source_labels or self.source_namespace
+        return self.takes_everything and not narrowed
+
+    @property
+    def takes_everything(self) -> bool:
+        """Whether every request meets it, of those proxies and on that port for which it holds."""
         anything = self.uri in {None, StringMatch(MatchKind.PREFIX, "/"), StringMatch(MatchKind.REGEX, ".*")}
         conditions = self.headers or self.query or self.scheme or self.method or self.authority
-        narrowed = self.port is not None or self.source_labels or self.source_namespace
-        return bool(anything and not conditions and not narrowed)
+        return bool(anything and not conditions)
 
 
 @dataclass(frozen=True, slots=True)

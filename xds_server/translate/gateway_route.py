@@ -13,7 +13,7 @@ from functools import lru_cache
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.gateway import GatewayRoutes, Server, narrower
-from xds_server.mesh.route import DirectResponse, VirtualHost
+from xds_server.mesh.route import DirectResponse, Route, VirtualHost
 from xds_server.mesh.view import Source, View
 from xds_server.translate import names
 from xds_server.translate.encode import encode
@@ -118,14 +118,22 @@ def _shared(server: Server, found: GatewayRoutes) -> Iterator[str]:
 
 
 def virtual_host(domain: str, sources: _Sources, port: int, source: Source) -> VirtualHost:
-    """The routes for one domain that hold for requests on `port` of a router that is `source`."""
-    routes = [
-        route
-        for found, gateways in sources
-        for route in found.routes
-        if not gateways.isdisjoint(route.match.gateways) and holds(route.match, port, source)
-    ]
-    return VirtualHost(domain, (domain,), None, tuple(sorted(routes, key=lambda route: route.match.is_catch_all)))
+    """The routes for one domain that hold for requests on `port` of a router that is `source`.
+
+    A route behind one of its own VirtualService that takes everything stays behind it, and so never matches: only
+    whole VirtualServices make way for each other (Istio's rule).
+    """
+    routes = [route for found, gateways in sources for route in _reachable(found, gateways, port, source)]
+    return VirtualHost(domain, (domain,), None, tuple(sorted(routes, key=lambda route: route.match.takes_everything)))
+
+
+def _reachable(found: GatewayRoutes, gateways: frozenset[str], port: int, source: Source) -> Iterator[Route]:
+    """The routes of one VirtualService that hold here, to the first that takes everything."""
+    for route in found.routes:
+        if not gateways.isdisjoint(route.match.gateways) and holds(route.match, port, source):
+            yield route
+            if route.match.takes_everything:
+                return
 
 
 def host_part(found: VirtualHost, place: Place, redirects: bool) -> Part:
