@@ -36,9 +36,20 @@ def policies(tmp_path: Path) -> Path:
 
 
 def test_snapshot_is_what_a_server_would_send(policies: Path) -> None:
-    snapshot = Offline([policies], "default").snapshot_for(Workload("web", "default"))
+    hidden = SERVICE.replace("worker", "hidden").replace("spec:", "spec:\n  exportTo: [.]")
+    (policies / "hidden.yaml").write_text(hidden)
+    seen = {
+        namespace: {
+            name
+            for name in Offline([policies], "default")
+            .snapshot_for(Workload("web", namespace))
+            .of_type(type_url.CLUSTER)
+            if name.startswith("outbound")
+        }
+        for namespace in ("default", "other")
+    }
 
-    assert "outbound|80||worker" in snapshot.of_type(type_url.CLUSTER)
+    assert seen == {"default": {"outbound|80||worker", "outbound|80||hidden"}, "other": {"outbound|80||worker"}}
 
 
 def test_one_bad_file_leaves_the_others_in_force(policies: Path) -> None:
