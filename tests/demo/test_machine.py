@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,30 @@ def test_nothing_outlives_the_machine(demo: Layout, tmp_path: Path, envoy_binary
     assert {trace["name"] for trace in edits} == {"policy change"}
     assert len(running) == 3
     assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_interrupted_while_it_starts_is_ended_too(
+    demo: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    """The process is there, and nobody has been told of it yet."""
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        signal.raise_signal(sent)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command has it
+    try:
+        with pytest.raises(KeyboardInterrupt), Machine(tmp_path, demo, tmp_path / "no-envoy") as machine:
+            machine._start("slow", ["sleep", "60"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert started[0].returncode == -signal.SIGTERM
 
 
 def test_process_that_ends_is_named_with_its_log(demo: Layout, tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 from xds_server.demo.layout import Layout, Sidecar
 from xds_server.demo.span_collector import Tally, collector_command, collector_environment
@@ -112,7 +115,7 @@ class Machine:
         self, name: str, command: list[str], environment: dict[str, str] | None = None, *, log: int | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a process; what it says goes to its file in logs/ unless `log` says otherwise."""
-        with (self.directory / "logs" / f"{name}.log").open("wb") as file:
+        with (self.directory / "logs" / f"{name}.log").open("wb") as file, _undisturbed():
             self._running[name] = process = subprocess.Popen(  # noqa: S603 - our own commands
                 command, stdout=log or file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env=os.environ | (environment or {}), start_new_session=True,
@@ -131,6 +134,20 @@ class Machine:
         )  # fmt: skip
         path.write_text(made.stdout)
         return path
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are heard afterwards: a process that has started must be known before anything ends."""
+    arrived: list[int] = []
+    before = {each: signal.signal(each, lambda number, _: arrived.append(number)) for each in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 def is_open(port: int) -> bool:
