@@ -29,7 +29,7 @@ import grpc
 import yaml
 
 from xds_server._proto import discovery_pb2
-from xds_server.collector import collector_paused
+from xds_server.garbage import collection_paused
 from xds_server.mesh.workload import Workload
 from xds_server.pipeline import Pipeline
 from xds_server.store.directory import read_policies
@@ -183,7 +183,7 @@ def loading(policies: Path) -> tuple[float, float]:
 def _loaded(policies: Path) -> float:
     """Seconds from files to a snapshot, with nothing left of an earlier load to be tidied away meanwhile."""
     gc.collect()
-    with collector_paused():
+    with collection_paused():
         began = time.process_time()
         pipeline = Pipeline()
         generation = pipeline.compile(read_policies(policies).policies)
@@ -194,7 +194,7 @@ def _loaded(policies: Path) -> float:
 def _parsed(texts: list[str]) -> float:
     """Seconds of the bare parse, under the same conditions."""
     gc.collect()
-    with collector_paused():
+    with collection_paused():
         began = time.process_time()
         for text in texts:
             list(yaml.load_all(text, yaml.CSafeLoader))

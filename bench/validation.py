@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from xds_server.admission import Admission
-from xds_server.collector import collector_paused, set_aside
+from xds_server.garbage import collection_paused, set_aside
 from xds_server.pipeline import Pipeline
 from xds_server.policy.document import Document, PolicySet, parse_document, precedence
 from xds_server.store.yaml_reader import read_documents
@@ -71,7 +71,7 @@ async def measure(size: int, validator: Validator | None) -> dict[str, tuple[flo
             await admission.admit(state)
             return time.perf_counter() - began, _runs(validator) - before
 
-        with collector_paused():
+        with collection_paused():
             found = {"all": await admit()}
         set_aside()
         edits = []

@@ -21,7 +21,6 @@ import structlog
 
 from xds_server import __version__
 from xds_server.admission import MOST_LOOKED_AT, Admission
-from xds_server.collector import collector_paused, set_aside
 from xds_server.compiler.premises import Environment, Premises
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
@@ -29,6 +28,7 @@ from xds_server.debug.otlp_http import otlp_app
 from xds_server.debug.refusals import refusals
 from xds_server.debug.serve import serve_debug
 from xds_server.debug.sources import Sources, Validation
+from xds_server.garbage import collection_paused, set_aside
 from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.registration import Registration, registration
@@ -258,7 +258,7 @@ class Server:
         while True:
             began = loop.time()
             self._own_spans.begin(time.time() - (began - noticed), changed)
-            with collector_paused() if self._published is None else contextlib.nullcontext():
+            with collection_paused() if self._published is None else contextlib.nullcontext():
                 is_changed = await self._load(changed)
             if is_changed:
                 await listener.set_serving(True)

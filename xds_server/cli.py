@@ -24,8 +24,8 @@ from rich.console import Console
 from xds_server import __version__, options
 from xds_server.bootstrap import bootstrap
 from xds_server.cli_identity import add_identity_commands
-from xds_server.collector import collector_paused
 from xds_server.errors import ConfigurationError, XdsServerError
+from xds_server.garbage import collection_paused
 from xds_server.mesh.identity import DEFAULT_TRUST_DOMAIN
 from xds_server.mesh.workload import workload
 from xds_server.plain_yaml import plain_yaml
@@ -139,7 +139,7 @@ def serve(
     [bold]Exit codes[/]  0 stopped by a signal, 2 could not start.
     """
     settings = Settings.of(policies=tuple(policies), **asdict(flags))
-    with collector_paused():
+    with collection_paused():
         from xds_server.app import run  # noqa: PLC0415 - see the module's docstring
     from xds_server.log import configure_logging  # noqa: PLC0415
 
@@ -179,7 +179,7 @@ def check(
     [bold]Exit codes[/]  0 nothing is as bad as --fail-on, 1 something is,
     2 a path is not there.
     """
-    with collector_paused():
+    with collection_paused():
         from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring
         from xds_server.report import report  # noqa: PLC0415
 
@@ -236,7 +236,7 @@ def render(
 
     [bold]Exit codes[/]  0 printed, 2 a file cannot be read or holds no node.
     """
-    with collector_paused():
+    with collection_paused():
         from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
         from xds_server.render import read_node, rendered  # noqa: PLC0415
 
@@ -286,7 +286,7 @@ def why(
 
     [bold]Exit codes[/]  0 printed, 2 a file cannot be read, or no such request.
     """
-    with collector_paused():
+    with collection_paused():
         from xds_server.offline import Offline  # noqa: PLC0415 - see the module's docstring
         from xds_server.render import read_node  # noqa: PLC0415
         from xds_server.why import asked, explained  # noqa: PLC0415

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """No collections meanwhile, for loading: it makes a million objects that stay.
 
     They would be walked again whenever they have grown by a quarter, which is a third of the time that loading 1,000

@@ -6,18 +6,18 @@ import gc
 
 import pytest
 
-from xds_server.collector import collector_paused, set_aside
+from xds_server.garbage import collection_paused, set_aside
 
 
 def test_the_collector_looks_again_after_a_pause() -> None:
-    with collector_paused():
+    with collection_paused():
         assert not gc.isenabled()
 
     assert gc.isenabled()
 
 
 def test_a_load_that_fails_does_not_leave_the_collector_off() -> None:
-    with pytest.raises(ValueError, match="no policies"), collector_paused():
+    with pytest.raises(ValueError, match="no policies"), collection_paused():
         raise ValueError("no policies")
 
     assert gc.isenabled()
