@@ -13,7 +13,7 @@ from xds_server.signals.window import Sight, Window
 TO_API = "cluster.outbound|80|v2|api;."
 
 
-def sight(*, limit: int = 9, host: str = "api") -> Sight:
+def sight(*, limit: int = 9, host: str = "api", took: float = 5.0) -> Sight:
     """10 calls from web to `host` of which 4 failed, half a minute after the server started."""
     ledger = Ledger(limit)
     window = Window(ledger, 0)
@@ -27,7 +27,7 @@ def sight(*, limit: int = 9, host: str = "api") -> Sight:
     report.count(f"{prefix}upstream_cx_overflow", 2)
     report.count(f"{prefix}upstream_rq_retry_overflow", 1)
     report.level(f"{prefix}upstream_rq_active", 5)
-    report.time(f"{prefix}upstream_rq_time", 4, 8.0, [(5.0, 4)])
+    report.time(f"{prefix}upstream_rq_time", 4, 8.0, [(took, 4)])
     return window.sight(30)
 
 
@@ -48,6 +48,18 @@ def test_page_shows_it_and_names_are_no_markup() -> None:
 
     assert all(text in page for text in ("web.shop", "&lt;b&gt;", "40.0 %", "75 %"))
     assert "<b>" not in page
+
+
+def test_page_names_what_else_happened_and_nothing_that_did_not() -> None:
+    page = traffic_page(sight())
+
+    assert "overflows 3" in page
+    assert "retries" not in page
+
+
+def test_seconds_are_shown_as_milliseconds_without_an_exponent() -> None:
+    assert "e+0" in f"{traffic_rows(sight(took=5000.0))[0]['p99']:.3g}"
+    assert "e+0" not in traffic_page(sight(took=5000.0))
 
 
 def test_page_says_how_to_come_to_something_when_there_is_nothing() -> None:
