@@ -127,6 +127,13 @@ def test_host_of_no_service_is_told_what_the_policy_for_such_is(mode: str, note:
     assert note in end["note"]
 
 
+def test_forward_proxy_says_that_a_host_of_no_service_goes_by_dns() -> None:
+    caller = Workload("web", "default", interception=Interception.NONE, http_proxy_port=15080)
+    (end,) = why("http://nobody/", workload=caller)["ends"]
+
+    assert "sends it where DNS says" in end["note"]
+
+
 def test_bytes_of_a_sidecar_go_by_their_address() -> None:
     db = entry("db", "addresses: [10.9.9.9], ports: [{number: 3306, name: tcp, protocol: TCP}]")
     found = explained_at("tcp://db:3306", "10.9.9.9", db)

@@ -180,6 +180,10 @@ def _notes(turn: Turn, way: Way, connection: Connection) -> Iterator[tuple[bool,
         "no service has this host on this port: outboundTrafficPolicy ALLOW_ANY lets it through",
     )
     yield (
+        route == names.ALLOW_ANY_DYNAMIC_DNS,
+        "no service has this host on this port: outboundTrafficPolicy ALLOW_ANY sends it where DNS says",
+    )
+    yield (
         names.PASSTHROUGH_CLUSTER in clusters,
         "no service has this address and port, or this is not its protocol: it goes where it was going",
     )
