@@ -20,6 +20,11 @@ def test_the_list_leads_to_each_trace() -> None:
     assert '<a href="/traces?id=abc">call 1</a> failed' in page
 
 
+def test_an_empty_list_says_how_to_come_to_something() -> None:
+    assert "Telemetry" not in traces_page([TRACE], 7, "")
+    assert "Telemetry" in traces_page([], 0, "")
+
+
 def test_a_bar_stands_where_its_span_was() -> None:
     page = trace_page(TRACE)
 

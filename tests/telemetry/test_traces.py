@@ -47,5 +47,13 @@ def test_traces_are_found_by_service_and_by_failure() -> None:
     assert len(traces.kept().latest(1)) == 1
 
 
+def test_the_namespace_of_a_service_may_be_left_out() -> None:
+    traces = Traces()
+    traces.add([span(1, trace=1, service="web.shop"), span(2, trace=2, service="webhook.shop")])
+
+    for service in ("web", "web.shop"):
+        assert [int(each.trace_id, 16) for each in traces.kept().latest(10, service=service)] == [1]
+
+
 def test_a_trace_that_nobody_sent_is_not_there() -> None:
     assert Traces().of("x") is None

@@ -91,6 +91,10 @@ class Trace:
         """Each once, in the order in which they come in."""
         return tuple(dict.fromkeys(span.service for span in self.spans))
 
+    def concerns(self, service: str) -> bool:
+        """Whether `service` has a part in it; as in the log, its namespace may be left out."""
+        return any(service in {each, each.partition(".")[0]} for each in self.services)
+
     def trees(self) -> tuple[Branch, ...]:
         """One, where every span's parent is known; a span whose parent is not stands at the top of a tree of its own.
 

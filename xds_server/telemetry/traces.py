@@ -60,7 +60,7 @@ class KeptTraces:
     def latest(self, most: int, *, service: str = "", failed: bool = False) -> list[Trace]:
         """Traces, the latest first: those in which `service` has a part, those that failed."""
         traces = (_trace(trace_id, own) for trace_id, own in self.spans)
-        asked = (each for each in traces if (not service or service in each.services) and (each.failed or not failed))
+        asked = (each for each in traces if (not service or each.concerns(service)) and (each.failed or not failed))
         return list(islice(asked, most))
 
 
