@@ -28,7 +28,7 @@ lint: install  ## format, lint and types
 
 test: lint  ## everything: lint, types, and all tests against real Envoys
 	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/faults --ignore tests/compose
-	$(BIN)/pytest tests/faults tests/compose
+	$(BIN)/pytest -n 2 --dist loadfile tests/compose tests/faults
 
 soak: install  ## random faults for MINUTES=30, and a look at everything after each quiet spell
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)

@@ -13,7 +13,7 @@ from tests.faults.policies import route, service
 from tests.faults.site import HOST, Site, await_written
 from xds_server.bootstrap import Api
 
-KILLS = 20
+KILLS = 10
 MOVES = 5
 _UNTOUCHED = (
     r"listener_manager\.(total_listeners_draining|listener_modified|listener_removed|listener_in_place_updated)$"
