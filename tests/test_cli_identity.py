@@ -84,6 +84,23 @@ def test_enroll_gives_the_files_to_whoever_envoy_runs_as(state: Path, tmp_path: 
     assert "UID:GID" in run("enroll", "web", "-o", tmp_path, "--owner", "envoy", "--state-dir", state).stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "serve --auth certificate"),
+        (("--token", "--xds-address", "mesh:15010"), "serve --auth token"),
+        (("--xds-address", "mesh:15010"), ""),
+    ],
+    ids=str,
+)
+def test_enroll_says_what_a_server_does_not_do_by_itself(
+    arguments: tuple[str, ...], told: str, state: Path, tmp_path: Path
+) -> None:
+    done = run("enroll", "web", "-o", tmp_path, *arguments, "--state-dir", state)
+
+    assert (done.returncode, done.stderr.rpartition("xds-server ")[2].strip()) == (0, told)
+
+
 @pytest.mark.parametrize("node", ["a/b", "..", "a b", "web.", ""])
 def test_node_that_cannot_be_named_is_not_enrolled(node: str, state: Path, tmp_path: Path) -> None:
     done = run("enroll", node, "-o", tmp_path, "--state-dir", state)

@@ -72,6 +72,9 @@ def enroll(
     key, which Envoy reads again when it is renamed over. Enrolling a node
     again renews it with no restart, and lets it in again after a revoke.
 
+    A server on loopback asks nobody who he is, unless it is started with
+    --auth certificate; without, enrolled Envoys do not reach it.
+
     Replicas may share a directory. Each is then started with the node id
     of the bootstrap as envoy --service-node, and NAME@REPLICA for NAME.
 
@@ -96,6 +99,10 @@ def enroll(
         )
         principal = write(state, domain, described, how, utc_now())
         typer.echo(f"{principal}: envoy -c {directory / 'bootstrap.yaml'}")
+    if token or any(each.is_loopback for each in described.xds):  # elsewhere a server asks for certificates by itself
+        typer.echo(
+            f"the server must ask for it: xds-server serve --auth {'token' if token else 'certificate'}", err=True
+        )
 
 
 def revoke(
