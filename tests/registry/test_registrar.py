@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from xds_server.mesh.registration import Registration
 from xds_server.registry.registrar import Registrar
 from xds_server.registry.registry_file import read_registrations, write_registrations
@@ -58,6 +60,30 @@ def test_what_a_workload_says_of_its_going_is_a_change_once(tmp_path: Path) -> N
         return changes
 
     assert asyncio.run(story()) == [(True, True), (False, True), (True, False)]
+
+
+def test_log_says_what_became_of_which_workload(tmp_path: Path) -> None:
+    async def story() -> None:
+        registrar = Watched(tmp_path / "r.json", grace=0)
+        registrar.connected("a", ONE)
+        registrar.connected("b", OTHER)
+        registrar.says(ONE, live=False)
+        registrar.says(ONE, live=True)
+        registrar.disconnected("b")
+        await registrar.settle()
+
+    with capture_logs() as logs:
+        asyncio.run(story())
+
+    one, other = "web-10.0.0.1.default", "web-10.0.0.2.default"
+    assert [(each["workload"], each["state"]) for each in logs if each["event"] == "registered workload"] == [
+        (one, "in use"),
+        (other, "in use"),
+        (one, "draining"),
+        (one, "in use"),
+        (other, "draining"),
+        (other, "forgotten"),
+    ]
 
 
 def test_workloads_are_known_to_the_next_process(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
 import structlog
@@ -100,6 +100,7 @@ class Registrar:
 
     def _look(self) -> None:
         if (now := self._registry.registrations) != self.registrations:
+            _tell(self.registrations, now)
             self.registrations = now
             self._changed()
 
@@ -112,3 +113,18 @@ class Registrar:
         except OSError as error:
             log.warning("registered workloads not written down", path=str(self._path), error=str(error))
         self._written = known
+
+
+def _tell(before: Iterable[Registration], now: Iterable[Registration]) -> None:
+    """Log each that is new, drains, is back or is gone: else nothing would say why a generation came."""
+    states = {found.key: found.draining for found in before}
+    for found in now:
+        if states.pop(found.key, None) is not found.draining:
+            _log(found, "draining" if found.draining else "in use")
+    for found in before:
+        if found.key in states:
+            _log(found, "forgotten")
+
+
+def _log(found: Registration, state: str) -> None:
+    log.info("registered workload", workload=f"{found.name}.{found.namespace}", group=found.group, state=state)
