@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from xds_server.problem import Problem, Severity
 from xds_server.report import report
 
@@ -101,10 +103,22 @@ def test_what_would_steer_the_terminal_is_not_printed() -> None:
     assert "\x1b" not in text
 
 
-def test_token_is_not_quoted() -> None:
-    text = report(
-        [ERROR], 1, lambda _file, _number: '- {skywalking: {port: 80, "accessToken": "s3cret", service: a}}'
-    ).plain
+@pytest.mark.parametrize("kind", ["MeshConfig", ""])
+def test_token_is_not_quoted(kind: str) -> None:
+    """Nor where the text is no YAML, and nobody knows of which kind it is."""
+    written = '- {skywalking: {port: 80, "accessToken": "s3cret", service: a}, headers: [{name: a, value: "s3, cr"}]}'
+    text = report([replace(ERROR, kind=kind)], 1, lambda _file, _number: written).plain
 
-    assert "s3cret" not in text
+    assert "s3" not in text
     assert 'accessToken": ********, service: a' in text
+    assert "value: ********}]" in text
+
+
+def test_lines_of_providers_are_not_quoted() -> None:
+    problem = replace(ERROR, kind="MeshConfig", field="spec.extensionProviders[0].skywalking.acessToken")
+
+    assert "s3cret" not in report([problem], 1, lambda _file, _number: "acessToken: s3cret").plain
+
+
+def test_values_of_other_kinds_are_quoted() -> None:
+    assert "value: 50" in report([ERROR], 1, lambda _file, _number: "percentage: {value: 50}").plain

@@ -18,8 +18,10 @@ from xds_server.problem import Problem, Severity
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _WIDTH = 120
 """Longest piece of a line that is quoted."""
-_SECRET = re.compile(r"(\baccess_?[tT]oken[\"']?\s*:\s*)([^,}]+)")
-"""What is written where a policy has a token; a report may end in the log of a build."""
+_SECRET = re.compile(r"""(\b(?:access_?[tT]oken|value)["']?\s*:\s*)("(?:\\.|[^"\\])*"?|'[^']*'?|[^,}]+)""")
+"""What is written where a MeshConfig has a token; a report may end in the log of a build."""
+_PROVIDERS = "spec.extensionProviders["
+"""Lines below it are not quoted: a token stands there under a misspelt name too, or as no value of a field."""
 _MOST_ALIKE = 5
 """Problems shown in full of those that say the same of other items of a list."""
 _INDEX = re.compile(r"\[\d+\]")
@@ -73,12 +75,14 @@ def _where(problem: Problem) -> str:
 
 
 def _quoted(problem: Problem, read_line: ReadLine) -> Text:
-    line = read_line(problem.file, problem.line) if problem.line else None
+    is_shown = problem.line and not problem.field.startswith(_PROVIDERS)
+    line = read_line(problem.file, problem.line) if is_shown else None
     if line is None:
         return Text()
     start = max(0, problem.column - _WIDTH // 2) if len(line) > _WIDTH else 0
     # What cannot be printed, tabs too, has no certain width; a blank keeps the caret below its place.
-    line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
+    if problem.kind in {"", "MeshConfig"}:
+        line = _SECRET.sub(lambda found: found[1] + "*" * len(found[2]), line)
     shown = "".join(c if c.isprintable() else " " for c in line[start : start + _WIDTH])
     number = str(problem.line)
     text = Text(f"    {number} | {shown.rstrip()}\n")

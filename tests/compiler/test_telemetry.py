@@ -182,6 +182,8 @@ def test_header_has_what_the_servers_environment_has(entry: str, value: str, hea
     [
         (IN_HEADERS, {}, "zipkin.headers[0].envName"),
         (IN_HEADERS, {"A": "two\nlines"}, "zipkin.headers[0].envName"),
+        (IN_HEADERS, {"A": "no UTF-8 \udcff"}, "zipkin.headers[0].envName"),
+        (IN_HEADERS, {"A": "%" * 8193}, "zipkin.headers[0].envName"),
         (IN_METADATA, {"A": "5 %"}, "opentelemetry.grpc.initialMetadata[0].envName"),
     ],
 )

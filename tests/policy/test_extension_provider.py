@@ -87,6 +87,24 @@ def test_what_may_be_a_secret_is_shown_by_no_text_of_its_policy() -> None:
     assert "accessToken" in str(shown)
 
 
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "skywalking: {service: a, port: 1, accessToken: 918273}",
+        "zipkin: {service: a, port: 1, headers: [{name: x-a, value: 918273}]}",
+        "zipkin: {service: a, port: 1, headers: [918273]}",
+        "zipkin: {service: a, port: 1, headers: 918273}",
+        "zipkin: {service: a, port: 1, headers: [{name: x-a, value: 91%8273%}]}",
+    ],
+)
+def test_what_may_be_a_secret_is_not_told_of_when_it_is_written_wrongly(provider: str) -> None:
+    document, problems = parse(f"{{kind: MeshConfig, extensionProviders: [{{name: one, {provider}}}]}}")
+
+    assert document is None
+    assert problems
+    assert "8273" not in str(problems)
+
+
 def test_who_authorizes_requests_from_outside_is_told_to_serve_nobody() -> None:
     """The one kind of policy that names it is refused itself."""
     _, problems = parse(

@@ -60,6 +60,9 @@ def opened(board: StatusBoard, node: str = "n", asked: Mapping[str, tuple[int, b
         f'inline_bytes: "{KEY}"',
         f'"inline_string": "\\"{KEY[:20]}"',
         f"bad value {KEY}==",
+        f'header {{ key: "authorization" value: "Bearer {KEY[:20]}" }}',
+        f'raw_value: "a \\" {KEY[:20]}"',
+        f'{{"backend_token":"{KEY[:20]}"}}',
     ],
 )
 @pytest.mark.parametrize("url", [type_url.CLUSTER, type_url.LISTENER, type_url.SECRET])
@@ -76,6 +79,12 @@ def test_ordinary_text_is_kept_word_for_word() -> None:
     text = "Error adding/updating cluster(s) outbound|9080|v1|reviews.default.svc.cluster.local: no such extension"
 
     assert redacted(type_url.CLUSTER, text) == text
+
+
+def test_what_a_value_must_be_is_kept() -> None:
+    text = "Proto constraint validation failed (HeaderValue.Value: value length must be at most 16384 bytes)"
+
+    assert redacted(type_url.LISTENER, text) == text
 
 
 def test_endless_text_is_cut() -> None:

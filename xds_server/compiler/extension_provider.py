@@ -42,7 +42,7 @@ from xds_server.policy.extension_provider import (
     TraceContextOption,
     ZipkinTracing,
 )
-from xds_server.policy.http_words import has_control_character
+from xds_server.policy.http_words import has_control_character, is_too_long
 from xds_server.policy.mesh_config import MeshConfigSpec
 from xds_server.problem import Problem
 
@@ -225,7 +225,8 @@ def _value(written: HttpHeader, environment: Environment, per_cent: str) -> str 
     value = environment.get(written.env_name or "")
     if value is None or has_control_character(value.strip()) or ("%" in value and not per_cent):
         return None
-    return value.strip().replace("%", per_cent)
+    sent = value.strip().replace("%", per_cent)
+    return None if is_too_long(sent) else sent
 
 
 def unset(spec: MeshConfigSpec, place: Place, environment: Environment) -> Iterator[Problem]:

@@ -28,6 +28,10 @@ RETRY_CONDITIONS = (
     "unavailable",
 )
 """Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on words that Istio takes."""
+LONGEST_VALUE = 16384
+"""Bytes of a header's value: Envoy refuses a whole listener or virtual host for more."""
+_VARIABLE = re.compile(r"%%|%[A-Z][A-Z0-9_]*(?:\(.*?\))?(?::[0-9]+)?%", re.DOTALL)
+"""One of Envoy's, or a per cent sign."""
 CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
 
 
@@ -45,14 +49,32 @@ def header_value_error(value: str) -> str:
     """What keeps Envoy from reading a header value, where %...% are its variables; "" when nothing does."""
     if has_control_character(value):
         return "has a control character"
-    if value.replace("%%", "").count("%") % 2:
+    if is_too_long(value):
+        return f"is longer than {LONGEST_VALUE} bytes"
+    if _has_lone_percent(value):
         return "has a lone %"
     return ""
 
 
+def _has_lone_percent(value: str) -> bool:
+    """Whether a per cent sign begins none of Envoy's variables; it would quote the whole value, secret or not."""
+    at = value.find("%")
+    while at >= 0:
+        variable = _VARIABLE.match(value, at)
+        if variable is None:
+            return True
+        at = value.find("%", variable.end())
+    return False
+
+
+def is_too_long(value: str) -> bool:
+    """Whether it is more than a header may have; of text without `has_control_character`."""
+    return len(value.encode()) > LONGEST_VALUE
+
+
 def has_control_character(value: str) -> bool:
-    """Whether it can be no header's value."""
-    return re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) is not None
+    """Whether it can be no header's value; a surrogate is what Python makes of a byte that is no UTF-8."""
+    return re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", value) is not None
 
 
 def is_authority(name: str) -> bool:

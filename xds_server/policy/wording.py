@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from xds_server.policy.model import REFUSED, Finding, Path, PolicyModel, quote
@@ -59,8 +59,29 @@ def _said(details: ErrorDetails, model: type[PolicyModel]) -> Iterable[Finding]:
         return [Finding("a key must be text", quote(key))]
     if details["input"] is None and details["type"] != "missing":
         return [Finding("has nothing after it", "give it a value, or remove it", code="empty-value")]
-    say = _WORDING.get(details["type"])
+    annotation = _annotation(model, details["loc"])
+    if _is_secret(annotation):
+        return [Finding("must be text", "write it in quotes")]
+    say = None if _holds_secret(annotation) else _WORDING.get(details["type"])
     return [say(details["input"], details.get("ctx", {})) if say else Finding("is not a value that fits here")]
+
+
+def _annotation(model: type[PolicyModel], path: Path) -> object:
+    """What is declared at a place."""
+    here: object = model
+    for part in path:
+        here = _below(here, part)
+    return here
+
+
+def _holds_secret(annotation: object) -> bool:
+    """Whether a secret belongs below it, so that what stands there in another shape may be one."""
+    holder = _model(annotation)
+    return holder is not None and any(_is_secret(field.annotation) for field in holder.model_fields.values())
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(_is_secret(part) for part in get_args(annotation))
 
 
 def _unknown_field(path: Path, model: type[PolicyModel]) -> Finding:

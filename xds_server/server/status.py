@@ -29,6 +29,8 @@ OnRefusal = Callable[[Proxy, Nacked, "Refusal"], None]
 
 _PEM = re.compile(r"-----BEGIN [^-]*-----.*?(-----END [^-]*-----|\Z)", re.DOTALL)
 _INLINE = re.compile(r'(inline_bytes|inline_string)(\\?["\s:]+)(?:\\.|[^"\\])*')
+_VALUE = re.compile(r'\b((?:raw_)?value|backend_token)(\\?"?\s*:\s*\\?")(?:\\.|[^"\\])*')
+"""Of headers, and what SkyWalking knows its clients by: what stands there is often a token."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{48,}={0,2}")
 _LONGEST_TEXT = 2000
 
@@ -96,12 +98,14 @@ def redacted(url: str, text: str) -> str:
     """A peer's text without key material.
 
     Envoy's NACK of an invalid Secret quotes the whole Secret, private key included, so nothing of it is kept. From
-    the text about any other type go PEM blocks, inline data sources and anything that looks like base64.
+    the text about any other type, which may quote a whole listener, go PEM blocks, inline data sources, values of
+    headers, and anything that looks like base64.
     """
     if url == type_url.SECRET:
         return "the proxy refused the secret (its text is withheld: it may quote a private key)"
     text = _PEM.sub("[redacted PEM]", text)
     text = _INLINE.sub(r"\1\2[redacted]", text)
+    text = _VALUE.sub(r"\1\2[redacted]", text)
     text = _BASE64.sub("[redacted]", text)
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
 
