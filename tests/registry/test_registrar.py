@@ -86,6 +86,21 @@ def test_log_says_what_became_of_which_workload(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_said_again_costs_no_look_at_all_workloads(tmp_path: Path) -> None:
+    """Each that is about to go says it with every report, and there may be a thousand."""
+
+    async def story() -> tuple[Registration, ...]:
+        registrar = Watched(tmp_path / "r.json")
+        registrar.connected("a", ONE)
+        registrar.connected("b", OTHER)
+        registrar.says(ONE, live=False)
+        registrar.registrations = ()
+        registrar.says(ONE, live=False)
+        return registrar.registrations
+
+    assert asyncio.run(story()) == ()
+
+
 def test_workloads_are_known_to_the_next_process(tmp_path: Path) -> None:
     """And those that do not come back are forgotten after the grace."""
     path = tmp_path / "r.json"

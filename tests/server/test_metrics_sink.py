@@ -109,18 +109,22 @@ async def test_counters_gauges_and_histograms_are_told_in_order() -> None:
 
 
 async def test_proxy_that_is_about_to_go_is_heard_until_it_says_otherwise() -> None:
-    """Again and again, for the stream that registers it may begin after the first time; one that goes on is no news."""
+    """Again and again, for the stream that registers it may begin after the first time; one that goes on is news once.
+
+    That first time undoes what it may have said on a stream that broke.
+    """
     heard: list[tuple[str, bool]] = []
     async with reporting(live=lambda proxy, live: heard.append((proxy.node.id, live))) as (_, _, call):
-        for node, live in (("web", 1), ("", 0), ("", 0), ("", 1), ("", 1)):
+        for node, live in (("web", 1), ("", 1), ("", 0), ("", None), ("", 0), ("", 1), ("", 1)):
             told = message(node, requests=1)
-            told.envoy_metrics.add(name="server.live").metric.add().gauge.value = live
+            if live is not None:
+                told.envoy_metrics.add(name="server.live").metric.add().gauge.value = live
             told.envoy_metrics.add(name="server.uptime").metric.add().gauge.value = 0
             await call.write(told.SerializeToString())
         await call.done_writing()
         assert await status_of(call) == "OK"
 
-    assert heard == [("web", False), ("web", False), ("web", True)]
+    assert heard == [("web", True), ("web", False), ("web", False), ("web", True)]
 
 
 @pytest.mark.parametrize("data", [b"\xff", message(requests=1).SerializeToString()])

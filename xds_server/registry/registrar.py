@@ -69,8 +69,7 @@ class Registrar:
 
     def says(self, registration: Registration | None, *, live: bool) -> None:
         """A proxy says whether it goes on, or is about to go; None is of no registered workload."""
-        if registration is not None:
-            self._registry.says(registration.key, live=live)
+        if registration is not None and self._registry.says(registration.key, live=live):
             self._look()
 
     def disconnected(self, stream: Hashable) -> None:

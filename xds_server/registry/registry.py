@@ -58,15 +58,21 @@ class Registry:
         self._keys[stream] = registration.key
         self._restored.discard(registration.key)
 
-    def says(self, key: Key, *, live: bool) -> None:
+    def says(self, key: Key, *, live: bool) -> bool:
         """Its proxy says whether it goes on, or is about to go; of one that is not known nothing is kept.
 
         One that an earlier process knew may say so before it is back: its reports do not wait for its stream.
+
+        Returns:
+            Whether that is news: proxies that are about to go say it with every report.
         """
-        if (entry := self._entries.get(key)) is not None:
-            entry.is_live = live
-            if not live:
-                self._restored.discard(key)
+        entry = self._entries.get(key)
+        if entry is None or entry.is_live is live:
+            return False
+        entry.is_live = live
+        if not live:
+            self._restored.discard(key)
+        return True
 
     def leave(self, stream: Hashable, now: float) -> None:
         """A stream has ended, whether it was of a workload or not."""

@@ -57,7 +57,7 @@ Open = Callable[[Proxy], Report]
 """Opens the book of a proxy whose stream begins."""
 
 Live = Callable[[Proxy, bool], None]
-"""Hears whether a proxy goes on: when that changes, and again and again while it does not."""
+"""Hears whether a proxy goes on: first on each stream, when that changes, and again and again while it does not."""
 
 
 class _Unheard:
@@ -144,12 +144,14 @@ class MetricsService:
 
     async def _add_all(self, first: _Message, call: Any, proxy: Proxy, report: Report) -> None:
         message: _Message | None = first
-        was_live = True
+        # Not taken for granted: what it said on a stream that broke may be past.
+        was_live = False
         while message is not None:
             is_live = _add(message, report)
-            if not (is_live and was_live):
-                self._live(proxy, is_live)
-            was_live = is_live
+            if is_live is not None:
+                if not (is_live and was_live):
+                    self._live(proxy, is_live)
+                was_live = is_live
             message = await _read(call)
 
 
@@ -192,9 +194,9 @@ async def _read(call: Any) -> _Message | None:
         raise ProtocolViolation("INVALID_ARGUMENT", "malformed StreamMetricsMessage") from None
 
 
-def _add(message: _Message, report: Report) -> bool:
-    """Put down what a message tells; whether the proxy goes on, which it does if it says nothing of that."""
-    is_live = True
+def _add(message: _Message, report: Report) -> bool | None:
+    """Put down what a message tells; whether the proxy goes on, None where that is in another message."""
+    is_live: bool | None = None
     report.begin()
     for family in message.envoy_metrics:
         name = family.name
@@ -203,7 +205,7 @@ def _add(message: _Message, report: Report) -> bool:
                 report.count(name, metric.counter.value)
             elif metric.HasField("gauge"):
                 report.level(name, metric.gauge.value)
-                is_live = is_live and (name != LIVE or metric.gauge.value > 0)
+                is_live = metric.gauge.value > 0 if name == LIVE else is_live
             elif metric.histogram.sample_count:
                 found = metric.histogram
                 report.time(name, found.sample_count, found.sample_sum, _buckets(found))
