@@ -26,7 +26,9 @@ def test_pseudo_headers_and_claims_can_be_matched_too(name: str) -> None:
     assert not is_matchable(f"{name} {name}".replace("@", " "))
 
 
-@pytest.mark.parametrize("value", ["", "a b", "100%%", "%REQ(:path)%", "a\tb", "%START_TIME(%s)%", "%CEL(f('x'))%%%", "x" * 16384])
+@pytest.mark.parametrize(
+    "value", ["", "a b", "100%%", "%REQ(:path)%", "a\tb", "%START_TIME(%s)%", "%CEL(f('x'))%%%", "x" * 16384]
+)
 def test_values_may_hold_envoys_variables(value: str) -> None:
     assert header_value_error(value) == ""
 

@@ -160,6 +160,21 @@ def test_proxy_that_was_away_when_policies_began_to_tell_it_apart_goes_on_with_i
     assert by_version(ledger) == {"v1": 3}
 
 
+def test_nothing_is_lost_where_policies_change_and_change_back_between_two_reports_of_a_proxy() -> None:
+    """To the second nothing has changed, and what it added to is with the numbers of the first."""
+    ledger = Ledger(10)
+    apart = [told_apart("v1", "version"), told_apart("v2", "version")]
+    who = list(apart)
+    reports = [ledger.open(lambda: who[0]), ledger.open(lambda: who[1])]
+    for telling in (reports, reports[:1], reports):
+        who[:] = apart if len(telling) == len(reports) else [told_apart("v1"), told_apart("v2")]
+        for report in telling:
+            report.begin()
+            report.count(OK.format("api"), 1)
+
+    assert sum(by_version(ledger).values()) == 5
+
+
 def test_numbers_of_another_service_stay_where_they_are() -> None:
     """Also of one of another namespace, and of another version at the destination."""
     ledger = Ledger(10)

@@ -32,11 +32,13 @@ class Ledger:
 
     Attributes:
         folded: how often something was added to those.
+        turn: how often workloads have begun to be told apart by other labels: a tally of another turn may be gone.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.folded = 0
+        self.turn = 0
         self._tallies: dict[Told, Tally] = {}
         self._overflow: dict[Told, Tally] = {}
         self._reports: dict[Report, None] = {}
@@ -69,6 +71,7 @@ class Ledger:
         teller = reporter.teller
         if teller.keys != self._keys:
             self._keys = teller.keys
+            self.turn += 1
             self._former = dict.fromkeys(told for told in self._tallies if told[1].keys != teller.keys)
         for told in [told for told in self._former if reporter.told(told)]:
             del self._former[told]
@@ -107,6 +110,7 @@ class Report:
         self._who = who
         self._reporter = who()
         ledger.adopt(self._reporter)
+        self._turn = ledger.turn
         self._counts: dict[str, tuple[list[float], int]] = {}
         self._timed: dict[str, Tally] = {}
         self._levels: dict[str, tuple[Told, Level]] = {}
@@ -116,9 +120,11 @@ class Report:
     def begin(self) -> None:
         """A message begins. Since the last one, whose ports these are may have changed, or who is told apart."""
         reporter = self._who()
-        if reporter is not self._reporter and reporter != self._reporter:
+        is_same = reporter is self._reporter or reporter == self._reporter
+        if not is_same or self._turn != self._ledger.turn:
             self._reporter = reporter
             self._ledger.adopt(reporter)
+            self._turn = self._ledger.turn
             for remembered in (self._counts, self._timed, self._levels, self._values, self._nothing):
                 remembered.clear()
 
