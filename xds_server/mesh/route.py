@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -339,6 +339,18 @@ class VirtualHost:
         """Of the VirtualServices that speak of it."""
         found = (*(route.namespace for route in self.routes), *(rule.namespace for rule in self.connections))
         return frozenset(namespace for namespace in found if namespace)
+
+    def ruled_from(self, namespaces: frozenset[str]) -> VirtualHost:
+        """The same under the VirtualServices of these namespaces alone; the same object for the same, as views need."""
+        if namespaces not in self._ruled_from:
+            routes = tuple(route for route in self.routes if route.namespace in namespaces) or self.untold
+            connections = tuple(rule for rule in self.connections if rule.namespace in namespaces)
+            self._ruled_from[namespaces] = replace(self, routes=routes, connections=connections)
+        return self._ruled_from[namespaces]
+
+    @cached_property
+    def _ruled_from(self) -> dict[frozenset[str], VirtualHost]:
+        return {}
 
     @cached_property
     def source_keys(self) -> frozenset[str]:

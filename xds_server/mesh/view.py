@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from xds_server.mesh.dns_table import DnsTable, dns_table
 from xds_server.mesh.egress import EVERYTHING, NOWHERE, Egress, egress, imports, resolved, selects
@@ -296,7 +295,7 @@ def _visible(
     seen = [found for found in scope.virtual_hosts if found.backend is None or found.host in hosts]
     let_in = ((found, frozenset(n for n in found.namespaces if imports(wanted, n, found.host))) for found in seen)
     virtual_hosts = tuple(
-        found if found.namespaces == namespaces else _ruled_from(found, namespaces)
+        found if found.namespaces == namespaces else found.ruled_from(namespaces)
         for found, namespaces in let_in
         if found.backend is not None or namespaces
     )
@@ -304,14 +303,6 @@ def _visible(
     routed = {destination.host for virtual_host in virtual_hosts for destination in virtual_host.destinations}
     routed.update(sidecar.egress_proxy[:1] if sidecar.egress_proxy else ())
     return tuple(b for host, b in scope.backends.items() if host in hosts or host in routed), virtual_hosts
-
-
-@lru_cache(maxsize=1024)
-def _ruled_from(found: VirtualHost, namespaces: frozenset[str]) -> VirtualHost:
-    """The same under the VirtualServices of these namespaces alone; the same object for the same."""
-    routes = tuple(route for route in found.routes if route.namespace in namespaces) or found.untold
-    connections = tuple(rule for rule in found.connections if rule.namespace in namespaces)
-    return replace(found, routes=routes, connections=connections)
 
 
 def _egress(
