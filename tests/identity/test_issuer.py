@@ -154,6 +154,17 @@ def test_proxy_that_left_is_remembered_until_it_would_be_renewed() -> None:
     assert lab.issuer.expiries == {}
 
 
+def test_of_very_many_that_left_those_that_came_first_are_forgotten() -> None:
+    """One credential gives its replicas any number of names."""
+    mesh = MeshAuthority(root())
+    issuer = Issuer(lambda: mesh, clock=lambda: NOW, random=lambda: 0.5, most_away=2)
+    for node in "abcde":
+        issuer.credentials(node, "web-1", WEB)
+
+    assert issuer.due({"a"}) == frozenset()
+    assert list(issuer.expiries) == ["a", "d", "e"]
+
+
 def test_forgotten_proxy_gets_a_new_key() -> None:
     lab = Lab()
     first = lab.credentials()

@@ -30,6 +30,8 @@ _Basis = tuple[MeshAuthority, Stamps, TrustDomain | None]
 
 _RETRY = timedelta(seconds=10)
 """Between two attempts to renew what could not be renewed."""
+MOST_AWAY = 10_000
+"""Proxies that are remembered though they are not connected: replicas come under ever new names, and seldom return."""
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -63,6 +65,7 @@ class Issuer:
         lifetime: of the certificates made here.
         kind: of the keys made here.
         files: identities that somebody else makes, which win; None for none.
+        most_away: see `MOST_AWAY`; of more, those that came first are forgotten.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Issuer:
         lifetime: timedelta = LEAF_LIFETIME,
         kind: KeyKind = KeyKind.EC_P256,
         files: IdentityFiles | None = None,
+        most_away: int = MOST_AWAY,
     ) -> None:
         self._authority = authority
         self._clock = clock
@@ -81,6 +85,7 @@ class Issuer:
         self._lifetime = lifetime
         self._kind = kind
         self._files = files
+        self._most_away = most_away
         self._held: dict[str, _Held] = {}
         self._stamps: Stamps = files.stamps() if files else {}
         self._shared: tuple[x509.Certificate, ...] = ()
@@ -111,7 +116,8 @@ class Issuer:
         if self._files is not None and (stamps := self._files.stamps()) != self._stamps:
             self._stamps, self._shared = stamps, self._shared_roots()
         due = frozenset(node_id for node_id, held in self._held.items() if self._is_due(held, now))
-        for node_id in due.difference(connected):
+        away = [node_id for node_id in self._held if node_id not in connected]
+        for node_id in due.difference(connected).union(away[: max(0, len(away) - self._most_away)]):
             del self._held[node_id]
         return due.intersection(connected)
 
