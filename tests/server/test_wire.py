@@ -81,6 +81,17 @@ def test_node_keeps_what_we_use_and_skips_its_extensions() -> None:
     )
 
 
+def test_node_id_that_is_too_long_to_be_kept_is_a_protocol_violation() -> None:
+    """A node may call its replicas as it likes, and what is kept by their ids outlives their streams."""
+
+    def request(length: int) -> bytes:
+        return bytes(envoy_pb2.DeltaDiscoveryRequest(node=base_pb2.Node(id="x" * length)).SerializeToString())
+
+    assert wire.delta_request(request(1024)).node == Node("x" * 1024)
+    with pytest.raises(ProtocolViolation, match="1024 characters"):
+        wire.delta_request(request(1025))
+
+
 def test_metadata_that_json_cannot_say_is_read_all_the_same() -> None:
     node = base_pb2.Node(id="n")
     node.metadata["odd"] = math.inf

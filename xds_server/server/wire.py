@@ -25,6 +25,9 @@ from xds_server.xds.resource import Resource
 
 MessageT = TypeVar("MessageT", bound=Message)
 
+LONGEST_ID = 1024
+"""Characters of a node id; the longest names that Kubernetes has make one of 650."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -216,10 +219,16 @@ def _error(message: Any) -> NackDetail | None:
 
 
 def node(message: Any) -> Node | None:
-    """The node that a message of ours names in its field `node`; None when it names none."""
+    """The node that a message of ours names in its field `node`; None when it names none.
+
+    Raises:
+        ProtocolViolation: its id is too long to be kept, as it is of nodes that have left too.
+    """
     if not message.HasField("node"):
         return None
     said = message.node
+    if len(said.id) > LONGEST_ID:
+        raise ProtocolViolation("INVALID_ARGUMENT", f"a node id has {LONGEST_ID} characters at most")
     return Node(
         id=said.id,
         cluster=said.cluster,
