@@ -109,6 +109,22 @@ def test_what_is_refused_for_another_unit_convicts_nobody_who_was_let_back_in() 
     assert held(quarantine) == ["ServiceEntry", "Telemetry"]
 
 
+def test_only_who_was_let_back_in_last_is_convicted() -> None:
+    state, quarantine = one_of_each(), Quarantine()
+    origins = tuple(document.origin for document in state)
+    one, other = (Refused(Unit(UnitKind.LISTENER, name, "1", b"", origins=origins), "") for name in "ab")
+    cases = Cases(quarantine)
+    cases.try_next(one, state)
+    cases.try_next(other, state)
+    cases.try_next(other, state)
+    assert cases.let_back()
+    cases.try_next(one, state)
+    assert cases.let_back()
+
+    assert held(quarantine) == ["DestinationRule", "VirtualService"]
+    assert not cases.convict(other)
+
+
 def test_nothing_stays_kept_out_when_nothing_was_found_out() -> None:
     state, quarantine = one_of_each(), Quarantine()
     cases = Cases(quarantine)

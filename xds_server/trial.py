@@ -73,6 +73,8 @@ class Cases:
     def let_back(self) -> bool:
         """Everything is taken as it is: let one back in who may be innocent. False when there is none."""
         for case in self._cases.values():
+            case.let_back = None
+        for case in self._cases.values():
             case.let_back = case.doubtful()
             if case.let_back is not None:
                 self._quarantine.restore(case.let_back, case.kept_out.pop(case.let_back))
