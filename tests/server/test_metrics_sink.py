@@ -108,6 +108,15 @@ async def test_counters_gauges_and_histograms_are_told_in_order() -> None:
     await until(lambda: book.closed)
 
 
+async def test_statistic_whose_name_is_too_long_to_be_remembered_is_passed_over() -> None:
+    async with reporting() as (_, books, call):
+        await call.write(message("web", **{"x" * 1001: 1, "y" * 1000: 2}).SerializeToString())
+        await call.done_writing()
+        assert await status_of(call) == "OK"
+
+    assert books[0].told == [("begin",), ("count", "y" * 1000, 2)]
+
+
 async def test_proxy_that_is_about_to_go_is_heard_until_it_says_otherwise() -> None:
     """Again and again, for the stream that registers it may begin after the first time; one that goes on is news once.
 

@@ -28,6 +28,8 @@ METHOD = f"/{SERVICE}/StreamMetrics"
 LIVE = "server.live"
 """A gauge, 0 from `POST /healthcheck/fail` on Envoy's admin page to `POST /healthcheck/ok`: it is about to go."""
 
+_LONGEST_NAME = 1000
+"""Characters of a statistic's name; those of the longest host and subset make 400. Names are remembered."""
 _Message = metrics_pb2.StreamMetricsMessage
 
 
@@ -200,7 +202,7 @@ def _add(message: _Message, report: Report) -> bool | None:
     report.begin()
     for family in message.envoy_metrics:
         name = family.name
-        for metric in family.metric:
+        for metric in family.metric if len(name) <= _LONGEST_NAME else ():
             if metric.HasField("counter"):
                 report.count(name, metric.counter.value)
             elif metric.HasField("gauge"):
