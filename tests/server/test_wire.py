@@ -61,6 +61,12 @@ def test_nack_is_read_from_error_detail() -> None:
     assert wire.delta_request(message.SerializeToString()).error == NackDetail(13, "no")
 
 
+def test_endless_reason_of_a_nack_is_cut_before_names_are_looked_for_in_it() -> None:
+    data = envoy_pb2.DiscoveryRequest(error_detail={"code": 3, "message": "x" * 300_000}).SerializeToString()
+
+    assert wire.sotw_request(data).error == NackDetail(3, "x" * (1 << 18))
+
+
 def test_node_keeps_what_we_use_and_skips_its_extensions() -> None:
     """Extensions are 60 of the 61 kB of Envoy's first request."""
     node = base_pb2.Node(id="n", cluster="c", user_agent_name="envoy")

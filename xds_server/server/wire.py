@@ -27,6 +27,8 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 LONGEST_ID = 1024
 """Characters of a node id; the longest names that Kubernetes has make one of 650."""
+LONGEST_REASON = 1 << 18
+"""Characters of a NACK that are read: each resource's name is looked for in it, which takes 0.2 s for 3,000 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def _parse(kind: type[MessageT], data: bytes) -> MessageT:
 def _error(message: Any) -> NackDetail | None:
     if not message.HasField("error_detail"):
         return None
-    return NackDetail(message.error_detail.code, message.error_detail.message)
+    return NackDetail(message.error_detail.code, message.error_detail.message[:LONGEST_REASON])
 
 
 def node(message: Any) -> Node | None:
