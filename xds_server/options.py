@@ -258,7 +258,11 @@ class ServeFlags:
     envoy: Envoy = None
     max_delete_fraction: Annotated[
         float,
-        setting("MAX_DELETE_FRACTION", "Hold back a change that deletes more than this part of all.", metavar="PART"),
+        setting(
+            "MAX_DELETE_FRACTION",
+            "Hold back a change that deletes more than this part of four documents or more.",
+            metavar="PART",
+        ),
     ] = 0.5
     allow_mass_delete: Annotated[
         bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
