@@ -97,6 +97,15 @@ def test_other_machines_are_served_unasked_only_when_told_to(flag: str, host: st
 
 
 @pytest.mark.parametrize(
+    ("listen", "advice"),
+    [("127.0.0.1:15010", "add --insecure if"), ("0.0.0.0:15010", "add --insecure --auth certificate if")],
+)
+def test_advice_to_open_another_port_does_not_open_the_xds_port(listen: str, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        Settings.of(policies=(ROOT,), listen=listen, telemetry_listen="0.0.0.0:4317")
+
+
+@pytest.mark.parametrize(
     ("values", "how"),
     [
         ({}, Authentication.NONE),

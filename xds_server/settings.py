@@ -270,11 +270,13 @@ class Settings(BaseModel):
                 f"--secrets holds private keys, and with --auth none whoever reaches {self.listen} could ask for them; "
                 f"leave --auth out, or listen on 127.0.0.1:{self.listen.port}"
             )
+        # --insecure by itself would end what `auto` has asked of Envoys until now.
+        asking = "" if self.authentication is Authentication.NONE else f" --auth {self.authentication.value}"
         for flag, address in (("debug", self.debug_listen), ("telemetry", self.telemetry_listen)):
             if address is not None and not address.is_loopback and not self.insecure:
                 raise ValueError(
                     f"--{flag}-listen {address} can be reached from other machines and nobody would be asked who "
-                    f"they are; listen on 127.0.0.1:{address.port}, or add --insecure if the network is private"
+                    f"they are; listen on 127.0.0.1:{address.port}, or add --insecure{asking} if the network is private"
                 )
         return self
 
