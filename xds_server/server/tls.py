@@ -1,20 +1,18 @@
 """TLS of the xDS port: version 1.3, a certificate that can change under open streams, client certificates.
 
 gRPC for Python has no setting for the least TLS version. Its TLS 1.2 cipher suites can be chosen, though, by an
-environment variable that is read when TLS is first used; those named here need an RSA certificate, and ours are EC, so
-that no handshake below 1.3 succeeds. `is_current` catches what did not come by this way.
+environment variable that is read once, as soon as gRPC is imported: `server/__init__.py` sets it. The suite named there
+needs an RSA certificate, and ours are EC, so that no handshake below 1.3 succeeds. `is_current` catches what did not
+come by this way.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-
-_NO_TLS_1_2 = {"GRPC_SSL_CIPHER_SUITES": "ECDHE-RSA-AES256-GCM-SHA384"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,6 @@ def port_credentials(
         current: called in a thread of gRPC's; cheap, and the same object as long as nothing changed.
         require_client_certificate: connections without one fail in the handshake. Otherwise none is asked for.
     """
-    os.environ.update(_NO_TLS_1_2)
     shown = current()
 
     def changed() -> Any:
