@@ -75,6 +75,7 @@ class Pipeline:
         self._translator = Translator()
         self._snapshots: dict[_Key, Snapshot] = {}
         self._former: dict[_Key, Snapshot] = {}
+        self._sound: Snapshot | None = None
 
     def compile(
         self,
@@ -111,7 +112,8 @@ class Pipeline:
         snapshot = self._snapshots.get(key) or self._former.get(key)
         if snapshot is None:
             snapshot = self._snapshot(view, generation.credentials)
-            snapshot.check(given=_PER_PROXY)
+            snapshot.check(given=_PER_PROXY, sound=self._sound)
+            self._sound = snapshot
         self._snapshots[key] = snapshot
         return snapshot
 

@@ -27,6 +27,24 @@ def test_dangling_reference_is_found() -> None:
         snapshot(resource(CLUSTER, "a", "1", "e")).check()
 
 
+def test_dangling_reference_is_found_beside_a_snapshot_that_was_sound() -> None:
+    """Whether what is referred to went, or what refers came or changed; whatever else stayed."""
+    a, e = resource(CLUSTER, "a", "1", "e"), resource(ENDPOINT, "e")
+    sound = snapshot(a, e)
+    sound.check()
+
+    snapshot(a, e, resource(CLUSTER, "b", "1", "e")).check(sound=sound)
+    snapshot(a, resource(ENDPOINT, "e", "2")).check(sound=sound)
+    for dangling in (
+        snapshot(a),
+        snapshot(a, e, resource(CLUSTER, "b", "1", "f")),
+        snapshot(e, resource(CLUSTER, "a", "2", "f")),
+        snapshot(a, resource(ENDPOINT, "f")),
+    ):
+        with pytest.raises(InconsistentSnapshot, match="needs"):
+            dangling.check(sound=sound)
+
+
 def test_version_is_the_same_for_the_same_content() -> None:
     """On every machine, in whatever order it was made."""
     one, two = resource(CLUSTER, "a"), resource(ENDPOINT, "e")

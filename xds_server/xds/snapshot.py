@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -79,20 +79,34 @@ class Snapshot:
         versions = [versions_text(self.by_type[url]) for url in own]
         return hashlib.blake2b("\0\0".join((shared, *own, *versions)).encode(), digest_size=8).hexdigest()
 
-    def check(self, given: Collection[tuple[str, str]] = ()) -> None:
+    def check(self, given: Collection[tuple[str, str]] = (), *, sound: Snapshot | None = None) -> None:
         """Verify that every reference resolves.
 
         Args:
             given: (type_url, name) of what joins each proxy's snapshot later.
+            sound: one that was verified; what both have is not looked at again as long as nothing is gone.
 
         Raises:
             InconsistentSnapshot: a resource names one that is not here (our defect: keep serving the last snapshot).
         """
         by_type = self.by_type
-        for resource in itertools.chain.from_iterable(of_type.values() for of_type in by_type.values()):
+        for resource in self._beyond(sound):
             for url, name in resource.refs:
                 if name not in by_type.get(url, ()) and (url, name) not in given:
                     raise InconsistentSnapshot(f"{resource.name!r} needs {name!r} of {url}, which is missing")
+
+    def _beyond(self, sound: Snapshot | None) -> Iterator[Resource]:
+        """Resources whose references `sound` does not vouch for."""
+        former = sound.by_type if sound is not None else {}
+        if any(of_type.keys() - self.of_type(url).keys() for url, of_type in former.items()):
+            former = {}
+        for url, of_type in self.by_type.items():
+            before = former.get(url, {})
+            moved = map(operator.is_not, map(before.get, of_type), of_type.values())
+            for resource in itertools.compress(of_type.values(), moved):
+                old = before.get(resource.name)
+                if old is None or old.refs is not resource.refs:
+                    yield resource
 
 
 def _by_name(resources: list[Resource]) -> dict[str, Resource]:
