@@ -159,7 +159,8 @@ def test_ratings_are_late_for_jason_alone(samples: Samples) -> None:
     late, others = samples.caller.call("ratings", headers={"end-user": "jason"}), samples.caller.call("ratings")
 
     assert (late.body, others.body) == ("ratings v1", "ratings v1")
-    assert late.seconds >= 7 > others.seconds
+    # Of seven: Envoy counts from when it last looked at the clock, which is some milliseconds before the request.
+    assert late.seconds > 6.5 > others.seconds
 
 
 def test_ratings_fail_for_jason_alone(samples: Samples) -> None:
