@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -31,15 +30,15 @@ from xds_server.debug.sources import Sources, Validation
 from xds_server.garbage import collection_paused, set_aside
 from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
-from xds_server.mesh.registration import Registration, registration
-from xds_server.mesh.service import Locality
+from xds_server.mesh.registration import Registration
 from xds_server.mesh.telemetry import TelemetryPolicies
-from xds_server.mesh.workload import Workload, workload
+from xds_server.mesh.workload import Workload
 from xds_server.own_spans import OwnSpans
 from xds_server.pipeline import Generation, Pipeline
 from xds_server.policy.document import Document
 from xds_server.problem import Problem, Severity
 from xds_server.registry.registrar import Registrar
+from xds_server.roster import Roster, peer_name
 from xds_server.security import Security
 from xds_server.server.held_files import HeldFiles
 from xds_server.server.hub import Hub, Proxy
@@ -100,7 +99,9 @@ class Server:
         pipeline = Pipeline(
             Premises(settings.root_namespace, settings.default_namespace, settings.trust, Environment(os.environ))
         )
-        self._board = StatusBoard(namespace_of=lambda proxy: self._workload(proxy).namespace, on_refusal=self._refused)
+        self._board = StatusBoard(
+            namespace_of=lambda proxy: self._roster.workload(proxy).namespace, on_refusal=self._refused
+        )
         self._own_spans = OwnSpans(settings.otlp_endpoint, self._board.answers)
         self._admission = Admission(
             pipeline,
@@ -122,23 +123,21 @@ class Server:
             changed=lambda: self._notice(frozenset()),
             clock=time.monotonic,
         )
+        self._roster = Roster(settings.default_namespace, self._registrar, self._proved)
         self._registered: tuple[Registration, ...] = ()
         self._reading: Reading | None = None
         self._published: Generation | None = None
-        self._hub = Hub(self._snapshots_for, connected=self._connected, disconnected=self._disconnected)
+        self._hub = Hub(self._snapshots_for, connected=self._roster.connected, disconnected=self._roster.disconnected)
         self._security = Security(settings, self._hub, self._board, self._in_worker)
         self._traffic = Traffic(
             settings.traffic_edges,
             settings.scrape_interval,
-            workload_of=self._workload,
+            workload_of=self._roster.workload,
             mesh=lambda: self._published.mesh if self._published else None,
             clock=time.monotonic,
         )
         self._held_files = HeldFiles(settings.state_dir / "held", f"{socket.gethostname()} {settings.listen}")
         self._tombstones = TombstoneBook(self._held_files.read(time.time()))
-        self._streams_of: Counter[str] = Counter()
-        self._nodes: Counter[str] = Counter()
-        self._sent: dict[str, Snapshot] = {}
         receives = settings.telemetry_listen is not None
         self._traces = Traces() if receives else None
         self._logs = LogBuffer() if receives else None
@@ -225,7 +224,7 @@ class Server:
             authenticate=security.authenticate,
             admit=security.admit,
             report=self._traffic.open,
-            live=self._says,
+            live=self._roster.says,
             credentials=security.port_credentials(),
             tombstones=self._tombstones,
             options=ListenOptions(
@@ -300,7 +299,7 @@ class Server:
                 self._own_spans.nothing_changed()
                 log.warning("nothing to serve yet", policies=[str(path) for path in self._settings.policies])
                 return False
-            connected = [self._workload(proxy) for proxy in self._hub.proxies()[:MOST_LOOKED_AT]]
+            connected = [self._roster.workload(proxy) for proxy in self._hub.proxies()[:MOST_LOOKED_AT]]
             self._admission.credentials = credentials
             await self._admission.admit(reading.policies, connected, registered)
         except Exception:
@@ -388,14 +387,14 @@ class Server:
 
     async def _snapshots_for(self, proxies: Sequence[Proxy]) -> Sequence[Snapshot | None]:
         """See `hub.SnapshotsFor`."""
-        workloads = [self._workload(proxy) for proxy in proxies]
+        workloads = [self._roster.workload(proxy) for proxy in proxies]
         shared = await self._admission.snapshots_for(workloads)
         self._publish()
         shared = [None if self._holds(proxy) else found for proxy, found in zip(proxies, shared, strict=True)]
         snapshots = await self._security.secured(proxies, workloads, shared)
         for proxy, snapshot in zip(proxies, snapshots, strict=True):
-            if snapshot is not None and self._streams_of[proxy.node.id]:
-                self._sent[proxy.node.id] = snapshot
+            if snapshot is not None:
+                self._roster.gave(proxy, snapshot)
         return snapshots
 
     def _holds(self, proxy: Proxy) -> bool:
@@ -405,56 +404,22 @@ class Server:
 
     def _refused(self, proxy: Proxy, nacked: Nacked, refusal: Refusal) -> None:
         """A proxy's NACK; one of what is not sent any more is past."""
-        sent = self._sent.get(proxy.node.id)
-        now = sent.of_type(nacked.type_url) if sent else {}
-        if not any(now.get(resource.name) == resource for resource in nacked.resources):
+        if not self._roster.still_given(proxy, nacked):
             return
         self._admission.refused(
-            _node(proxy),
+            peer_name(proxy),
             refusal.type_url,
             refusal.names if refusal.is_named else (),
             refusal.origins,
             refusal.message,
-            connected=self._nodes.keys(),
+            connected=self._roster.peers,
             taken_ago=refusal.taken_ago,
         )
         if self._admission.is_stale:
             self._notice(frozenset())
 
-    def _workload(self, proxy: Proxy) -> Workload:
-        node = proxy.node
-        claimed = workload(
-            node.id,
-            default_namespace=self._settings.default_namespace,
-            metadata=node.metadata,
-            locality=Locality(*node.locality),
-        )
+    def _proved(self, proxy: Proxy, claimed: Workload) -> Workload:
         return self._security.workload(proxy, claimed)
-
-    def _registration(self, proxy: Proxy) -> Registration | None:
-        """What a proxy registers, under the identity that it proved."""
-        found = self._workload(proxy)
-        account = found.service_account if proxy.principal else ""
-        return registration(found, proxy.node.metadata, peer=proxy.peer.ip, service_account=account)
-
-    def _says(self, proxy: Proxy, live: bool, /) -> None:
-        """See `metrics_sink.Live`."""
-        self._registrar.says(self._registration(proxy), live=live)
-
-    def _connected(self, proxy: Proxy) -> None:
-        self._streams_of[proxy.node.id] += 1
-        self._nodes[_node(proxy)] += 1
-        log.info("proxy connected", node_id=proxy.node.id, peer=proxy.peer.address)
-        self._registrar.connected(proxy, self._registration(proxy))
-
-    def _disconnected(self, proxy: Proxy) -> None:
-        node_id = proxy.node.id
-        _take_one(self._nodes, _node(proxy))
-        _take_one(self._streams_of, node_id)
-        if node_id not in self._streams_of:
-            self._sent.pop(node_id, None)
-        self._registrar.disconnected(proxy)
-        log.info("proxy disconnected", node_id=node_id, peer=proxy.peer.address)
 
     def _sources(self) -> Sources:
         return Sources(
@@ -471,7 +436,7 @@ class Server:
             traces=self._traces,
             logs=self._logs,
             own_spans=self._own_spans.exporter,
-            snapshot_of=self._sent.get,
+            snapshot_of=self._roster.given,
             resource_json=resource_json,
         )
 
@@ -511,18 +476,6 @@ def _log_problems(before: Sequence[Problem], now: Sequence[Problem]) -> None:
         log.warning("more policy problems", count=len(new) - _MOST_LOGGED, see="/debug/problems")
     if mended := len(known.difference(now)):
         log.info("policy problems gone", count=mended)
-
-
-def _node(proxy: Proxy) -> str:
-    """What it proved to be, whatever it calls itself; its id where nobody need prove anything."""
-    return proxy.principal or proxy.node.id
-
-
-def _take_one(counter: Counter[str], key: str) -> None:
-    """One less of it; what there is none of is no key."""
-    counter[key] -= 1
-    if not counter[key]:
-        del counter[key]
 
 
 def _is_warm(proxy: Proxy) -> bool:
