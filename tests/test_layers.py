@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "xds_server"
-LEAVES = {"errors", "problem", "memo"}
+LEAVES = {"errors", "problem", "memo", "ip_address"}
 VOCABULARY = {"policy", "mesh", "xds"}
 
 OURS: dict[str, set[str]] = {
     "errors": set(),
     "problem": set(),
     "memo": set(),
+    "ip_address": set(),
     "policy": LEAVES,
     "mesh": LEAVES,
     "xds": LEAVES,
@@ -45,6 +46,7 @@ THEIRS: dict[str, set[str]] = {
     "errors": set(),
     "problem": set(),
     "memo": set(),
+    "ip_address": set(),
     "policy": {"pydantic", "pydantic_core", "re2"},
     "mesh": set(),
     "xds": set(),

@@ -7,10 +7,10 @@ values: a bootstrap is a file that people read and edit, and Envoy itself checks
 from __future__ import annotations
 
 import enum
-import ipaddress
 from dataclasses import dataclass, field
 
 from xds_server.errors import ConfigurationError
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import REPLICA, Interception, NodeType
 from xds_server.settings import Address
@@ -102,7 +102,7 @@ class NodeOptions:
                 raise ConfigurationError(f"{option} {value!r} must be a word without ~, /, {REPLICA} and blanks")
         if "." in self.namespace:
             raise ConfigurationError(f"--namespace {self.namespace!r} must have no dot: it ends the name in a node id")
-        if self.ip and not _is_ip(self.ip):
+        if self.ip and not is_ip_address(self.ip):
             raise ConfigurationError(f"--ip {self.ip!r} is no IP address")
         if not 0 <= self.metrics_interval < 300:
             raise ConfigurationError(f"--metrics-interval {self.metrics_interval:g} must be below 300 seconds")
@@ -238,7 +238,7 @@ def _xds_cluster(addresses: tuple[Address, ...], secure: SecureXds | None) -> di
         protocol["http_filters"] = _token_filters(secure)
     return {
         "name": XDS_CLUSTER,
-        "type": "STATIC" if all(_is_ip(address.host) for address in addresses) else "STRICT_DNS",
+        "type": "STATIC" if all(is_ip_address(address.host) for address in addresses) else "STRICT_DNS",
         "connect_timeout": "1s",
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         "load_assignment": {
@@ -301,11 +301,3 @@ def _secret_in_file(secure: SecureXds) -> dict[str, object]:
 
 def _socket_address(address: Address) -> dict[str, object]:
     return {"socket_address": {"address": address.host, "port_value": address.port}}
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

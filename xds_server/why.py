@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import urllib.parse
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +13,7 @@ from xds_server.explain.held import Held, held
 from xds_server.explain.target import NOT_FOUND, TO_HTTPS, TO_PATH, Fate, Target
 from xds_server.explain.traffic import HTTP_1, Connection, Request
 from xds_server.explain.way import Turn, Way, way_of
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.workload import Interception, NodeType, Workload
 from xds_server.problem import Origin
 from xds_server.translate import names
@@ -51,7 +51,7 @@ def explained(snapshot: Snapshot, workload: Workload, request: Request, address:
     Raises:
         ConfigurationError: `address` is none.
     """
-    if address and not _is_address(address):
+    if address and not is_ip_address(address):
         raise ConfigurationError(f"--address {address!r} is no IP address")
     proxy = held(snapshot)
     connection = _connection(proxy, workload, request, address)
@@ -102,14 +102,6 @@ def _connection(proxy: Held, workload: Workload, request: Request, address: str)
     return Connection(
         to, at, capturing, tls=tls, server_name=name if tls else "", http=HTTP_1 if request.scheme == "http" else ""
     )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _port(listener: listener_v3.Listener) -> int | None:

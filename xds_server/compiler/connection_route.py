@@ -15,11 +15,12 @@ from xds_server.compiler.finding import Place
 from xds_server.compiler.gateway_name import gateway_names
 from xds_server.compiler.http_route import Known, destination, unknown_destination
 from xds_server.compiler.workload_entry import sorted_labels
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.host import normal
 from xds_server.mesh.route import ConnectionMatch, ConnectionRoute, WeightedDestination
 from xds_server.policy.document import Document
 from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
-from xds_server.policy.values import is_ip_address, is_whole_wildcard
+from xds_server.policy.values import is_whole_wildcard
 from xds_server.policy.virtual_service import RouteDestination, TCPRoute, TLSRoute, VirtualServiceSpec
 from xds_server.problem import Problem
 

@@ -5,11 +5,11 @@ The same shape stands inline in ServiceEntry.endpoints; both become endpoints he
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.service import Endpoint, Labels, Locality
 from xds_server.policy.document import Document
 from xds_server.policy.status import condition
@@ -73,13 +73,7 @@ def sorted_labels(labels: Mapping[str, str]) -> Labels:
 
 def is_address(text: str) -> bool:
     """Whether `text` needs no name resolution: an IP address or a unix socket."""
-    if text.startswith("unix://"):
-        return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return text.startswith("unix://") or is_ip_address(text)
 
 
 def _locality(entry: WorkloadEntrySpec, labels: Mapping[str, str]) -> Locality:

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.service import Labels, Locality
 from xds_server.mesh.workload import Workload
 
@@ -93,17 +94,9 @@ def registration(
 
 def _address(own: tuple[str, ...], peer: str) -> str:
     """An address that others can reach first: a loopback one is good only between neighbours."""
-    known = [text for text in (*own, peer) if _is_ip(text)]
+    known = [text for text in (*own, peer) if is_ip_address(text)]
     reachable = (text for text in known if not ipaddress.ip_address(text).is_loopback)
     return next(reachable, known[0] if known else "")
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _ports(value: object) -> tuple[tuple[str, int], ...]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.model import Finding, PolicyEnum, PolicyModel
 from xds_server.policy.values import (
     Bool,
@@ -25,7 +26,6 @@ from xds_server.policy.values import (
     PortSelector,
     duplicates,
     is_host_name,
-    is_ip_address,
     only_one,
 )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.model import Finding, PolicyEnum, PolicyModel
 from xds_server.policy.values import (
     DnsLabel,
@@ -18,7 +19,6 @@ from xds_server.policy.values import (
     WorkloadSelector,
     duplicates,
     is_host_name,
-    is_ip_address,
 )
 from xds_server.policy.workload_entry import WorkloadEntrySpec
 

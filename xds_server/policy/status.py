@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xds_server.policy.values import is_ip_address
+from xds_server.ip_address import is_ip_address
 
 
 def condition(status: object, kind: str) -> bool | None:

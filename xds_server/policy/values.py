@@ -18,6 +18,7 @@ from typing import Annotated
 import re2
 from pydantic import AfterValidator, Field, PlainValidator, StrictBool, StrictFloat, StrictInt
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.model import Finding, PolicyModel, refusal
 
 Bool = StrictBool
@@ -186,15 +187,6 @@ _LABEL_VALUE = re.compile(rf"(?:{_QUALIFIED})?")
 def is_dns_label(text: str) -> bool:
     """Letters, digits and dashes, at most 63 (Istio's IsDNS1123Label)."""
     return len(text) <= 63 and _DNS_LABEL.fullmatch(text) is not None
-
-
-def is_ip_address(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_host_label(text: str) -> bool:

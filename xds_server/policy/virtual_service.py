@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.http_words import (
     CLAIM_PREFIX,
     CORS_METHODS,
@@ -39,7 +40,6 @@ from xds_server.policy.values import (
     PortSelector,
     Regex,
     StringMatch,
-    is_ip_address,
     only_one,
 )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.model import Finding, PolicyModel, refusal
 from xds_server.policy.values import (
     Int,
@@ -14,7 +15,6 @@ from xds_server.policy.values import (
     PortNumber,
     is_dns_label,
     is_host_name,
-    is_ip_address,
     unix_path_mistakes,
 )
 

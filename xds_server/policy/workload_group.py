@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from xds_server.ip_address import is_ip_address
 from xds_server.policy.model import Finding, PolicyModel, refusal
-from xds_server.policy.values import Int, Labels, PortNumber, is_host_name, is_ip_address, only_one
+from xds_server.policy.values import Int, Labels, PortNumber, is_host_name, only_one
 from xds_server.policy.workload_entry import WorkloadEntrySpec
 
 _HEADER_NAME = re.compile(r"[-_A-Za-z0-9]+")

@@ -7,7 +7,6 @@ were told to use is not there, the cluster is left without endpoints: its reques
 from __future__ import annotations
 
 import enum
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 
+from xds_server.ip_address import is_ip_address
 from xds_server.mesh.credential import roots_name
 from xds_server.mesh.identity import SCHEME, TrustDomain, is_segment
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings, TlsLimits
@@ -255,12 +255,4 @@ def _exactly(name: str) -> _Matcher:
         return mesh_tls.uri_matcher(matcher)
     if "@" in name:
         return _Matcher(san_type=_SanType.EMAIL, matcher=matcher)
-    return _Matcher(san_type=_SanType.IP_ADDRESS if _is_ip(name) else _SanType.DNS, matcher=matcher)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return _Matcher(san_type=_SanType.IP_ADDRESS if is_ip_address(name) else _SanType.DNS, matcher=matcher)
