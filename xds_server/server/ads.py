@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -24,14 +24,13 @@ from xds_server.server.secret_audit import SecretAudit
 from xds_server.server.stall import StallWatch
 from xds_server.server.status import StatusBoard, StreamRecord
 from xds_server.server.tls import is_current
-from xds_server.server.tombstones import TombstoneBook
+from xds_server.server.tombstones import Holder, TombstoneBook
 from xds_server.xds.channel import TypeStatus
 from xds_server.xds.delta import DeltaStream
 from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, Nacked, Node, SotwRequest, SotwResponse
 from xds_server.xds.proxy_status import Variant
 from xds_server.xds.snapshot import Snapshot
 from xds_server.xds.sotw import SotwStream
-from xds_server.xds.stream import Held, Tombstones
 from xds_server.xds.type_url import SECRET
 
 log = structlog.get_logger(__name__)
@@ -47,24 +46,8 @@ _MOST_UNSENT = 1000
 """Answers that may wait for a peer that asks but does not read. Machines keep one in flight per type: more is abuse."""
 
 
-class Machine(Protocol):
+class Machine(Holder, Protocol):
     """SotwStream and DeltaStream, seen from here."""
-
-    @property
-    def tombstones(self) -> Tombstones:
-        """What the node's next stream must know."""
-
-    @property
-    def held(self) -> Held:
-        """What it must know besides."""
-
-    @property
-    def doubts(self) -> Tombstones:
-        """What of the tombstones is worth a place on disk."""
-
-    @property
-    def remembers(self) -> Collection[str]:
-        """Of which types the next stream must know what is held."""
 
     def receive(self, request: Any, /) -> Sequence[SotwResponse | DeltaResponse | Acked | Nacked]:
         """What a request calls for; raises ProtocolViolation."""
