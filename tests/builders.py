@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from xds_server.compiler.compile import compile_mesh
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
-from xds_server.mesh.route import Backend, Destination, Match, Route, VirtualHost, WeightedDestination
+from xds_server.mesh.route import Backend, Destination, Match, Route, WeightedDestination
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import PortPolicies, Subset, TrafficPolicy, TrafficRule
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Workload
 from xds_server.policy.document import Document, PolicySet, parse_document, precedence
 from xds_server.policy.kinds import KINDS

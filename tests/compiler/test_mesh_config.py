@@ -27,10 +27,11 @@ from xds_server.mesh.proxy_settings import (
     Topology,
     Underscores,
 )
-from xds_server.mesh.route import Retry, VirtualHost
+from xds_server.mesh.route import Retry
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import H2Upgrade, TlsMode, TrafficPolicy
 from xds_server.mesh.view import view_for
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.problem import Severity
 
 SECOND = timedelta(seconds=1)

@@ -1,11 +1,10 @@
-"""What one match means, and when it leaves nothing for another."""
+"""What one match means."""
 
 from __future__ import annotations
 
-import pytest
 import yaml
 
-from xds_server.compiler.route_match import is_wider, match
+from xds_server.compiler.route_match import match
 from xds_server.mesh.route import HeaderMatch, Match, MatchKind, QueryMatch, StringMatch
 from xds_server.policy.virtual_service import HTTPMatchRequest
 
@@ -65,57 +64,6 @@ def test_match_that_names_gateways_does_not_look_at_its_source() -> None:
     found = made("gateways: [mesh], sourceLabels: {a: b}, sourceNamespace: shop")
 
     assert (found.source_labels, found.source_namespace, found.gateways) == ((), "", ("mesh",))
-
-
-@pytest.mark.parametrize(
-    ("wide", "narrow"),
-    [
-        ("", "uri: {exact: /a}"),
-        ("uri: {prefix: /}", "uri: {regex: '/a.*'}"),
-        ("uri: {regex: '.*'}", "headers: {a: {exact: b}}"),
-        ("uri: {prefix: /a}", "uri: {prefix: /a}"),
-        ("uri: {prefix: /a}", "uri: {prefix: /ab}"),
-        ("uri: {prefix: /a}", "uri: {exact: /ab}, method: {exact: GET}"),
-        ("uri: {regex: '/a.'}", "uri: {regex: '/a.'}"),
-        ("uri: {prefix: /A}, ignoreUriCase: true", "uri: {exact: /ab}"),
-        ("uri: {prefix: /A}, ignoreUriCase: true", "uri: {exact: /aB}, ignoreUriCase: true"),
-        ("headers: {a: {}}", "headers: {a: {exact: b}, c: {}}"),
-        ("headers: {X-A: {prefix: b}}", "headers: {x-a: {exact: bc}}"),
-        ("withoutHeaders: {a: {exact: b}}", "withoutHeaders: {a: {exact: b}}, port: 80"),
-        ("queryParams: {q: {}}", "queryParams: {q: {exact: '1'}}"),
-        ("port: 80", "port: 80, sourceNamespace: shop"),
-        ("sourceLabels: {a: b}", "sourceLabels: {a: b, c: d}"),
-        ("sourceNamespace: shop", "sourceNamespace: shop, uri: {exact: /a}"),
-    ],
-)
-def test_wider_match_takes_every_request_of_the_other(wide: str, narrow: str) -> None:
-    assert is_wider(made(wide), made(narrow))
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("uri: {exact: /a}", "uri: {prefix: /a}"),
-        ("uri: {exact: /}", "uri: {exact: /a}"),
-        ("uri: {prefix: /a}", ""),
-        ("uri: {prefix: /a}", "uri: {exact: /A}"),
-        ("uri: {prefix: /a}", "uri: {exact: /a}, ignoreUriCase: true"),
-        ("uri: {regex: '/a.*'}", "uri: {exact: /a}"),
-        ("method: {exact: GET}", ""),
-        ("authority: {exact: a.b}", "authority: {exact: a.c}"),
-        ("scheme: {exact: http}", "scheme: {prefix: http}"),
-        ("headers: {a: {exact: b}}", "headers: {a: {}}"),
-        ("headers: {a: {}}", "withoutHeaders: {a: {}}"),
-        ("withoutHeaders: {a: {exact: b}}", "withoutHeaders: {a: {exact: c}}"),
-        ("queryParams: {q: {exact: '1'}}", "queryParams: {p: {exact: '1'}}"),
-        ("port: 80", "port: 81"),
-        ("port: 80", ""),
-        ("sourceLabels: {a: b}", ""),
-        ("sourceNamespace: shop", "sourceNamespace: bank"),
-    ],
-)
-def test_match_that_may_leave_a_request_is_not_wider(one: str, other: str) -> None:
-    assert not is_wider(made(one), made(other))
 
 
 def test_header_that_may_have_no_value_at_all_must_be_absent() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.builders import codes, compiled, entry, istio
 from xds_server.mesh.mesh import Mesh, Scope
-from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.traffic import LoadBalancing
+from xds_server.mesh.virtual_host import VirtualHost
 
 TO = "route: [{destination: {host: reviews}}]"
 

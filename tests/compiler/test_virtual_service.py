@@ -17,8 +17,8 @@ from xds_server.compiler.virtual_service import (
     virtual_host,
 )
 from xds_server.mesh.host import Names
-from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.policy.document import Document
 
 NAMES = Names({"reviews": "default", "ratings": "shop"})

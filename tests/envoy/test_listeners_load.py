@@ -26,12 +26,12 @@ from xds_server.mesh.route import (
     Rewrite,
     Route,
     StringMatch,
-    VirtualHost,
 )
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import ConnectionPool, HashCookie, HashKey, LoadBalancer, LoadBalancing, TrafficPolicy
 from xds_server.mesh.view import InboundPort, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate.translate import Translator

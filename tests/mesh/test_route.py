@@ -13,9 +13,9 @@ from xds_server.mesh.route import (
     Route,
     RouteAction,
     StringMatch,
-    VirtualHost,
 )
 from xds_server.mesh.service import Port, Protocol
+from xds_server.mesh.virtual_host import VirtualHost
 
 
 def test_match_of_everything_is_a_catch_all() -> None:

@@ -11,11 +11,12 @@ from envoy_data_plane.envoy.config.listener import v3 as listener_v3
 from tests.builders import backend, destination, virtual_host
 from tests.translate.chains import HTTP, chains, inspectors
 from tests.translate.shown import shown
-from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute, VirtualHost
+from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
 from xds_server.mesh.traffic import TrafficRule
 from xds_server.mesh.view import Source, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate.outbound import outbound, outbound_listeners, unknown_cluster, virtual_outbound

@@ -8,10 +8,11 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.builders import backend, destination, route, service, traffic_rule, virtual_host
 from xds_server.mesh.proxy_settings import ProxyHeaders
-from xds_server.mesh.route import Backend, Match, VirtualHost
+from xds_server.mesh.route import Backend, Match
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import TrafficRule
 from xds_server.mesh.view import Source, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate import names

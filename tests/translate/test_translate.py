@@ -9,10 +9,11 @@ from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 
 from tests.builders import backend, destination, endpoint, route, service, traffic_rule, virtual_host
 from tests.translate.shown import shown
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Protocol, Resolution
 from xds_server.mesh.traffic import LoadBalancer, LocalityLoadBalancing, OutlierDetection, TrafficPolicy
 from xds_server.mesh.view import InboundPort, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception
 from xds_server.translate.translate import Translator
 from xds_server.xds import type_url

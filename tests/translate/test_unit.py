@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.builders import backend, endpoint, route, service, traffic_rule, virtual_host
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.traffic import ConnectionPool, TrafficPolicy, TrafficRule
 from xds_server.mesh.view import View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin
 from xds_server.translate.translate import Translator

@@ -9,10 +9,11 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from tests.builders import backend, route, service, virtual_host
 from xds_server.mesh.proxy_settings import ProxyHeaders
-from xds_server.mesh.route import Backend, Match, MatchKind, StringMatch, VirtualHost
+from xds_server.mesh.route import Backend, Match, MatchKind, StringMatch
 from xds_server.mesh.service import Port, Protocol, Resolution, Service
 from xds_server.mesh.traffic import TrafficRule
 from xds_server.mesh.view import Source
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.translate.encode import encode
 from xds_server.translate.route import Place
 from xds_server.translate.virtual_host import (

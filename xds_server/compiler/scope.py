@@ -18,8 +18,8 @@ from xds_server.compiler.table import Diff, Index, Table
 from xds_server.memo import Memo
 from xds_server.mesh.host import spellings, split
 from xds_server.mesh.mesh import Scope
-from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.service import Service
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.policy.document import Document
 from xds_server.problem import Problem
 

@@ -35,8 +35,9 @@ from xds_server.memo import Memo
 from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.host import Names, covers, is_wildcard, spellings
 from xds_server.mesh.mesh import Scope
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Service
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.policy.document import Document, precedence
 from xds_server.problem import Problem
 

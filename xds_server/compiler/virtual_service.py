@@ -20,11 +20,12 @@ from xds_server.compiler.delegate import placed_rules
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
-from xds_server.compiler.shadow import Earlier
 from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.host import Names, candidates, normal
-from xds_server.mesh.route import Backend, Destination, Match, Retry, Route, VirtualHost, WeightedDestination
+from xds_server.mesh.route import Backend, Destination, Match, Retry, Route, WeightedDestination
 from xds_server.mesh.service import Protocol, Service
+from xds_server.mesh.shadow import merged
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.policy.document import Document
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
@@ -195,25 +196,9 @@ def strange_host(
 
 
 def _merged(documents: Iterable[Sequence[Bound]]) -> tuple[list[Bound], list[Problem]]:
-    """Routes that some request can reach, catch-alls last; each other one is reported with what stands before it.
-
-    A route behind the catch-all of its own document stays behind it: only whole documents change places.
-    """
-    reachable: list[Bound] = []
-    problems: list[Problem] = []
-    for routes in documents:
-        end = next((i for i, bound in enumerate(routes) if bound.route.match.is_catch_all), len(routes))
-        reachable += routes[: end + 1]
-        problems += [_unreachable(bound, routes[end]) for bound in routes[end + 1 :]]
-    earlier, kept = Earlier(), []
-    for bound in sorted(reachable, key=lambda bound: bound.route.match.is_catch_all):
-        wider = earlier.wider_than(bound)
-        if wider is None:
-            earlier.add(bound)
-            kept.append(bound)
-        else:
-            problems.append(_unreachable(bound, wider))
-    return kept, problems
+    """Routes that some request can reach, catch-alls last; each other one is reported with what stands before it."""
+    kept, hidden = merged(documents, lambda bound: bound.route.match)
+    return kept, [_unreachable(bound, wider) for bound, wider in hidden]
 
 
 def _unreachable(bound: Bound, wider: Bound) -> Problem:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from xds_server.mesh.gateway import Gateway, GatewayRoutes
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.security import NO_POLICIES, ChangingPolicies, PeerPolicies
 from xds_server.mesh.selective import SelectiveRule, gateway_routes_with_backends, with_backends
 from xds_server.mesh.service import Service
@@ -17,6 +17,7 @@ from xds_server.mesh.service_index import ServiceIndex
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.mesh.virtual_address import virtual_addresses
+from xds_server.mesh.virtual_host import VirtualHost
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xds_server.mesh.mesh import Mesh, Scope
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Labels
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import NodeType, Workload
 
 _NAME = "representative"

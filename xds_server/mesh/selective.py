@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from xds_server.mesh.gateway import GatewayRoutes
-from xds_server.mesh.route import Backend, ConnectionRoute, Destination, Route, VirtualHost, WeightedDestination
+from xds_server.mesh.route import Backend, ConnectionRoute, Destination, Route, WeightedDestination
 from xds_server.mesh.service import Labels
+from xds_server.mesh.virtual_host import VirtualHost
 
 
 @dataclass(frozen=True, eq=False)

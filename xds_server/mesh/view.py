@@ -15,13 +15,14 @@ from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.mesh import Mesh, Scope
 from xds_server.mesh.observation import UNOBSERVED, Observed, observation
 from xds_server.mesh.proxy_settings import ISTIO_SETTINGS, ProxySettings
-from xds_server.mesh.route import Backend, VirtualHost
+from xds_server.mesh.route import Backend
 from xds_server.mesh.security import MutualTls
 from xds_server.mesh.selective import SelectiveRule
 from xds_server.mesh.service import Endpoint, Labels, Locality, Protocol, Service, labels_match
 from xds_server.mesh.service_index import Clue
 from xds_server.mesh.sidecar import OutboundPolicy, Sidecar
 from xds_server.mesh.traffic import ConnectionPool, H2Upgrade
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.mesh.workload import Interception, NodeType, Workload
 
 

@@ -13,8 +13,9 @@ from functools import lru_cache
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.gateway import GatewayRoutes, Server, narrower
-from xds_server.mesh.route import DirectResponse, Route, VirtualHost
+from xds_server.mesh.route import DirectResponse, Route
 from xds_server.mesh.view import Source, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.translate import names
 from xds_server.translate.encode import encode
 from xds_server.translate.gateway_listener import open_servers

@@ -18,8 +18,8 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 
 from xds_server.mesh.egress import Egress
 from xds_server.mesh.proxy_settings import ISTIO_HEADERS, ProxyHeaders
-from xds_server.mesh.route import VirtualHost
 from xds_server.mesh.view import Source, View
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.problem import Origin
 from xds_server.translate import names, pack
 from xds_server.translate.catch_all import (

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 
-from xds_server.mesh.route import ConnectionMatch, Destination, Match, Route, VirtualHost, WeightedDestination
+from xds_server.mesh.route import ConnectionMatch, Destination, Match, Route, WeightedDestination
 from xds_server.mesh.service import labels_match
 from xds_server.mesh.view import Source
+from xds_server.mesh.virtual_host import VirtualHost
 from xds_server.translate.encode import encode, length_delimited
 from xds_server.translate.route import Place, clusters_of, envoy_route
 
