@@ -65,3 +65,18 @@ def test_unknown_host_is_told() -> None:
     _, problems = compiled(istio("DestinationRule", "host: nobody, workloadSelector: {matchLabels: {app: web}}"))
 
     assert codes(problems) == ["unknown-host"]
+
+
+def test_routes_that_only_a_sidecar_brings_into_force_send_by_the_same_rule() -> None:
+    routes = [
+        istio("VirtualService", f"hosts: [reviews.default], http: [{{name: {namespace}, {to}}}]", namespace=namespace)
+        for namespace, to in (
+            ("bank", "directResponse: {status: 200}"),
+            ("shop", "route: [{destination: {host: reviews.default}}]"),
+        )
+    ]
+    sidecar = istio("Sidecar", "egress: [{hosts: ['shop/*', './reviews']}]")
+    (reviews,) = view_for(compiled(entry("reviews"), RULES, *routes, sidecar)[0], workload(app="web")).virtual_hosts
+
+    assert [route.name for route in reviews.routes] == ["shop"]
+    assert {to.backend for to in reviews.destinations} == {reviews.backend}

@@ -136,6 +136,21 @@ def test_sidecar_lets_in_virtual_services_by_their_own_namespace() -> None:
     assert seen("'./*', 'default/*'", foreign)["web"] == ["default"]
 
 
+def test_virtual_services_compete_only_where_a_sidecar_lets_both_in() -> None:
+    """Istio's rule: what a Sidecar leaves out takes no requests from what it lets in."""
+    several = rule("web.shop", "default") + rule("web.shop", "shop")
+
+    assert seen("'*/*'", several)["web"] == ["default"]
+    assert seen("'./*'", several)["web"] == ["shop"]
+
+
+def test_wildcard_speaks_for_a_host_where_a_sidecar_leaves_out_who_names_it() -> None:
+    wide = rule("*.shop.svc.cluster.local", "shop")
+
+    assert seen("'*/*'", rule("web.shop", "default") + wide)["web"] == ["default"]
+    assert seen("'./*'", rule("web.shop", "default") + wide)["web"] == ["shop"]
+
+
 def test_sidecar_lets_in_a_rule_for_hosts_without_a_service_when_they_share_a_name() -> None:
     strange = rule("*.example.org", "default")
 

@@ -291,16 +291,17 @@ class Sight:
         found = self._backends.get(host)
         if found is None:
             return self._strange_host(host)
-        rows = self._rows(self._in_order(self._claims_for(found.service)))
-        if not speaks_http(found.service) and not routes_connections(rows):
+        rows = [self._rows(self._in_order(documents)) for documents in self._claims_for(found.service)]
+        if not speaks_http(found.service) and not any(map(routes_connections, rows)):
             return None
-        return self._memo(virtual_host, found, self._domains[host], rows, self._defaults.retry)
+        nearest, wider = next(iter(rows), ()), tuple(rows[1:])
+        return self._memo(virtual_host, found, self._domains[host], nearest, wider, self._defaults.retry)
 
-    def _claims_for(self, service: Service) -> Collection[Document]:
-        """VirtualServices for a service: those for its own host, else those for the longest wildcard."""
-        own = self._claims.under(service.host)
+    def _claims_for(self, service: Service) -> Iterator[Collection[Document]]:
+        """VirtualServices for a service: those for its own host, then those for each wildcard, the longest first."""
         covering = (w for w in self._claim_wildcards if covers(w, service.host, service.namespace))
-        return own or self._claims.under(next(covering, service.host))
+        names = dict.fromkeys((service.host, *covering))
+        return filter(None, map(self._claims.under, names))
 
     def _strange_host(self, host: str) -> Outcome[VirtualHost] | None:
         """The host of VirtualServices that mean no service; None when it means one after all."""

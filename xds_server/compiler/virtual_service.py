@@ -25,7 +25,7 @@ from xds_server.mesh.host import Names, candidates, normal
 from xds_server.mesh.route import Backend, Destination, Match, Retry, Route, WeightedDestination
 from xds_server.mesh.service import Protocol, Service
 from xds_server.mesh.shadow import merged
-from xds_server.mesh.virtual_host import VirtualHost
+from xds_server.mesh.virtual_host import Claim, VirtualHost
 from xds_server.policy.document import Document
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
@@ -33,10 +33,15 @@ from xds_server.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All routes of one VirtualService: of requests and of whole connections, for sidecars and for gateways."""
+    """All routes of one VirtualService: of requests and of whole connections, for sidecars and for gateways.
 
-    http: tuple[Bound, ...] = ()
-    connections: tuple[BoundConnection, ...] = ()
+    Attributes:
+        claim: what of them is for sidecars.
+    """
+
+    http: tuple[Bound, ...]
+    connections: tuple[BoundConnection, ...]
+    claim: Claim
 
 
 Routes = Outcome[Rules]
@@ -119,7 +124,13 @@ def routes(
     placed = placed_rules(document)
     http = tuple(bound for rule, place in placed for bound in bound_routes(rule, place, found))
     problems = (problem for rule, place in placed for problem in rule_problems(rule, place, found))
-    rules = Rules(http, tuple(bound_connections(document, found)))
+    connections = tuple(bound_connections(document, found))
+    claim = Claim(
+        document.namespace,
+        tuple(bound.route for bound in http if _is_on_mesh(bound)),
+        tuple(bound.route for bound in connections if _is_on_mesh(bound)),
+    )
+    rules = Rules(http, connections, claim)
     return Outcome(rules, (*problems, *connection_problems(document, found)))
 
 
@@ -134,11 +145,20 @@ def speaks_http(service: Service) -> bool:
 
 
 def virtual_host(
-    backend: Backend, domains: tuple[str, ...], documents: tuple[Routes, ...], retry: Retry | None = Retry()
+    backend: Backend,
+    domains: tuple[str, ...],
+    documents: tuple[Routes, ...],
+    wider: tuple[tuple[Routes, ...], ...] = (),
+    retry: Retry | None = Retry(),
 ) -> Outcome[VirtualHost]:
-    """The host of a service; `documents` are the routes of each VirtualService for it, in order of precedence.
+    """The host of a service.
 
-    `retry` is that of a service that no VirtualService speaks of.
+    Args:
+        backend: the service with its rules.
+        domains: what it answers to.
+        documents: the routes of each VirtualService for it, in order of precedence.
+        wider: likewise of those that are for ever wider wildcards, and come into force where `documents` do not.
+        retry: of a service that no VirtualService speaks of.
     """
     kept, problems = _merged([_on_mesh(outcome.value) for outcome in documents])
     problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
@@ -147,8 +167,13 @@ def virtual_host(
     untold = _untold(backend, retry)
     routes = tuple(bound.route for bound in kept) or untold
     rules = tuple(bound.route for bound in connections)
-    found = VirtualHost(backend.service.host, domains, backend, routes, rules, untold)
+    claims = _claims(documents, *wider)
+    found = VirtualHost(backend.service.host, domains, backend, routes, rules, untold, claims)
     return Outcome(found, tuple(problems))
+
+
+def _claims(*near: tuple[Routes, ...]) -> tuple[tuple[Claim, ...], ...]:
+    return tuple(tuple(outcome.value.claim for outcome in documents) for documents in near if documents)
 
 
 def _untold(backend: Backend, retry: Retry | None) -> tuple[Route, ...]:
@@ -192,7 +217,8 @@ def strange_host(
     """A host that no service has, with the VirtualServices that speak of it; services have the hosts `near` it."""
     kept, problems = _merged([_on_mesh(outcome.value) for outcome in routes])
     strange = [_means_no_service(document, host, near) for document in documents]
-    return Outcome(VirtualHost(host, (host,), None, tuple(bound.route for bound in kept)), (*strange, *problems))
+    found = VirtualHost(host, (host,), None, tuple(bound.route for bound in kept), claims=_claims(routes))
+    return Outcome(found, (*strange, *problems))
 
 
 def _merged(documents: Iterable[Sequence[Bound]]) -> tuple[list[Bound], list[Problem]]:
@@ -205,6 +231,8 @@ def _unreachable(bound: Bound, wider: Bound) -> Problem:
     same = wider.place.document is bound.place.document
     where = wider.place.field if same else f"{wider.place.field} of {wider.place}"
     message = f"this route never matches: {where} comes first and takes all of its requests"
+    if bound.place.document.namespace != wider.place.document.namespace:
+        message += " (of all callers but those whose Sidecar leaves that one out)"
     return bound.place.warning("unreachable-route", message, "narrow that match, or remove this route")
 
 

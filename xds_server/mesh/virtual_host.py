@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 
 from xds_server.mesh.route import Backend, ConnectionMatch, ConnectionRoute, Destination, Match, Route
+from xds_server.mesh.shadow import merged
 from xds_server.problem import Origin
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Claim:
+    """What one VirtualService of `namespace` says to sidecars. Compared by identity."""
+
+    namespace: str
+    routes: tuple[Route, ...] = ()
+    connections: tuple[ConnectionRoute, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +34,8 @@ class VirtualHost:
             default retries, no timeout. A service's port that no route covers answers 404.
         connections: its tls and tcp rules in order, for ports that are not routed request by request.
         untold: the routes where no VirtualService that is seen speaks of it.
+        claims: the VirtualServices that are for it, in order of precedence: those in force, and behind them those for
+            ever wider wildcards, which are in force where a Sidecar lets none of the former in.
     """
 
     host: str
@@ -30,23 +44,31 @@ class VirtualHost:
     routes: tuple[Route, ...] = ()
     connections: tuple[ConnectionRoute, ...] = ()
     untold: tuple[Route, ...] = ()
+    claims: tuple[tuple[Claim, ...], ...] = ()
 
     @cached_property
     def namespaces(self) -> frozenset[str]:
-        """Of the VirtualServices that speak of it."""
-        found = (*(route.namespace for route in self.routes), *(rule.namespace for rule in self.connections))
-        return frozenset(namespace for namespace in found if namespace)
+        """Of the VirtualServices that are for it."""
+        return frozenset(claim.namespace for claim in self._all_claims)
 
     def ruled_from(self, namespaces: frozenset[str]) -> VirtualHost:
         """The same under the VirtualServices of these namespaces alone; the same object for the same, as views need."""
-        if namespaces not in self._ruled_from:
-            routes = tuple(route for route in self.routes if route.namespace in namespaces) or self.untold
-            connections = tuple(rule for rule in self.connections if rule.namespace in namespaces)
-            self._ruled_from[namespaces] = replace(self, routes=routes, connections=connections)
-        return self._ruled_from[namespaces]
+        heard = self._heard(namespaces)
+        if heard == next(iter(self.claims), ()):
+            return self
+        if heard not in self._ruled_by:
+            routes, _ = merged([claim.routes for claim in heard], attrgetter("match"))
+            connections = tuple(rule for claim in heard for rule in claim.connections)
+            self._ruled_by[heard] = replace(self, routes=tuple(routes) or self.untold, connections=connections)
+        return self._ruled_by[heard]
+
+    def _heard(self, namespaces: frozenset[str]) -> tuple[Claim, ...]:
+        """The claims of these namespaces that name the host most closely."""
+        heard = (tuple(claim for claim in near if claim.namespace in namespaces) for near in self.claims)
+        return next(filter(None, heard), ())
 
     @cached_property
-    def _ruled_from(self) -> dict[frozenset[str], VirtualHost]:
+    def _ruled_by(self) -> dict[tuple[Claim, ...], VirtualHost]:
         return {}
 
     @cached_property
@@ -62,18 +84,36 @@ class VirtualHost:
     @property
     def destinations(self) -> Iterator[Destination]:
         """Everything that its rules send to, mirrors included."""
-        for route in self.routes:
-            yield from (weighted.destination for weighted in route.destinations)
-            yield from (mirror.destination for mirror in route.mirrors)
-        for connection in self.connections:
-            yield from (weighted.destination for weighted in connection.destinations)
+        return _destinations(self)
+
+    @property
+    def all_destinations(self) -> Iterator[Destination]:
+        """The same, also of claims that are not in force."""
+        return chain.from_iterable(map(_destinations, self._all_told))
+
+    @property
+    def _all_claims(self) -> Iterator[Claim]:
+        return chain.from_iterable(self.claims)
+
+    @property
+    def _all_told(self) -> tuple[VirtualHost | Claim, ...]:
+        return (self, *self._all_claims)
 
     @property
     def _matches(self) -> tuple[Match | ConnectionMatch, ...]:
-        return (*(route.match for route in self.routes), *(route.match for route in self.connections))
+        routes = (route.match for told in self._all_told for route in told.routes)
+        return (*routes, *(rule.match for told in self._all_told for rule in told.connections))
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """The VirtualService documents behind it, each once, in order."""
         origins = (*(route.origin for route in self.routes), *(route.origin for route in self.connections))
         return tuple(dict.fromkeys(origin for origin in origins if origin is not None))
+
+
+def _destinations(told: VirtualHost | Claim) -> Iterator[Destination]:
+    for route in told.routes:
+        yield from (weighted.destination for weighted in route.destinations)
+        yield from (mirror.destination for mirror in route.mirrors)
+    for connection in told.connections:
+        yield from (weighted.destination for weighted in connection.destinations)
