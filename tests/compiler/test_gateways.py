@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.builders import codes, compiled, documents, entry, istio, workload
 from xds_server.memo import Memo
 from xds_server.mesh.mesh import Mesh
 from xds_server.mesh.view import View, view_for
 from xds_server.mesh.workload import NodeType, Workload
+from xds_server.policy.document import Document
+from xds_server.problem import Problem
 
 EDGE = istio(
     "Gateway",
@@ -49,13 +53,61 @@ def test_sidecars_have_no_router() -> None:
 
 def test_router_listens_where_its_own_service_says() -> None:
     port = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
-    port = "ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]"
     own = entry("in", f"{port}, workloadSelector: {{labels: {{istio: ingress}}}}")
 
     found = view(compiled(EDGE + own)[0])
 
     assert found.router is not None
     assert found.router.ports == ((80, (8080,)),)
+
+
+def other_port(number: int, host: str = "a.com") -> str:
+    """A server for TCP, which can stand beside nothing."""
+    server = f"{{port: {{number: {number}, name: tcp, protocol: TCP}}, hosts: [{host}]}}"
+    return istio("Gateway", f"selector: {{istio: ingress}}, servers: [{server}]", name="other")
+
+
+def clashes(*parts: str | list[Document], memo: Memo | None = None) -> list[Problem]:
+    return [problem for problem in compiled(*parts, memo=memo)[1] if problem.code == "port-conflict"]
+
+
+def own(target: int, selector: str = "istio: ingress", host: str = "in") -> str:
+    """A service of the router's own, by which it listens for port 80 at another."""
+    port = f"ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {target}}}]"
+    return entry(host, f"{port}, workloadSelector: {{labels: {{{selector}}}}}")
+
+
+@pytest.mark.parametrize("selector", ["istio: ingress", "app: edge, istio: ingress"])
+def test_servers_whose_ports_the_routers_own_service_brings_together_clash(selector: str) -> None:
+    (problem,) = clashes(EDGE + other_port(8080) + own(8080, selector))
+
+    assert (problem.name, problem.field) == ("other", "spec.servers[0]")
+    assert "in of test.yaml" in problem.message
+    assert "targetPort" in problem.fix
+
+
+def test_servers_clash_where_an_endpoint_with_the_routers_labels_listens() -> None:
+    inline = entry(
+        "in",
+        "ports: [{number: 80, name: http, protocol: HTTP}],"
+        " endpoints: [{address: 10.0.0.9, labels: {istio: ingress}, ports: {http: 8080}}]",
+    )
+
+    assert len(clashes(EDGE + other_port(8080) + inline)) == 1
+
+
+@pytest.mark.parametrize("selector", ["app: shop", "istio: egress"])
+def test_service_of_others_moves_no_port_of_a_gateway(selector: str) -> None:
+    assert not clashes(EDGE + other_port(8080) + own(8080, selector))
+
+
+def test_clash_comes_and_goes_with_the_service_that_makes_it() -> None:
+    memo = Memo()
+    kept = documents(EDGE + other_port(8080))
+
+    assert not clashes(kept, own(8081), memo=memo)
+    assert len(clashes(kept, own(8080), memo=memo)) == 1
+    assert not clashes(kept, own(8081), memo=memo)
 
 
 def test_unknown_gateway_is_reported() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import cast
 
 from xds_server.compiler.credential import missing_credentials
 from xds_server.compiler.finding import Outcome, Place
+from xds_server.compiler.router_port import brought_together, compatible
 from xds_server.compiler.server_tls import idle_tls, server_tls
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.gateway import Gateway, Refusal, Server, open_ports
 from xds_server.mesh.host import normal
-from xds_server.mesh.service import Labels, Port, Protocol
+from xds_server.mesh.service import Port, Protocol, Service
 from xds_server.policy.document import Document
 from xds_server.policy.gateway import GatewaySpec
 from xds_server.policy.gateway import Server as WrittenServer
@@ -59,21 +61,29 @@ def _host(text: str, own: str) -> tuple[str, str]:
     return {"": "*", ".": own}.get(namespace, namespace), normal(host)
 
 
-def gateway_problems(gateways: Iterable[tuple[Document, Gateway]], credentials: frozenset[str] | None) -> list[Problem]:
+def gateway_problems(
+    gateways: Iterable[tuple[Document, Gateway]], credentials: frozenset[str] | None, own: Iterable[Service] = ()
+) -> list[Problem]:
     """What is to be said of Gateways beside each other, and of credentials that are not there.
 
     Args:
         gateways: in order of precedence.
         credentials: the names in the secrets directory; None when there is no such directory.
+        own: services that routers may be part of, and that move their ports.
     """
     found = list(gateways)
     documents = {f"{each.namespace}/{each.name}": document for document, each in found}
+    selectors = list(dict.fromkeys(each.selector for _, each in found))
     refused = {
-        (refusal.server.gateway, refusal.server.index): refusal
-        for selector in dict.fromkeys(each.selector for _, each in found)
-        for refusal in open_ports(each for _, each in found if _compatible(each.selector, selector))[1]
+        (refusal.server.gateway, refusal.server.index): (refusal, "")
+        for selector in selectors
+        for refusal in open_ports(each for _, each in found if compatible(each.selector, selector))[1]
     }
-    problems = [_refused(refusal, documents) for refusal in refused.values()]
+    for selector, service in product(selectors, own):
+        for refusal in brought_together([each for _, each in found], selector, service):
+            because = f" ({service.host} of {service.origins[0]} has routers listen on its target ports)"
+            refused.setdefault((refusal.server.gateway, refusal.server.index), (refusal, because))
+    problems = [_refused(refusal, because, documents) for refusal, because in refused.values()]
     for document, each in found:
         for server in each.servers:
             place = Place(document).at("servers", server.index, "tls")
@@ -82,15 +92,10 @@ def gateway_problems(gateways: Iterable[tuple[Document, Gateway]], credentials: 
     return problems
 
 
-def _compatible(selector: Labels, other: Labels) -> bool:
-    """Whether one router can carry the labels of both."""
-    mine = dict(selector)
-    return all(mine.get(key, value) == value for key, value in other)
-
-
-def _refused(refusal: Refusal, documents: dict[str, Document]) -> Problem:
+def _refused(refusal: Refusal, because: str, documents: dict[str, Document]) -> Problem:
     server, other = refusal.server, refusal.other
     where = f"servers[{other.index}] of {other.origin}"
-    message = f"port {server.port.number} is not opened for this server: {refusal.reason}, by {where}"
+    message = f"port {server.port.number} is not opened for this server: {refusal.reason}, by {where}{because}"
     place = Place(documents[server.gateway]).at("servers", server.index)
-    return place.error("port-conflict", message, "use other hosts, another port, or one of the two alone")
+    another = "another targetPort in that service" if because else "another port"
+    return place.error("port-conflict", message, f"use other hosts, {another}, or one of the two alone")

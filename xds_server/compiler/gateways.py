@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import cast
 
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.gateway import gateway, gateway_problems
 from xds_server.compiler.gateway_name import MESH, gateway_names
+from xds_server.compiler.router_port import listens
+from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Table
 from xds_server.memo import Memo
 from xds_server.mesh.gateway import Gateway, narrower
 from xds_server.mesh.host import normal
+from xds_server.mesh.service import Service
 from xds_server.policy.document import Document, precedence
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.problem import Problem
@@ -25,34 +28,63 @@ class Gateways:
         in_order: all of them, by precedence.
     """
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: Memo, services: Services) -> None:
         self.in_order: tuple[Gateway, ...] = ()
         self._memo = memo
+        self._services = services
         self._gateways: Table[Document, Gateway] = Table()
         self._bindings: Table[Document, None] = Table()
+        self._own: dict[str, tuple[Service, ...]] = {}
         self._conflicts: list[Problem] = []
         self._credentials: frozenset[str] | None = None
 
-    def update(self, gateways: Diff, virtual_services: Diff, credentials: frozenset[str] | None) -> None:
+    def update(
+        self,
+        gateways: Diff,
+        virtual_services: Diff,
+        credentials: frozenset[str] | None,
+        hosts: Collection[str] = (),
+    ) -> None:
         """Take in what changed.
 
         Args:
             gateways: documents that came and went.
             virtual_services: likewise.
             credentials: the names in the secrets directory; None when there is no such directory.
+            hosts: whose services are others.
         """
         self._gateways.remake(gateways.removed, lambda _: None)
         changed = self._gateways.remake(gateways.added, lambda document: self._memo(gateway, document))
-        if changed or gateways.removed or credentials != self._credentials:
+        others = bool(changed or gateways.removed)
+        if others:
+            self.in_order = tuple(self._gateways.rows[document].value for document in self._documents())
+        if self._find_own(None if others else hosts) or others or credentials != self._credentials:
             self._credentials = credentials
-            documents = sorted(self._gateways.rows, key=precedence)
-            placed = [(document, self._gateways.rows[document].value) for document in documents]
-            self.in_order = tuple(each for _, each in placed)
-            self._conflicts = gateway_problems(placed, credentials)
+            own = chain.from_iterable(found for _, found in sorted(self._own.items()))
+            self._conflicts = gateway_problems(zip(self._documents(), self.in_order, strict=True), credentials, own)
         self._bindings.remake(virtual_services.removed, lambda _: None)
         stale = set(self._bindings.rows) if changed or gateways.removed else set()
         known = {f"{each.namespace}/{each.name}": each for each in self.in_order}
         self._bindings.remake(stale | virtual_services.added, lambda document: _binding(document, known))
+
+    def _documents(self) -> list[Document]:
+        return sorted(self._gateways.rows, key=precedence)
+
+    def _find_own(self, hosts: Collection[str] | None) -> bool:
+        """Find services that routers are part of, among those of `hosts`, None for all.
+
+        Says whether they are others than before.
+        """
+        before = self._own
+        if hosts is None:
+            hosts = {*before, *(service.host for service in self._services.in_order)} if self.in_order else set(before)
+        selectors = {gateway.selector for gateway in self.in_order}
+        found = {
+            host: tuple(s for s in self._services.named(host) if any(listens(s, selector) for selector in selectors))
+            for host in hosts
+        }
+        self._own = {host: services for host, services in {**before, **found}.items() if services}
+        return self._own != before
 
     @property
     def problems(self) -> Iterator[Problem]:
