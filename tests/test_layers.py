@@ -22,7 +22,7 @@ OURS: dict[str, set[str]] = {
     "compiler": LEAVES | {"policy", "mesh"},
     "translate": LEAVES | {"mesh", "xds.resource", "xds.type_url"},
     "fields": LEAVES | {"policy"},
-    "explain": LEAVES | {"xds"},
+    "explain": LEAVES | {"xds", "mesh.request_header"},
     "pipeline": LEAVES | VOCABULARY | {"compiler", "translate"},
     "validation": LEAVES | {"xds", "translate"},
     "quarantine": LEAVES | {"policy"},

@@ -35,6 +35,7 @@ TESTED_THROUGH = {
     "fields/virtual_service.py": "fields/test_table.py",
     "mesh/health_check.py": "compiler/test_probe.py",
     "mesh/metrics.py": "compiler/test_metrics.py",
+    "mesh/request_header.py": "explain/test_request_headers.py",
     "mesh/sidecar.py": "compiler/test_sidecar.py",
     "server/peer.py": "server/test_ads.py",
     "signals/quantity.py": "signals/test_ledger.py",

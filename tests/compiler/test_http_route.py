@@ -273,6 +273,13 @@ def test_fault_without_percentage_is_reported() -> None:
     assert codes(problems(f"fault: {{abort: {{httpStatus: 500, percentage: {{value: 0.0}}}}}}, {TO}")) == []
 
 
+def test_header_that_envoy_takes_off_every_request_is_reported() -> None:
+    headers = "headers: {X-Envoy-Internal: {exact: 'true'}, x-own: {}}, withoutHeaders: {x-envoy-retry-on: {}}"
+    (problem,) = problems(f"match: [{{{headers}}}], route: [{{destination: {{host: reviews}}}}]")
+
+    assert (problem.code, problem.field) == ("unseen-header", "spec.http[0].match[0].headers.X-Envoy-Internal")
+
+
 def test_source_that_is_not_looked_at_is_reported() -> None:
     assert codes(problems(f"match: [{{gateways: [mesh], sourceLabels: {{a: b}}}}], {TO}")) == ["source-ignored"]
 

@@ -12,6 +12,7 @@ from xds_server.compiler.finding import Place, nearest
 from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.retry import retry, retry_traps
 from xds_server.compiler.route_match import match, string_match
+from xds_server.mesh.request_header import NEVER_SEEN
 from xds_server.mesh.route import (
     Backend,
     Cors,
@@ -86,6 +87,7 @@ def rule_problems(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Pr
         *_rewrite_traps(rule, place),
         *_fault_traps(rule, place),
         *_source_traps(rule, place),
+        *_header_traps(rule, place),
         *retry_traps(rule, place),
     ]
 
@@ -292,4 +294,18 @@ def _source_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
         )
         for index, request in enumerate(rule.match)
         if request.gateways and (request.source_labels or request.source_namespace)
+    ]
+
+
+def _header_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
+    """A condition that no request can meet; that such a header be absent is met by all, which harms nobody."""
+    return [
+        place.at("match", index, "headers", name).warning(
+            "unseen-header",
+            f"no request meets this: Envoy takes {name} off what comes in before it looks for a route",
+            "let callers send it by another name, which does not begin with x-envoy-",
+        )
+        for index, request in enumerate(rule.match)
+        for name in request.headers
+        if name.lower() in NEVER_SEEN
     ]

@@ -13,17 +13,13 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
 from xds_server.explain.traffic import Connection, Request
+from xds_server.mesh.request_header import NEVER_SEEN
 
 PROTO, CALLERS, REQUEST_ID = "x-forwarded-proto", "x-forwarded-for", "x-request-id"
 CLIENT_CERT = "x-forwarded-client-cert"
 SOME_ID = "00000000-0000-4000-8000-000000000000"
 """What Envoy makes up where a request has no id stands here as this."""
-_PREFIXED = "force-trace hedge-on-per-try-timeout internal ip-tags max-retries original-url retriable-header-names \
-retriable-status-codes retry-on retry-grpc-on upstream-alt-stat-name upstream-rq-per-try-timeout-ms \
-upstream-rq-timeout-alt-response upstream-rq-timeout-ms upstream-stream-duration-ms expected-rq-timeout-ms"
-TAKEN_OFF = frozenset({"connection", "keep-alive", "proxy-connection", "te", "upgrade"}).union(
-    f"x-envoy-{name}" for name in _PREFIXED.split()
-)
+TAKEN_OFF = NEVER_SEEN | {"connection", "keep-alive", "proxy-connection", "te", "upgrade"}
 """Of strangers, whom Envoy takes everybody for, and of one connection only."""
 _AT_EDGE = frozenset(
     {f"x-envoy-{name}" for name in ("decorator-operation", "downstream-service-cluster", "downstream-service-node")}
