@@ -194,9 +194,12 @@ class Stream(abc.ABC, Generic[Request, Response]):
                 self._resolve(channel, rollout.wanted_now(snapshot, channel.url, channel.subscription))
                 channel.claim = None
         moved = [self._advance(found, snapshot, said) for url in self._order if (found := self._channels.get(url))]
-        # Once more clusters: some may leave now if listeners and routes turned out to need no words.
+        # Once more clusters: some may leave now if listeners and routes turned out to need no words. A list without
+        # them may bring others, and those their endpoints.
         if any(moved) and (clusters := self._channels.get(CLUSTER)):
-            self._advance(clusters, snapshot, said)
+            moved_again = self._advance(clusters, snapshot, said)
+            if moved_again and (endpoints := self._channels.get(ENDPOINT)):
+                self._advance(endpoints, snapshot, said)
         return said
 
     def _advance(self, channel: Channel, snapshot: Snapshot, said: list[Response]) -> bool:
