@@ -135,7 +135,7 @@ class Channel:
         self.sent = self.acked = then_held
         self.due -= silent
         self.unknown -= silent
-        self.remembered = EMPTY
+        self._forget()
         self.answer = False
         if then_held.names is not self.subscription.names and then_held.names == self.subscription.names:
             # The peer's own copies of a thousand names give way to the one copy that all streams share.
@@ -147,7 +147,7 @@ class Channel:
         if self.unknown or self.claimed:
             self.unknown -= response.names
             self.claimed -= response.names
-        self.remembered = EMPTY
+        self._forget()
         self.acked_version, self.acked_nonce = response.version, response.nonce
         self.error = None
 
@@ -162,6 +162,11 @@ class Channel:
         self.unknown |= self.subscription.covered(response.names)
         self.refused = (*self.refused, response)
         self.error = error
+
+    def _forget(self) -> None:
+        """The peer has been told of all that it came with, unless it refused that."""
+        if not self.refused:
+            self.remembered = EMPTY
 
     def status(self) -> TypeStatus:
         """A frozen picture of this state."""
