@@ -104,7 +104,16 @@ def test_every_setting_is_an_option_of_serve() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("check",), ("check", "no-such-path"), ("render", "."), ("bootstrap", "--api", "rest"), ("serve",)],
+    [
+        ("nonsense",),
+        ("check",),
+        ("check", "no-such-path"),
+        ("render", "."),
+        ("bootstrap", "--api", "rest"),
+        ("serve",),
+        ("check", ".", "--envoy", "no-such-path"),
+        ("serve", ".", "--envoy", "no-such-path"),
+    ],
     ids=str,
 )
 def test_wrong_usage_is_exit_2_without_a_traceback(arguments: tuple[str, ...]) -> None:

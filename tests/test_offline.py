@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders import istio
+from xds_server.errors import ConfigurationError
 from xds_server.mesh.identity import TrustDomain
 from xds_server.mesh.workload import Workload
 from xds_server.offline import Offline, checked
@@ -122,5 +123,9 @@ def test_check_says_what_envoy_refuses(policies: Path) -> None:
     assert [problem.code for problem in checked([policies], "default").generation.problems] == ["refused-by-envoy"]
 
 
-def test_check_asks_the_envoy_that_is_named(policies: Path, tmp_path: Path) -> None:
-    assert str(tmp_path / "none") in checked([policies], "default", envoy=tmp_path / "none").not_validated
+def test_an_envoy_that_is_named_and_does_not_work_is_an_error(policies: Path) -> None:
+    """Who names one wants to know what that one says: no answer of it is no note beside an exit status of 0."""
+    with pytest.raises(ConfigurationError, match=r"^--envoy: /bin/false does not work: .*; name one that works here"):
+        checked([policies], "default", envoy=Path("/bin/false"))
+
+    assert checked([policies], "default", validation=False, envoy=Path("/bin/false")).not_validated == "not asked for"

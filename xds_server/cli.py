@@ -177,7 +177,7 @@ def check(
     name, field, severity, code, message and fix.
 
     [bold]Exit codes[/]  0 nothing is as bad as --fail-on, 1 something is,
-    2 a path is not there.
+    2 a path is not there, or --envoy names no Envoy that works.
     """
     with collection_paused():
         from xds_server.offline import checked  # noqa: PLC0415 - see the module's docstring

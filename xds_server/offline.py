@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xds_server.admission import Admission
 from xds_server.compiler.premises import Environment, Premises
+from xds_server.errors import ConfigurationError
 from xds_server.identity.credential_files import read_credentials
 from xds_server.mesh.credential import CredentialSet
 from xds_server.mesh.identity import TrustDomain
@@ -81,6 +82,9 @@ def checked(
         envoy: that Envoy; None looks for one.
         secrets: the secrets directory.
         trust_domain: the server's.
+
+    Raises:
+        ConfigurationError: the Envoy that is named does not work.
     """
     reading = read_policies(paths, rules=Rules(default_namespace=default_namespace))
     credentials = read_credentials(secrets) if secrets else None
@@ -97,6 +101,8 @@ async def _admitted(
     envoy: Path | None,
 ) -> Checked:
     found = await find_validator(envoy) if validation else "not asked for"
+    if validation and envoy is not None and isinstance(found, str):
+        raise ConfigurationError(f"--envoy: {found}; name one that works here, or ask none with --no-validation")
     validator = None if isinstance(found, str) else found
     with ThreadPoolExecutor(1) as worker:
         admission = Admission(pipeline, worker, validator)

@@ -26,9 +26,9 @@ from xds_server.settings import Address, Authentication, LogFormat, LogLevel
 from xds_server.xds.type_url import PUSH_ORDER, SHORT_NAMES
 
 
-def setting(name: str, text: str, *flags: str, metavar: str | None = None) -> Any:
-    """An option of `serve` that may also stand in the environment, as its help says by a rule."""
-    return typer.Option(*flags, envvar=f"XDS_SERVER_{name}", show_envvar=False, help=text, metavar=metavar)
+def setting(name: str, text: str, *flags: str, **more: Any) -> Any:
+    """An option of `serve` that may also stand in the environment, as its help says by a rule; `more` is Typer's."""
+    return typer.Option(*flags, envvar=f"XDS_SERVER_{name}", show_envvar=False, help=text, **more)
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,7 +80,11 @@ RootNamespace = Annotated[
 Namespace = Annotated[
     str, setting("DEFAULT_NAMESPACE", "Namespace of documents and nodes that name none.", "--default-namespace")
 ]
-Envoy = Annotated[Path | None, setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH")]
+Envoy = Annotated[
+    Path | None,
+    # Absolute, for of a name alone the system would look on PATH and not here.
+    setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH", exists=True, dir_okay=False, resolve_path=True),
+]
 
 
 class Mode(enum.StrEnum):
