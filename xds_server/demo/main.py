@@ -85,7 +85,8 @@ def _hold(stage: Stage, console: Console) -> None:
         f"  a webhook              curl -d {{}} http://127.0.0.1:{demo.webhook_handler.app_port}/webhook\n"
         "  make worker-2 fail     curl -d '{\"status\": 500}' "
         f"http://127.0.0.1:{demo.workers[1].app_port}/behave\n"
-        "Ctrl-C ends it."
+        "Ctrl-C ends it.",
+        soft_wrap=True,  # lines to copy
     )
     try:
         threading.Event().wait()
