@@ -101,6 +101,32 @@ def test_each_use_is_noted_at_the_old_key() -> None:
     assert [p.fix for p in problems] == ["write outlierDetection", "write consecutive5xxErrors"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec", "fix"),
+    [
+        (
+            "DestinationRule",
+            "host: a, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 9}}}",
+            "write ringHash.minimumRingSize",
+        ),
+        (
+            "DestinationRule",
+            "host: a, trafficPolicy: {loadBalancer: {simple: RANDOM, warmupDurationSecs: 9s}}",
+            "write warmup.duration",
+        ),
+        (
+            "VirtualService",
+            "hosts: [a], http: [{mirror: {host: a}, mirrorPercent: 9, route: [{destination: {host: a}}]}]",
+            "write mirrorPercentage.value",
+        ),
+    ],
+)
+def test_fix_names_the_very_key_that_holds_the_value_now(kind: str, spec: str, fix: str) -> None:
+    _, problems = of_kind(kind, f"{{{spec}}}")
+
+    assert [problem.fix for problem in problems] == [fix]
+
+
 def test_a_mistake_inside_an_old_spelling_stands_where_it_was_written() -> None:
     document, problems = of_kind("DestinationRule", "host: a\ntrafficPolicy:\n  circuitBreaker: {interval: 5}")
 

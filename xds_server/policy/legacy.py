@@ -55,16 +55,8 @@ def _exact(value: object) -> object:
     return [{"exact": origin} for origin in value] if isinstance(value, list) else value
 
 
-def _percent(value: object) -> object:
-    return {"value": value}
-
-
 def _least_request(_: object) -> object:
     return "LEAST_REQUEST"
-
-
-def _under(key: str) -> Rewrite:
-    return lambda value: {key: value}
 
 
 _POLICIES = ("trafficPolicy", "subsets[].trafficPolicy")
@@ -82,17 +74,17 @@ OLD_SPELLINGS: tuple[OldSpelling, ...] = (
     OldSpelling("VirtualService", _ROUTES, "removeRequestHeaders", "headers.request.remove", "1.1"),
     OldSpelling("VirtualService", _ROUTES, "appendResponseHeaders", "headers.response.add", "1.1"),
     OldSpelling("VirtualService", _ROUTES, "removeResponseHeaders", "headers.response.remove", "1.1"),
-    OldSpelling("VirtualService", ("http[].fault.delay",), "percent", "percentage", "1.1", _percent),
-    OldSpelling("VirtualService", ("http[].fault.abort",), "percent", "percentage", "1.1", _percent),
-    OldSpelling("VirtualService", ("http[]",), "mirrorPercent", "mirrorPercentage", "1.5", _percent),
+    OldSpelling("VirtualService", ("http[].fault.delay",), "percent", "percentage.value", "1.1"),
+    OldSpelling("VirtualService", ("http[].fault.abort",), "percent", "percentage.value", "1.1"),
+    OldSpelling("VirtualService", ("http[]",), "mirrorPercent", "mirrorPercentage.value", "1.5"),
     OldSpelling("VirtualService", ("http[].corsPolicy",), "allowOrigin", "allowOrigins", "1.5", _exact),
     # Parents stand before what they hold: consecutiveErrors is then found under the new name.
     OldSpelling("DestinationRule", _SECTIONS, "circuitBreaker", "outlierDetection", "0.8"),
     OldSpelling("DestinationRule", _OUTLIERS, "consecutiveErrors", "consecutive5xxErrors", "1.5"),
     OldSpelling("DestinationRule", _BALANCERS, "simple", "simple", "1.14", _least_request, only=("LEAST_CONN", 1)),
-    OldSpelling("DestinationRule", _BALANCERS, "warmupDurationSecs", "warmup", "1.24", _under("duration")),
+    OldSpelling("DestinationRule", _BALANCERS, "warmupDurationSecs", "warmup.duration", "1.24"),
     OldSpelling("DestinationRule", _HASHES, "httpHeader", "httpHeaderName", "1.0"),
-    OldSpelling("DestinationRule", _HASHES, "minimumRingSize", "ringHash", "1.16", _under("minimumRingSize")),
+    OldSpelling("DestinationRule", _HASHES, "minimumRingSize", "ringHash.minimumRingSize", "1.16"),
 )
 
 
