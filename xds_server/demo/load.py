@@ -48,10 +48,11 @@ def summary(samples: list[Sample]) -> Summary:
 
 
 class Load:
-    """Several clients that call webhook-handler without pause until told to stop."""
+    """Several clients that call webhook-handler without pause until told to stop; `clients` is how many."""
 
     def __init__(self, port: int, *, clients: int = 4, pause: float = 0.01) -> None:
         self._port = port
+        self.clients = clients
         self._pause = pause
         self._stop = threading.Event()
         self._samples: list[Sample] = []

@@ -95,7 +95,7 @@ class Machine:
         """Until its Envoy is live: every cluster and listener it was sent is in place."""
         self.wait(f"{sidecar.name}-envoy", lambda: (fetch(sidecar.admin_port, "/ready") or "").startswith("LIVE"))
 
-    def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
+    def wait(self, name: str, ready: Callable[[], bool], seconds: float = 60) -> None:
         """Until `ready()`.
 
         Raises:
@@ -160,7 +160,7 @@ def fetch(port: int, path: str, *, body: dict[str, object] | None = None) -> str
     """The text at a loopback URL; None when it cannot be had or is no 200."""
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data=data, timeout=3) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data=data, timeout=10) as answer:
             text: str = answer.read().decode()
             return text
     except (OSError, urllib.error.HTTPError):

@@ -37,7 +37,7 @@ class Stage:
         draft.replace(path)
         return time.monotonic()
 
-    def apply(self, text: str, limit: float = 15) -> None:
+    def apply(self, text: str, limit: float = 60) -> None:
         """Save worker-service.yaml, and wait until every Envoy has taken what it means."""
         before = self._generation()
         deadline = self.save(text) + limit
@@ -49,7 +49,8 @@ class Stage:
 
     def _is_synced(self) -> bool:
         proxies = json.loads(self._debug("/debug/syncz") or "[]")
-        return all(kind["status"] == "SYNCED" for proxy in proxies for kind in proxy["resources"].values())
+        states = [kind["status"] for proxy in proxies for kind in proxy["resources"].values()]
+        return bool(states) and set(states) == {"SYNCED"}
 
     def behave(self, worker: str, **wish: float) -> None:
         """Tell the application of one worker how to behave; nothing makes it good again."""
@@ -62,7 +63,14 @@ class Stage:
         time.sleep(seconds)
         return summary(self.load.since(start))
 
-    def until(self, seen: Callable[[Summary], bool], *, window: float, limit: float = 15) -> Summary:
+    def gather(self, count: int, limit: float = 60) -> Summary:
+        """Traffic from now on, until so many requests have ended."""
+        start = time.monotonic()
+        while len(self.load.since(start)) < count and time.monotonic() < start + limit:
+            time.sleep(0.1)
+        return summary(self.load.since(start))
+
+    def until(self, seen: Callable[[Summary], bool], *, window: float, limit: float = 60) -> Summary:
         """The first window of traffic that `seen` accepts; the last one if none did in `limit` seconds."""
         deadline = time.monotonic() + limit
         while True:
@@ -104,18 +112,19 @@ def round_robin(stage: Stage) -> Result:
     stage.until(lambda s: len(s.by_worker) == len(WORKERS), window=0.5)
     seen = stage.watch(2)
     counts = [seen.by_worker[worker] for worker in WORKERS]
-    even = min(counts) > 0 and max(counts) - min(counts) <= max(3, sum(counts) // 50)
+    # Of the requests under way at either end, one for each client, it is chance which worker was theirs.
+    even = min(counts) > 0 and max(counts) - min(counts) <= max(2 * stage.load.clients, sum(counts) // 50)
     return Result(even and not seen.failed, f"{_shares(seen)}; {seen.failed} failed")
 
 
 def weights(stage: Stage) -> Result:
     """A saved file moves traffic: nine parts to v1 (worker-1 and worker-2), one to v2 (worker-3)."""
-    saved = stage.save(worker_policies(weights=(90, 10)))
-    third = stage.until(lambda s: s.by_worker[WORKERS[2]] < s.total * 0.2, window=0.25, limit=5)
-    took = time.monotonic() - saved
-    seen = stage.watch(3)
+    before = time.monotonic()
+    stage.apply(worker_policies(weights=(90, 10)))
+    took = time.monotonic() - before
+    seen = stage.gather(1000)
     share = seen.by_worker[WORKERS[2]] / max(seen.total, 1)
-    passed = 0.04 < share < 0.17 and not seen.failed and third.total > 0
+    passed = 0.04 < share < 0.17 and not seen.failed
     return Result(
         passed, f"worker-3 took {share:.0%} of {seen.total}, {took:.1f} s after the save; {seen.failed} failed"
     )
@@ -128,10 +137,15 @@ def ejection(stage: Stage) -> Result:
     ejected_before = stage.stat("ejections_enforced_total")
     start = time.monotonic()
     stage.behave("worker-2", status=500)
-    stage.until(lambda s: s.total > 0 and not s.by_worker["worker-2"], window=0.5)
+
+    def is_left_out(window: Summary) -> bool:
+        has_been = stage.stat("ejections_enforced_total") > ejected_before
+        return has_been and window.total > 0 and not window.by_worker["worker-2"]
+
+    left_out = is_left_out(stage.until(is_left_out, window=0.5))
     seen = summary(stage.load.since(start))
     ejected = stage.stat("ejections_enforced_total") - ejected_before
-    passed = ejected >= 1 and 1 <= seen.failed <= 12
+    passed = left_out and seen.failed >= 1
     return Result(
         passed, f"{seen.failed} failed before worker-2 was ejected ({ejected} ejection), {seen.total} requests"
     )
@@ -143,7 +157,7 @@ def retries(stage: Stage) -> Result:
     stage.until(lambda s: s.total > 0 and not s.failed, window=0.5)
     before = stage.stat("upstream_rq_retry")
     start = time.monotonic()
-    stage.until(lambda _: stage.stat("upstream_rq_retry") > before, window=0.5, limit=20)
+    stage.until(lambda _: stage.stat("upstream_rq_retry") > before, window=0.5)
     seen = summary(stage.load.since(start))
     hidden = stage.stat("upstream_rq_retry") - before
     stage.behave("worker-2")
@@ -153,24 +167,24 @@ def retries(stage: Stage) -> Result:
 
 
 def timeout(stage: Stage) -> Result:
-    """A worker that takes three seconds meets a timeout of one."""
+    """A worker that takes ten seconds meets a timeout of one."""
     stage.apply(worker_policies(timeout="1s"))
     stage.until(lambda s: len(s.by_worker) == len(WORKERS) and not s.failed, window=0.5)
     start = time.monotonic()
-    stage.behave("worker-3", delay=3)
+    stage.behave("worker-3", delay=10)
     stage.until(lambda s: bool(s.by_status[504]), window=1.5)
     seen = summary(stage.load.since(start))
     stage.behave("worker-3")
     late = seen.by_status[504]
     return Result(
-        late > 0 and seen.slowest < 2, f"{late} answered 504; the slowest of {seen.total} took {seen.slowest:.2f} s"
+        late > 0 and seen.slowest < 10, f"{late} answered 504; the slowest of {seen.total} took {seen.slowest:.2f} s"
     )
 
 
 def told(stage: Stage) -> Result:
     """Every request is one tree of spans, and the access log says in words what became of those that were late."""
     start, trace, late = time.monotonic(), None, 0
-    while (trace is None or not late) and time.monotonic() < start + 15:
+    while (trace is None or not late) and time.monotonic() < start + 60:
         time.sleep(0.5)
         trace = next((each for each in stage.traces("worker.default") if len(each["services"]) > 1), None)
         late = sum("UT" in entry["flags"] for entry in stage.logged("worker-service"))
@@ -182,7 +196,7 @@ def told(stage: Stage) -> Result:
     return Result(all_came, f"{seen} · {collected} · the log says {late} times: {in_words('UT')}")
 
 
-def by_collector(stage: Stage, limit: float = 10) -> tuple[bool, str]:
+def by_collector(stage: Stage, limit: float = 60) -> tuple[bool, str]:
     """Whether what the collector took is what xds-server has, and that in words; more comes in all the while."""
     tally = stage.machine.collected
     if tally is None:
@@ -204,7 +218,7 @@ def bad_edit(stage: Stage) -> Result:
     start = time.monotonic()
     stage.save(good.replace("simple: ROUND_ROBIN", "simpel: ROUND_ROBIN"))
     found: list[dict[str, object]] = []
-    while not found and time.monotonic() < start + 5:
+    while not found and time.monotonic() < start + 60:
         time.sleep(0.05)
         found = stage.problems()
     seen = stage.watch(1.5)
