@@ -33,8 +33,8 @@ test: lint  ## everything: lint, types, and all tests against real Envoys
 soak: install  ## random faults for MINUTES=30, and a look at everything after each quiet spell
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
 
-fuzz: install  ## what nobody would write, EXAMPLES=20000 times for each reader
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz
+fuzz: install  ## what nobody would write, EXAMPLES=20000 times for each reader, and whole meshes
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/pytest tests/fuzz tests/properties --hypothesis-profile=fuzz
 
 protos: install  ## compile protos/ into xds_server/_proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/xds_server/_proto/*.proto

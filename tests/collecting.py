@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.running import until
+from tests.patience import PATIENCE
 from xds_server.demo.machine import is_open
 from xds_server.demo.span_collector import collector_command, collector_environment, find_collector
 
@@ -61,7 +62,7 @@ class Collector:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
 
     def taken(self, path: str = "") -> dict[str, list[Taken]]:
         """Every span that it took since the first start, by trace; of requests whose path begins so."""

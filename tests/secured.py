@@ -23,6 +23,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa
 from google.protobuf import json_format
 
 from tests.envoy.running import free_port
+from tests.patience import PATIENCE
 from tests.server.loopback import Client
 from xds_server.bootstrap import NodeOptions
 from xds_server.enroll import Enrolment, enroll
@@ -265,7 +266,7 @@ def shown_certificate(port: int, credentials: Path) -> x509.Certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.load_cert_chain(credentials)
-    plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     with plain, context.wrap_socket(plain) as connection:
         der = connection.getpeercert(binary_form=True)
         assert der

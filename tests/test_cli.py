@@ -59,7 +59,7 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=300,
         env=inherited | {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"} | environment,
     )
 

@@ -27,13 +27,13 @@ listeners = [socket.create_server(("127.0.0.1", port)) for port in (15001, 8080)
 uid, host, port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.setuid(uid)
 client = socket.socket()
-client.settimeout(0.5)
+client.settimeout(2)
 try:
     client.connect((host, port))
 except OSError:
     print("not captured")
 else:
-    print("answered by port", select.select(listeners, [], [], 5)[0][0].getsockname()[1])
+    print("answered by port", select.select(listeners, [], [], 60)[0][0].getsockname()[1])
 """
 
 STEADY = """
@@ -41,9 +41,10 @@ import signal, socket, sys
 listener = socket.create_server(("127.0.0.1", 15001), backlog=1024)
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+open(sys.argv[1], "w").close()
 while not ended:
     with socket.socket() as client:
-        client.settimeout(0.5)
+        client.settimeout(30)
         try:
             client.connect(("192.0.2.1", 80))
         except OSError:
@@ -109,11 +110,12 @@ def test_running_it_again_replaces_its_rules() -> None:
     assert in_namespace('sh "$SCRIPT" > /dev/null; sh "$SCRIPT"') == once
 
 
-def test_no_connection_slips_through_while_it_runs_again() -> None:
+def test_no_connection_slips_through_while_it_runs_again(tmp_path: Path) -> None:
     """An application that calls out while the one-shot container is started again is not let out in plaintext."""
     commands = f"""{NETWORK}
         sh "$SCRIPT" > /dev/null
-        "$PYTHON" -c "$STEADY" &
+        "$PYTHON" -c "$STEADY" {tmp_path}/begun &
+        for _ in $(seq 600); do test -e {tmp_path}/begun && break; sleep 0.1; done
         for _ in 1 2 3 4 5 6 7 8 9 10; do sh "$SCRIPT" > /dev/null; done
         kill $!; wait $! || true"""
 

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 
 from tests.identity.material import root, svid
 from tests.identity.test_identity_files import put
+from tests.patience import PATIENCE
 from tests.secured import Enrolled, Secured, secured, tls_listener
-from tests.server.loopback import DELTA, PATIENCE, Client, until
+from tests.server.loopback import DELTA, Client, until
 from xds_server._proto import discovery_pb2
 from xds_server.errors import ConfigurationError
 from xds_server.identity.authority import Authority, pem
@@ -193,7 +194,7 @@ async def test_revocation_does_not_wait_for_a_worker_that_compiles(tmp_path: Pat
 
 async def test_expired_node_certificate_is_not_let_in_though_its_connection_is(tmp_path: Path) -> None:
     async with secured(tmp_path, LISTENER) as server:
-        node = server.enrol("web-1", lifetime=timedelta(seconds=3))
+        node = server.enrol("web-1", lifetime=timedelta(seconds=6))
         async with server.channel(node) as channel:
             client = Client(channel, DELTA, node=node.node_id)
             async with asyncio.timeout(PATIENCE):
@@ -206,7 +207,7 @@ async def test_expired_node_certificate_is_not_let_in_though_its_connection_is(t
 
 
 async def test_old_connection_is_closed(tmp_path: Path) -> None:
-    async with secured(tmp_path, LISTENER, max_age=0.2) as server, server.stream(server.enrol("web-1")) as client:
+    async with secured(tmp_path, LISTENER, max_age=2) as server, server.stream(server.enrol("web-1")) as client:
         await secrets_of(client)
 
         status, _ = await client.ending()

@@ -22,6 +22,7 @@ import yaml
 
 from tests.collecting import Taken, spans_in_words
 from tests.envoy.running import free_port, until
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("docker-compose.yml", ".dockerignore", "pyproject.toml", "README.md", "LICENSE")
@@ -65,7 +66,7 @@ class Project:
         """One request to the api, which calls the webhook-handler, which calls a worker: (status, answer)."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}/webhook{query}", data=b"{}")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             return error.code, {"error": error.read().decode()}
@@ -86,7 +87,7 @@ class Project:
 
     def debug(self, path: str) -> Any:
         """The JSON at a debug endpoint."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.debug_port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.debug_port}{path}", timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def scale(self, workers: int) -> None:
@@ -174,7 +175,7 @@ def project(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     project = Project(tmp_path_factory.mktemp("compose"), ["docker", "compose"] if plugin else ["docker-compose"])
     try:
         project.run("up", "-d", "--build")
-        until(lambda: project.webhook()[0] == 200, seconds=120, what="a webhook is answered through the mesh")
+        until(lambda: project.webhook()[0] == 200, what="a webhook is answered through the mesh")
         yield project
     finally:
         (project.directory / "compose.log").write_text(project.run("logs", "--no-color", check=False))
@@ -227,7 +228,7 @@ def test_no_webhook_fails_while_the_collector_is_stopped(project: Project) -> No
         statuses.add(project.webhook("?of=back")[0])
         return any(len(spans) == 7 for spans in project.taken("of=back").values())
 
-    until(is_whole, seconds=120, what="a webhook is a whole tree at the collector again")
+    until(is_whole, what="a webhook is a whole tree at the collector again")
     assert statuses == {200}
 
 
@@ -284,7 +285,7 @@ def test_application_cannot_read_the_key_of_its_sidecar(project: Project) -> Non
 def test_requests_come_in_by_the_ingress_router(project: Project) -> None:
     """The api has no port of its own to the outside, and what no route is for stays there."""
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"http://127.0.0.1:{project.api_port}/elsewhere", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{project.api_port}/elsewhere", timeout=PATIENCE)
 
     with caught.value as answer:
         assert (answer.code, answer.headers["server"]) == (404, "istio-envoy")
@@ -330,7 +331,7 @@ def test_no_request_fails_as_workers_are_scaled_to_five_and_back_to_one_under_lo
             until(lambda: len(load.answered) == 5, what="five workers answer")
             project.scale(1)
             load.answered.clear()
-            until(lambda: load.count >= 1000, seconds=120, what="a thousand requests are answered")
+            until(lambda: load.count >= 1000, what="a thousand requests are answered")
 
         assert load.failed == []
         assert len(load.answered) == 1
@@ -342,5 +343,7 @@ def test_traffic_goes_on_without_the_server(project: Project) -> None:
 
     assert project.workers(40)
     project.run("start", "xds-server")
-    until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{project.debug_port}/ready", timeout=5).status == 200)
+    until(
+        lambda: urllib.request.urlopen(f"http://127.0.0.1:{project.debug_port}/ready", timeout=PATIENCE).status == 200
+    )
     assert project.workers(40)

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from tests.debug.test_app import sources
+from tests.envoy.running import free_port
+from tests.patience import PATIENCE
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.serve import serve_debug
@@ -19,7 +21,7 @@ from xds_server.errors import ConfigurationError
 async def test_serves_on_a_port_of_the_systems_choice() -> None:
     async with (
         serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0) as port,
-        httpx.AsyncClient() as asking,
+        httpx.AsyncClient(timeout=PATIENCE) as asking,
     ):
         answer = await asking.get(f"http://127.0.0.1:{port}/ready")
 
@@ -30,7 +32,7 @@ async def test_serves_on_a_port_of_the_systems_choice() -> None:
 async def test_requests_for_another_host_are_refused_unless_all_are_let_in(any_host: bool, status: int) -> None:
     async with (
         serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0, any_host=any_host) as port,
-        httpx.AsyncClient() as asking,
+        httpx.AsyncClient(timeout=PATIENCE) as asking,
     ):
         answer = await asking.get(f"http://127.0.0.1:{port}/ready", headers={"host": "evil.example"})
 
@@ -38,11 +40,12 @@ async def test_requests_for_another_host_are_refused_unless_all_are_let_in(any_h
 
 
 async def test_port_is_closed_and_nothing_runs_on_when_the_block_ends() -> None:
-    async with serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0) as port:
-        assert port
+    port = free_port()  # where no client of the kernel's choice comes from: it might be the one that asks
+    async with serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", port) as opened:
+        assert opened == port
 
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -50,7 +53,7 @@ async def test_signals_are_left_alone() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with (
         serve_debug(debug_app(sources(), Metrics(sources())), "127.0.0.1", 0) as port,
-        httpx.AsyncClient() as asking,
+        httpx.AsyncClient(timeout=PATIENCE) as asking,
     ):
         await asking.get(f"http://127.0.0.1:{port}/ready")
         during = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.envoy.running import until
+from tests.patience import PATIENCE
 from xds_server.demo.main import run
 from xds_server.demo.story import STEPS
 from xds_server.errors import ConfigurationError
@@ -25,7 +26,7 @@ def test_nothing_outlives_a_demo_that_is_ended(envoy_binary: Path, tmp_path: Pat
         running = children(demo.pid)
     finally:
         demo.terminate()
-        demo.wait(60)
+        demo.wait(PATIENCE)
 
     assert [pid for pid in running if Path(f"/proc/{pid}").exists()] == []
 

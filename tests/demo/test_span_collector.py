@@ -13,6 +13,7 @@ import pytest
 
 from tests.envoy.running import free_port, until
 from tests.envoy.traced import two_ports
+from tests.patience import PATIENCE
 from xds_server._proto import trace_pb2
 from xds_server.demo.machine import is_open
 from xds_server.demo.span_collector import Tally, collector_command, collector_environment, find_collector, spans_in
@@ -71,7 +72,7 @@ def export(port: int, count: int) -> None:
     resource = trace_pb2.ResourceSpans(scope_spans=[trace_pb2.ScopeSpans(spans=spans)])
     request = trace_pb2.ExportTraceServiceRequest(resource_spans=[resource])
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        channel.unary_unary(EXPORT)(request.SerializeToString(), timeout=10)
+        channel.unary_unary(EXPORT)(request.SerializeToString(), timeout=PATIENCE)
 
 
 def test_what_a_collector_takes_is_counted_and_the_rest_of_its_log_kept(tmp_path: Path) -> None:
@@ -95,6 +96,6 @@ def test_what_a_collector_takes_is_counted_and_the_rest_of_its_log_kept(tmp_path
         until(lambda: tally.spans == 12, what="it takes more")
     finally:
         collector.terminate()
-        collector.wait(10)
+        collector.wait(PATIENCE)
 
     assert "Received traces" not in log.read_text()

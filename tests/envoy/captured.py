@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.running import until
+from tests.patience import PATIENCE
 from xds_server.bootstrap import NodeOptions, bootstrap
 from xds_server.settings import Address
 
@@ -49,7 +50,7 @@ ThreadingHTTPServer((host, port), Handler).serve_forever()
 _CALL = """
 import sys, urllib.error, urllib.request
 try:
-    with urllib.request.urlopen(sys.argv[1], timeout=5) as answer:
+    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer:
         print(answer.read().decode())
 except urllib.error.HTTPError as error:
     print("status", error.code)
@@ -85,7 +86,7 @@ class Namespace:
                 yield
             finally:
                 process.terminate()
-                process.wait(20)
+                process.wait(PATIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +156,18 @@ def _connect(app: Namespace, world: Namespace) -> None:
 def _hosts(namespace: Namespace, text: str) -> Iterator[None]:
     """Another /etc/hosts for its processes (ip-netns(8) mounts what stands in /etc/netns/NAME)."""
     directory = Path("/etc/netns") / namespace.name
-    existed = directory.parent.exists()
     directory.mkdir(parents=True)
     try:
         (directory / "hosts").write_text(text)
         yield
     finally:
         shutil.rmtree(directory)
-        if not existed:
+        with contextlib.suppress(OSError):  # somebody else has namespaces there too
             directory.parent.rmdir()
 
 
 def _answers(namespace: Namespace, url: str, log: Path, *, accepts: Callable[[str], bool] = bool) -> None:
-    until(
-        lambda: (said := namespace.get(url)) != "no answer" and accepts(said), seconds=60, what=f"{url} answers, {log}"
-    )
+    until(lambda: (said := namespace.get(url)) != "no answer" and accepts(said), what=f"{url} answers, {log}")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.envoy.running import free_port, get, until
+from tests.patience import PATIENCE
 
 SHIPPED = Path(__file__).parents[2] / "envoy"
 
@@ -47,9 +48,9 @@ class Prometheus:
             )  # fmt: skip
         until(lambda: get(self.port, "/-/ready"), what=f"Prometheus is ready, see {directory}/prometheus.log")
 
-    def query(self, expression: str) -> list[Sample]:
-        """What it answers now."""
-        data = self.api("query", query=expression)
+    def query(self, expression: str, at: float | None = None) -> list[Sample]:
+        """What it answers now, or what it would have answered at another time."""
+        data = self.api("query", query=expression, **({} if at is None else {"time": str(at)}))
         return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
 
     def api(self, path: str, **asked: str) -> Any:
@@ -61,4 +62,4 @@ class Prometheus:
     def close(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)

@@ -28,6 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
+from tests.patience import PATIENCE
 from xds_server.bootstrap import Api, NodeOptions, bootstrap
 from xds_server.mesh.service import Locality
 from xds_server.mesh.workload import Interception
@@ -56,7 +57,7 @@ def free_port() -> int:
     raise AssertionError("unreachable: ports never end")
 
 
-def until(look: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
+def until(look: Callable[[], T], *, seconds: float = PATIENCE, what: str = "") -> T:
     """The first true value that `look` gives; fails the test when none came in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -75,7 +76,7 @@ def get(port: int, path: str, *, method: str = "GET") -> str:
         OSError: no answer, or an answer that is no success (urllib's HTTPError).
     """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE / 4) as answer:
         body: str = answer.read().decode()
         return body
 
@@ -93,6 +94,13 @@ class Behaviour:
     running: int = 0
 
 
+class HttpServer(ThreadingHTTPServer):
+    """Connections wait for a thread in any number: each past the usual five would try again a second later."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+
 class Backend:
     """A real HTTP server on loopback that counts; HTTPS with `tls`."""
 
@@ -107,9 +115,10 @@ class Backend:
             def do_GET(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 self.rfile.read(length)
+                hold = behaviour.hold
                 behaviour.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
-                if behaviour.hold is not None:
-                    behaviour.hold.wait(60)
+                if hold is not None:
+                    hold.wait(PATIENCE)
                 if behaviour.delay:
                     time.sleep(behaviour.delay)
                 body = name.encode()
@@ -124,8 +133,7 @@ class Backend:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer((host, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = HttpServer((host, 0), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_port
@@ -212,7 +220,7 @@ class Envoy:
         body: bytes = b"",
     ) -> Answer:
         """One request by the HTTP proxy port, as `http_proxy=` would send it."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.proxy_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy_port, timeout=PATIENCE)
         began = time.monotonic()
         try:
             connection.request(method, f"http://{host}{path}", body=body or None, headers=headers or {})
@@ -235,7 +243,7 @@ class Envoy:
     def close(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
         self._log.close()
 
 
@@ -258,7 +266,11 @@ class Control:
                  "--debug-listen", f"127.0.0.1:{self.debug_port}", *self._options],
                 stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
-        until(lambda: get(self.debug_port, "/ready"), seconds=60, what=f"the server is ready, see {self.log_file}")
+        try:
+            until(lambda: get(self.debug_port, "/ready"), what=f"the server is ready, see {self.log_file}")
+        except AssertionError:
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:
@@ -273,7 +285,7 @@ class Control:
     def close(self) -> None:
         """SIGTERM, and the exit status that it gives."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
 
     def write(self, name: str, text: str) -> Path:
         """Write one policy file as an editor that renames does."""

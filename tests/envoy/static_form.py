@@ -22,6 +22,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager i
 from envoy_data_plane.envoy.extensions.transport_sockets.proxy_protocol import v3 as proxy_protocol_v3
 from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 
+from tests.patience import PATIENCE
 from xds_server.identity.authority import issue, key_pem, new_key, new_root, pem
 from xds_server.mesh.identity import Credentials, SpiffeId
 from xds_server.translate.encode import any_of, encode
@@ -36,7 +37,7 @@ def complaints(binary: Path, directory: Path, resources: Iterable[Resource]) -> 
     path = directory / "bootstrap.pb"
     path.write_bytes(encode(static_bootstrap(resources)))
     command = [str(binary), "--mode", "validate", "-l", "warning", "-c", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return "" if done.returncode == 0 and not done.stderr else done.stdout + done.stderr
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
+from tests.patience import PATIENCE
 
 SERVER = "127.0.0.2"
 """Where the serving sidecar takes what comes in; the application listens on 127.0.0.1."""
@@ -79,7 +80,10 @@ class Wire:
         """Send `text` to the port in plaintext until it was captured, and with it all that came before it."""
 
         def seen() -> bool:
-            with contextlib.suppress(OSError), socket.create_connection((SERVER, self.port), timeout=5) as connection:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((SERVER, self.port), timeout=PATIENCE) as connection,
+            ):
                 connection.sendall(text)
             return self.file.exists() and text in self.file.read_bytes()
 

@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.bootstrap import v3 as bootstrap_v3
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 
+from tests.patience import PATIENCE
 from xds_server.mesh.route import Backend
 from xds_server.mesh.service import Endpoint, Locality, Port, Protocol, Resolution, Service
 from xds_server.mesh.sidecar import OutboundPolicy
@@ -118,7 +119,7 @@ def loads(binary: Path, directory: Path, resources: Iterable[Resource], assignme
     path = directory / "bootstrap.pb"
     path.write_bytes(encode(bootstrap))
     command = [str(binary), "--mode", "validate", "-l", "warning", "-c", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return "" if done.returncode == 0 and not done.stderr else done.stdout + done.stderr
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from tests.builders import istio
-from tests.envoy.running import Backend, Control, Envoy, envoy, get, until
+from tests.envoy.running import Backend, Control, Envoy, HttpServer, envoy, get, until
 from tests.envoy.test_traffic import service
 
 TOKEN = "50 % more, t0ken-9b1f7c"  # noqa: S105 # of this test
@@ -47,7 +47,7 @@ class Collector:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = HttpServer(("127.0.0.1", 0), Handler)
         self._grpc = grpc.server(ThreadPoolExecutor(4))
         self._grpc.add_generic_rpc_handlers([_Anything(self)])
         self.ports = {"http": self._http.server_port, "grpc": self._grpc.add_insecure_port("127.0.0.1:0")}

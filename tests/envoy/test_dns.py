@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def ask(name, kind=1):
     return {"code": answer[3] & 15, "addresses": addresses, "count": count}
 
 def until(look):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return look()
@@ -86,12 +87,12 @@ envoy = subprocess.Popen([sys.argv[1], "-c", sys.argv[2], "--concurrency", "1", 
 try:
     found = {"orders-db": until(lambda: ask("orders-db"))}
     for name in ("users-db.default", "elsewhere.example.com"):
-        found[name] = ask(name)
-    found["ipv6"] = ask("orders-db", 28)
-    found["library"] = socket.create_connection(("users-db", 3306), 5).recv(99).decode()
+        found[name] = until(lambda: ask(name))
+    found["ipv6"] = until(lambda: ask("orders-db", 28))
+    found["library"] = socket.create_connection(("users-db", 3306), 60).recv(99).decode()
     for host in ("orders-db", "users-db.default"):
         address = found[host]["addresses"][0]
-        found["connected " + host] = socket.create_connection((address, 3306), 5).recv(99).decode()
+        found["connected " + host] = socket.create_connection((address, 3306), 60).recv(99).decode()
     print(json.dumps(found))
 finally:
     envoy.kill()
@@ -126,8 +127,7 @@ def answers(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     described = workload("web", default_namespace="default", metadata={"DNS_CAPTURE": "true"})
     snapshot = Offline([policies], "default").snapshot_for(described)
     resources = [resource for named in snapshot.by_type.values() for resource in named.values()]
-    shared = Path("/tmp") / directory.name  # noqa: S108 - another user has to read it, and pytest's own are private
-    shared.mkdir()
+    shared = Path(tempfile.mkdtemp(prefix="xds-dns-"))  # another user has to read it, and pytest's own are private
     try:
         shared.chmod(0o755)
         config, binary = shared / "bootstrap.pb", shared / "envoy"
@@ -139,7 +139,7 @@ def answers(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
             capture_output=True,
             text=True,
             check=False,
-            timeout=90,
+            timeout=600,
             env=os.environ
             | {key: str(value) for key, value in environment.items()}
             | {"RESOLV": str(directory / "resolv.conf")},

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from tests.envoy.running import Backend, Control, envoy, free_port, until
 from tests.envoy.test_traffic import service
+from tests.patience import PATIENCE
 
 
 class SocketConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:

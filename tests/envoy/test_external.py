@@ -26,7 +26,7 @@ REFUSED = {"no answer", "status 502"}
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="Istio's sample documents are not here")
 
 _GREET = """
-import json, socket, ssl, sys
+import json, os, socket, ssl, sys
 names = []
 def seen(connection, name, context):
     names.append(name)
@@ -40,15 +40,16 @@ while True:
         context.wrap_socket(client, server_side=True)
     except OSError:
         client.close()
-    with open(sys.argv[1], "w") as out:
+    with open(sys.argv[1] + ".draft", "w") as out:
         json.dump(names, out)
+    os.replace(sys.argv[1] + ".draft", sys.argv[1])
 """
 """Takes TLS on port 443, notes the server name that is asked for, and ends it there."""
 _ASK = """
 import socket, ssl, sys
 context = ssl.create_default_context()
 try:
-    with socket.create_connection((sys.argv[1], 443), timeout=5) as plain:
+    with socket.create_connection((sys.argv[1], 443), timeout=60) as plain:
         context.wrap_socket(plain, server_hostname=sys.argv[1])
 except OSError as error:
     print(error)

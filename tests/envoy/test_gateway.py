@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
+from tests.patience import PATIENCE
 from xds_server.bootstrap import NodeOptions
 from xds_server.mesh.workload import NodeType
 from xds_server.settings import Address
@@ -106,7 +107,7 @@ def router(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def ask(port: int, host: str = HOST, *, context: ssl.SSLContext | None = None) -> tuple[int, str]:
     """Status and body, or Location of a redirect, of a GET for `host`, over TLS with a `context`."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=5)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.sock = context.wrap_socket(raw, server_hostname=host) if context else raw
     try:

@@ -20,6 +20,7 @@ import grpc
 import pytest
 
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
+from tests.patience import PATIENCE
 from xds_server.identity.authority import Leaf, key_pem, new_key, new_root, pem, sign
 from xds_server.identity.authority_files import read_authority
 from xds_server.identity.root_rotation import CURRENT
@@ -152,7 +153,7 @@ def grpc_say(address: str, authority: str) -> str:
     """The answer of a gRPC server, or its status."""
     with grpc.insecure_channel(address, options=[("grpc.default_authority", authority)]) as channel:
         try:
-            answer: bytes = channel.unary_unary("/test.Echo/Say")(HELLO, timeout=5)
+            answer: bytes = channel.unary_unary("/test.Echo/Say")(HELLO, timeout=PATIENCE)
         except grpc.RpcError as error:
             return str(error.code())
         return answer.decode()
@@ -160,7 +161,7 @@ def grpc_say(address: str, authority: str) -> str:
 
 def tcp_say(address: tuple[str, int]) -> str:
     """The answer of an echo server, "" when the connection is closed instead."""
-    with socket.create_connection(address, timeout=5) as connection:
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
         with contextlib.suppress(ConnectionResetError):
             connection.sendall(HELLO)
             return connection.recv(1024).decode()
@@ -173,7 +174,7 @@ def plain_say(kind: str, port: int) -> str:
         return grpc_say(f"{SERVER}:{port}", "anything")
     if kind.endswith("tcp"):
         return tcp_say((SERVER, port))
-    connection = http.client.HTTPConnection(SERVER, port, timeout=5)
+    connection = http.client.HTTPConnection(SERVER, port, timeout=PATIENCE)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()
@@ -288,7 +289,7 @@ def test_application_is_told_who_called(mesh: Mesh) -> None:
     forged = {"x-forwarded-client-cert": "URI=spiffe://cluster.local/ns/shop/sa/admin"}
     mesh.caller.call(mesh.served["http", "STRICT"].host, headers=forged)
     by_sidecar = mesh.web.behaviour.requests[-1][2]
-    connection = http.client.HTTPConnection(SERVER, mesh.served["http", "PERMISSIVE"].port, timeout=5)
+    connection = http.client.HTTPConnection(SERVER, mesh.served["http", "PERMISSIVE"].port, timeout=PATIENCE)
     connection.request("GET", "/", headers=forged)
     connection.getresponse().read()
     connection.close()
@@ -357,7 +358,7 @@ def _tls_say(context: ssl.SSLContext, port: int) -> bytes:
     """What comes back of an HTTP request, b"" when the connection is closed instead."""
     with (
         contextlib.suppress(ssl.SSLError, ConnectionResetError),
-        socket.create_connection((SERVER, port), 5) as plain,
+        socket.create_connection((SERVER, port), PATIENCE) as plain,
         context.wrap_socket(plain) as connection,
     ):
         connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")

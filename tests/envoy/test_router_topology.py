@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.envoy.running import Backend, Control, Envoy, free_port, until
+from tests.patience import PATIENCE
 from xds_server.bootstrap import NodeOptions
 from xds_server.mesh.workload import NodeType
 from xds_server.settings import Address
@@ -53,7 +54,7 @@ class Behind:
 
     def answer(self, *lines: bytes) -> bytes:
         """What comes back for a connection that sends these, until it is closed."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             connection.sendall(b"".join(lines))
             found = b""
             with contextlib.suppress(ConnectionResetError):

@@ -7,7 +7,6 @@ of these tests, and their endpoints are servers that say which version they are.
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,9 @@ import pytest
 import yaml
 
 from tests.builders import istio
+from tests.chance import likely
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, until
+from tests.patience import PATIENCE
 from xds_server.bootstrap import NodeOptions
 from xds_server.mesh.workload import NodeType
 from xds_server.settings import Address
@@ -33,7 +34,7 @@ VERSIONS = {
     "details": ("v1", "v2"),
 }
 INTERNAL = "location: MESH_INTERNAL, resolution: STATIC"
-CALLS = 300
+CALLS = 500
 ROUTER = "127.9.8.7"
 """An address of the machine that no other workload here has."""
 
@@ -73,7 +74,6 @@ class Samples:
         until(
             lambda: self.caller.call(mark).status == 204,
             what=f"the sample is in force: {self.control.problems()}",
-            seconds=20,
         )
 
 
@@ -108,12 +108,9 @@ def weights(text: str) -> dict[str, int]:
 
 
 def is_shared(counted: Mapping[str, int], promised: Mapping[str, int], prefix: str) -> bool:
-    """Whether each version has its part, within five standard deviations, and nobody else has any."""
+    """Whether each version has as many calls as its part makes likely, and nobody else has any."""
     calls, wanted = sum(counted.values()), {f"{prefix}{version}": part / 100 for version, part in promised.items()}
-    near = (
-        abs(counted.get(name, 0) - calls * part) <= 5 * math.sqrt(calls * part * (1 - part))
-        for name, part in wanted.items()
-    )
+    near = (counted.get(name, 0) in likely(calls, part) for name, part in wanted.items())
     return all(near) and counted.keys() <= wanted.keys()
 
 
@@ -254,7 +251,7 @@ def test_tcp_connections_are_shared_as_their_weights_say(samples: Samples, figur
 
 def said_at(port: int) -> str:
     """What a server behind the router says on a connection of its own."""
-    with socket.create_connection((ROUTER, port), timeout=10) as client:
+    with socket.create_connection((ROUTER, port), timeout=PATIENCE) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         said = b"".join(iter(lambda: client.recv(4096), b""))
     return said.rpartition(b"\r\n\r\n")[2].decode()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.chance import likely
 from tests.envoy.traced import W3C, Providers, Site, receiver, sampled, started, telemetry, tracing, two_ports
 
-CHANCE = 1e-9
-"""How seldom a test of a share may fail though all is well."""
 DIRECT = """\
 ---
 apiVersion: networking.istio.io/v1
@@ -36,20 +34,6 @@ def site(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     told = Providers(known.entries, known.logs, known.services + DIRECT)
     with started(envoy_binary, directory, told, "--no-validation", "--telemetry-listen", f"127.0.0.1:{port}") as found:
         yield found
-
-
-def likely(requests: int, share: float) -> range:
-    """How many of so many requests are traced when each is with this probability, but for one time in 1 / CHANCE."""
-    chances = [
-        math.exp(
-            math.lgamma(requests + 1) - math.lgamma(hits + 1) - math.lgamma(requests - hits + 1)
-            + hits * math.log(share) + (requests - hits) * math.log1p(-share)
-        )
-        for hits in range(requests + 1)
-    ]  # fmt: skip
-    below = next(hits for hits in range(requests + 1) if math.fsum(chances[: hits + 1]) > CHANCE / 2)
-    above = next(hits for hits in range(requests, -1, -1) if math.fsum(chances[hits:]) > CHANCE / 2)
-    return range(below, above + 1)
 
 
 def test_one_percent_of_3000_requests_is_traced(site: Site) -> None:

@@ -19,8 +19,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from google.protobuf import json_format
 
 from tests.envoy.running import Envoy, free_port, get
+from tests.patience import PATIENCE
 from tests.server import loopback
-from tests.server.loopback import PATIENCE, Server, serving
+from tests.server.loopback import Server, serving
 from xds_server.bootstrap import Api, NodeOptions
 from xds_server.mesh.workload import Interception
 from xds_server.problem import Origin

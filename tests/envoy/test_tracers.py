@@ -102,7 +102,7 @@ def assert_whole(site: Site, name: str, backend: Backend, spans_of_a_hop: int = 
 
     assert site.send("worker", [f"/{name}/{number}" for number in range(CALLS)]) == {200: CALLS}
     with contextlib.suppress(AssertionError):  # what is told then says more
-        until(told, seconds=30)
+        until(told)
 
     assert list(chains(backend, f"/{name}/").values()) == [whole] * CALLS
     assert len(backend.told()) == CALLS * len(whole)

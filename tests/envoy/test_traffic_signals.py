@@ -75,8 +75,13 @@ class Pair:
     def reach(self) -> None:
         """Call until the application answers, and count what did not come as far.
 
-        Not before both sides report: what a proxy counts while nobody hears it is lost.
+        Not before both sides report: what a proxy counts while nobody hears it is lost. Nor before the caller's proxy
+        has the route: what it passes on to an unknown host is not counted as the service's.
         """
+        until(
+            lambda: SERVED in get(self.caller.admin_port, "/config_dump?resource=dynamic_route_configs"),
+            what="the route is there",
+        )
         until(
             lambda: "xds_server_traffic_reporters 2\n" in get(self.control.debug_port, "/metrics"),
             what="both sides report",

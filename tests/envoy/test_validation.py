@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 from tests.builders import documents
 from tests.envoy.running import Backend, Control, Envoy, envoy, until
 from tests.envoy.test_traffic import routes, rule, service
+from tests.patience import PATIENCE
 from tests.server.loopback import DELTA, Client
 from tests.test_cli import run
 from xds_server.admission import Admission
@@ -73,10 +75,12 @@ def policies(texts: Iterable[tuple[str, str]]) -> PolicySet:
 
 
 async def admitted(*sets: PolicySet) -> tuple[Generation, Validator]:
-    """The last of several states of the policies, each admitted after the one before."""
-    validator = await find_validator()
-    assert isinstance(validator, Validator)
-    with ThreadPoolExecutor(1) as worker:
+    """The last of several states of the policies, each admitted after the one before; Envoy may take its time."""
+    found = await find_validator()
+    assert isinstance(found, Validator)
+    validator = Validator(partial(validate, Path(found.name), time_limit=PATIENCE))
+    with ThreadPoolExecutor(1) as worker, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xds_server.admission.TIME_LIMIT", 10 * PATIENCE)
         admission = Admission(Pipeline(), worker, validator)
         for each in sets:
             generation = await admission.admit(each)
@@ -218,7 +222,7 @@ def _with(state: PolicySet, edited: list[Document]) -> PolicySet:
 def check(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """`xds-server check` of a directory."""
     command = [sys.executable, "-m", "xds_server", "check", str(directory), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_check_says_what_envoy_refuses_with_file_and_line(envoy_binary: Path, tmp_path: Path) -> None:

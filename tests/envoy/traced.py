@@ -17,11 +17,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from tests.envoy.running import Control, Envoy, envoy, free_port, get, until
+from tests.envoy.running import Control, Envoy, HttpServer, envoy, free_port, get, until
+from tests.patience import PATIENCE
 
 NAMES = ("webhook-handler", "worker", "second")
 W3C = ("traceparent", "tracestate", "x-request-id")
@@ -71,8 +72,7 @@ class Application:
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({"http": f"http://127.0.0.1:{proxy_port}"})
         )
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = HttpServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -81,7 +81,7 @@ class Application:
         sent = {name: headers[name] for name in self.forwards if name in headers}
         request = urllib.request.Request(f"http://{self._following}{path}", headers=sent)
         try:
-            with self._opener.open(request, timeout=20) as answer:
+            with self._opener.open(request, timeout=PATIENCE) as answer:
                 status: int = answer.status
                 return status
         except urllib.error.HTTPError as error:
@@ -121,7 +121,7 @@ class Site:
 
     def call(self, path: str, headers: Mapping[str, str] | None = None, *, service: str = NAMES[0]) -> int:
         """A call of somebody without a proxy to a service; its status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.inbound[service], timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.inbound[service], timeout=PATIENCE)
         connection.request("GET", path, headers={"host": service, **(headers or {})})
         answer = connection.getresponse()
         answer.read()
@@ -130,7 +130,7 @@ class Site:
 
     def send(self, service: str, paths: Iterable[str], headers: Mapping[str, str] | None = None) -> Counter[int]:
         """Requests to a service that the first one's own Envoy takes, on one connection; how many had which status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.envoys[NAMES[0]].proxy_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.envoys[NAMES[0]].proxy_port, timeout=PATIENCE)
         seen: Counter[int] = Counter()
         for path in paths:
             connection.request("GET", f"http://{service}{path}", headers=dict(headers or {}))
@@ -205,7 +205,7 @@ def started(binary: Path, directory: Path, told: Providers, *options: str) -> It
             found.envoys[name], found.applications[name] = sidecar, application
         control.write("mesh.yaml", policies(found.inbound, found.applications) + told.services)
         found.observe()
-        until(lambda: found.call("/warm") == 200, seconds=120, what="a request goes through all of them")
+        until(lambda: found.call("/warm") == 200, what="a request goes through all of them")
         yield found
 
 

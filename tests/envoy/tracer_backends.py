@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +22,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from tests.envoy.running import free_port, get, until
+from tests.envoy.running import HttpServer, free_port, get, until
+from tests.patience import PATIENCE
 from xds_server.demo.machine import is_open
 
 _PACKAGES = (("ddapm-test-agent>=1.69,<2",), ("--no-deps", "--ignore-requires-python", "apache-skywalking==1.2.0"))
@@ -121,8 +122,7 @@ class Zipkin(Backend):
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = HttpServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -238,4 +238,4 @@ def _process(command: list[object], log: Path) -> subprocess.Popen[bytes]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE)

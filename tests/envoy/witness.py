@@ -40,6 +40,7 @@ from envoy_data_plane.envoy.service.discovery import v3 as discovery_v3
 
 from tests.envoy.running import free_port, get, until
 from tests.envoy.test_gateway import pair
+from tests.patience import PATIENCE
 from xds_server.explain.held import Held
 from xds_server.explain.traffic import Connection, Request
 from xds_server.translate.encode import any_of, encode
@@ -130,7 +131,7 @@ class Witness:
     def close(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
         self._echo.close()
 
     def load(self, held: Held) -> None:
@@ -197,7 +198,7 @@ class Witness:
         """A connection from a port that none before it came from: in logs, that is its name."""
         while True:
             try:
-                return socket.create_connection(to, timeout=20, source_address=("", next(self._sources)))
+                return socket.create_connection(to, timeout=PATIENCE, source_address=("", next(self._sources)))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
@@ -212,7 +213,7 @@ class Witness:
         )
 
     def _version_in_force(self) -> int:
-        with socket.create_connection(("127.0.0.1", self._last_port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", self._last_port), timeout=PATIENCE) as client:
             return int(client.recv(64) or 0)
 
     def _accepted(self, what: str) -> bool:

@@ -22,6 +22,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf.wrappers_pb2 import StringValue
 
+from tests.patience import PATIENCE
 from tests.server.loopback import DELTA, SOTW
 from xds_server._proto import discovery_pb2
 from xds_server.xds.proxy_status import Variant
@@ -324,7 +325,9 @@ def node_id(number: int, namespace: str = "default") -> str:
     return f"sidecar~10.1.{number >> 8}.{number & 255}~proxy-{number}.{namespace}~{namespace}.svc.cluster.local"
 
 
-async def in_step(proxies: Iterable[SimulatedProxy], snapshots: Mapping[str, Snapshot], *, seconds: float = 60) -> None:
+async def in_step(
+    proxies: Iterable[SimulatedProxy], snapshots: Mapping[str, Snapshot], *, seconds: float = PATIENCE
+) -> None:
     """Wait until every proxy holds exactly its snapshot, by node id.
 
     Raises:

@@ -44,14 +44,14 @@ async def herd(directory: Path, *, proxies: int, services: int) -> Herd:
     loop = asyncio.get_running_loop()
     try:
         async with fleet(control.xds_port, proxies) as connected:
-            await in_step(connected, snapshots(control.policies, nodes), seconds=120)
+            await in_step(connected, snapshots(control.policies, nodes))
             steady = Process(control.pid).memory()
             control.kill()
             control.write("s0.yaml", service("s0", [11, 12]) + route("s0", "s0") + pool("s0", 8))
             began = loop.time()
             await asyncio.to_thread(control.start)
             ready = loop.time()
-            await in_step(connected, snapshots(control.policies, nodes), seconds=120)
+            await in_step(connected, snapshots(control.policies, nodes))
             settled = loop.time()
             peak = Process(control.pid).memory("VmHWM")
     finally:

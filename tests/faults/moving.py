@@ -73,7 +73,6 @@ class Mover:
                 (flow.bodies[str(number)] > seen + 300 if flow else self.envoy.call(HOST).status == 200)
                 and not self.envoy.stats(rf"^cluster\.outbound.80..to-{number - 1}\.membership_total")
             ),
-            seconds=60,
             what=f"requests go to service {number} and nowhere else",
         )
 

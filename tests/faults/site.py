@@ -24,6 +24,8 @@ HOST = "steady"
 """The service that is called all the time."""
 BASE = 60
 """Services beside it that nothing happens to."""
+_WRITTEN = 3
+"""Seconds; between two writings a server rests four times as long as the first of them took."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class Site:
     def await_service(self, host: str, *, status: int = 200) -> None:
         """Wait until every Envoy answers a call to `host` with `status`."""
         for one in self.envoys:
-            until(lambda one=one: one.call(host).status == status, seconds=60, what=f"{host} answers {status}")  # type: ignore[misc]  # a loop variable
+            until(lambda one=one: one.call(host).status == status, what=f"{host} answers {status}")  # type: ignore[misc]  # a loop variable
 
     def await_in_step(self) -> None:
         """Wait until every Envoy is connected and has taken the last thing it was sent."""
-        until(lambda: in_step(self.control, len(self.envoys)), seconds=60, what="all Envoys are in step")
+        until(lambda: in_step(self.control, len(self.envoys)), what="all Envoys are in step")
 
 
 def metric(control: Control, name: str, **labels: str) -> float:
@@ -140,6 +142,15 @@ def await_written(one: Envoy, service: str) -> None:
         return kept is not None and f"outbound|80||{service}" in kept.held[CLUSTER]
 
     until(is_written, what=f"that {node_id} holds {service} is written down")
+
+
+def await_all_written() -> None:
+    """Wait until no server has written down anything for so long that it has nothing more to write."""
+    files = default_state_dir() / "held"
+    until(
+        lambda: time.time() - max((path.stat().st_mtime for path in files.glob("*.held")), default=0) > _WRITTEN,
+        what="all is written down",
+    )
 
 
 def in_step(control: Control, count: int) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.envoy.running import Envoy, get, until
 from tests.faults.fleet import SimulatedProxy, fleet, in_step
 from tests.faults.policies import pool, route, save, service, snapshots
-from tests.faults.site import HOST, Site, all_answered, await_written, site
+from tests.faults.site import HOST, Site, all_answered, await_all_written, await_written, site
 from tests.faults.traffic import Flow, traffic
 from xds_server.bootstrap import Api
 from xds_server.xds.type_url import CLUSTER, ENDPOINT
@@ -100,7 +100,7 @@ class Soak:
         wanted = await asyncio.to_thread(
             snapshots, self._site.control.policies, [proxy.node_id for proxy in self._proxies]
         )
-        await in_step(self._proxies, wanted, seconds=90)
+        await in_step(self._proxies, wanted)
         for one, api in zip(self._site.envoys, _ENVOYS, strict=True):
             await asyncio.to_thread(_await_equal, self._site, one, api)
         failed = [flow.failed for flow in flows]
@@ -157,7 +157,7 @@ class Soak:
         await asyncio.to_thread(self._await_loaded)
         await asyncio.to_thread(until, lambda: all_answered(self._site.control))
         await asyncio.to_thread(await_written, self._site.envoys[_ENVOYS.index(Api.SOTW)], f"home-{self._home}")
-        await asyncio.sleep(1)
+        await asyncio.to_thread(await_all_written)
         await asyncio.to_thread(self._site.control.kill)
         await self.move()
         await asyncio.to_thread(self._site.control.start)
@@ -187,7 +187,7 @@ class Soak:
 
 
 def soak(binary: Path, directory: Path, *, seconds: float, seed: int, proxies: int = 200, faults: int = 30) -> Outcome:
-    """Spells of `faults` faults, each with its quiet end, until `seconds` have passed.
+    """Spells of `faults` faults, each with its quiet end, one at least, until `seconds` have passed.
 
     Raises:
         AssertionError: something was not as it should be.
@@ -203,7 +203,7 @@ async def _soak(place: Site, *, seconds: float, seed: int, proxies: int, faults:
         work = Soak(place, connected, seed, lambda number: place.envoys[number].restart())
         with place.load(rate=300, envoys=_LOADED) as flows:
             await work.quiet(flows)
-            while loop.time() < end:
+            while work.outcome.spells < 2 or loop.time() < end:
                 await work.spell(faults)
                 await work.quiet(flows)
         work.outcome.requests = sum(flow.total for flow in flows)
@@ -216,7 +216,6 @@ def _await_equal(place: Site, one: Envoy, api: Api) -> None:
     """Wait until a real Envoy holds what the server has for it: names, and where it tells them, versions."""
     until(
         lambda: _dump(one.admin_port, "", api) == _dump(place.control.debug_port, f"?proxyID={one.node_id}", api),
-        seconds=90,
         what=f"{one.node_id} holds what the server says",
     )
 

@@ -84,7 +84,7 @@ def test_nothing_is_read_from_outside_the_root(site: Site, escape: str) -> None:
     site.await_service("beside")
 
     assert SECRET not in json.dumps(site.control.debug("/debug/configz"))
-    until(site.control.problems, seconds=10, what="the author is told")
+    until(site.control.problems, what="the author is told")
 
 
 def test_a_regular_expression_that_explodes_elsewhere_is_answered(site: Site) -> None:

@@ -38,7 +38,7 @@ def test_frozen_server_is_noticed_and_the_other_resends_nothing(
         until(lambda: in_step(first, 1) or in_step(second, 1), what="Envoy is in step")
         frozen, other = (first, second) if in_step(first, 1) else (second, first)
         with traffic.flow(envoy.proxy_port, HOST) as flow, Process(frozen.pid).frozen():
-            until(lambda: in_step(other, 1), seconds=60, what="Envoy is with the other server")
+            until(lambda: in_step(other, 1), what="Envoy is with the other server")
             resent = [metric(other, "xds_server_pushes_total", type=kind) for kind in ("CDS", "LDS")]
             save(other.policies / "b.yaml", service("late", [traffic.backend("late")]) + route("late", "late"))
             until(lambda: envoy.call("late").status == 200, what="the other server's edits arrive")

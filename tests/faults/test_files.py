@@ -15,7 +15,8 @@ import pytest
 from tests.envoy.running import Control, until
 from tests.faults.fleet import fleet, in_step, node_id
 from tests.faults.policies import pool, route, save, service, snapshots
-from tests.faults.site import HOST, Site
+from tests.faults.site import HOST, Site, metric
+from tests.patience import PATIENCE
 from tests.store.test_watcher import delete_and_create, emacs, nano, rsync, vim
 from xds_server.store.directory import Rules
 from xds_server.xds.type_url import ENDPOINT
@@ -78,7 +79,7 @@ def real_vim(path: Path, text: str) -> None:
     new = path.with_name(".new")
     new.write_text(text)
     script = ["-c", "%d", "-c", f"0read {new}", "-c", "$d", "-c", "wq"]
-    subprocess.run(["vim", "-u", "NONE", "-es", *script, path], check=True, timeout=20)
+    subprocess.run(["vim", "-u", "NONE", "-es", *script, path], check=True, timeout=PATIENCE)
     new.unlink()
 
 
@@ -104,22 +105,34 @@ def real_git(path: Path, text: str) -> None:
     shutil.rmtree(path.parent / ".git")
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    """A server that waits long enough for quiet that whoever saves a file may be held up in the middle of it."""
+    control = Control(tmp_path_factory.mktemp("patient"), "--debounce", "1")
+    yield control
+    control.close()
+
+
+def generation(control: Control) -> float:
+    return metric(control, "xds_server_generation")
+
+
 @pytest.mark.parametrize("edit", [vim, nano, rsync, emacs, delete_and_create, real_vim, real_sed, real_git])
-async def test_each_way_to_save_a_file_is_one_generation(site: Site, edit: Callable[[Path, str], None]) -> None:
+async def test_each_way_to_save_a_file_is_one_generation(patient: Control, edit: Callable[[Path, str], None]) -> None:
     """The second edit proves that nothing of the first was still to come."""
     nodes = [node_id(0)]
-    path = site.control.policies / "edited.yaml"
+    path = patient.policies / "edited.yaml"
     save(path, service("edited", [9]))
-    async with fleet(site.control.xds_port, 1) as proxies:
-        await in_step(proxies, snapshots(site.control.policies, nodes))
-        generation = await asyncio.to_thread(lambda: site.generation)
+    async with fleet(patient.xds_port, 1) as proxies:
+        await in_step(proxies, snapshots(patient.policies, nodes))
+        before = await asyncio.to_thread(generation, patient)
 
         await asyncio.to_thread(edit, path, service("edited", [10]))
-        await in_step(proxies, snapshots(site.control.policies, nodes))
+        await in_step(proxies, snapshots(patient.policies, nodes))
         save(path, service("edited", [11]))
-        await in_step(proxies, snapshots(site.control.policies, nodes))
+        await in_step(proxies, snapshots(patient.policies, nodes))
 
-        assert await asyncio.to_thread(lambda: site.generation) == generation + 2
+        assert await asyncio.to_thread(generation, patient) == before + 2
         assert proxies[0].has_lost == set()
 
 
@@ -178,11 +191,16 @@ def test_bad_files_are_told_one_by_one_and_hold_up_nothing(site: Site) -> None:
             (site.control.policies / name).write_bytes(content)
         site.apply("good", service("good", [site.traffic.backend("good")]))
         site.await_service("good")
-        problems = site.control.problems()
+        until(lambda: wrong(site) >= files.keys(), what="each is told")
 
-    assert {problem["file"] for problem in problems if problem["severity"] == "error"} == files.keys()
+    assert wrong(site) == files.keys()
     assert [flow.failed for flow in flows] == [{}, {}]
     assert site.process.memory("VmHWM") - peak < 400 << 20
+
+
+def wrong(site: Site) -> set[str]:
+    """Files with errors."""
+    return {problem["file"] for problem in site.control.problems() if problem["severity"] == "error"}
 
 
 def test_a_file_that_goes_bad_keeps_its_last_good_form(site: Site) -> None:

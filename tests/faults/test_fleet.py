@@ -16,6 +16,7 @@ from tests.faults.fleet import fleet, in_step, node_id
 from tests.faults.herd import herd
 from tests.faults.policies import service, snapshots
 from tests.faults.site import Site
+from tests.patience import PATIENCE
 from tests.server.loopback import DELTA, SOTW, Client, channel, cluster, serving, until
 from xds_server._proto import discovery_pb2
 from xds_server.xds.type_url import CLUSTER
@@ -96,7 +97,7 @@ async def _ending(to_server: grpc.aio.Channel, path: str, data: bytes) -> grpc.S
     call: Any = to_server.stream_stream(path)()
     await call.write(data)
     await call.done_writing()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return await call.code()
 
 

@@ -74,7 +74,7 @@ def test_route_that_moved_while_the_server_was_down_fails_no_request(
             site.control.kill()
             site.apply(host, _moving(host, ports, number))
             site.control.start()
-            until(lambda number=number: flow.bodies[f"{host} {number}"] > 0, seconds=60, what=f"move {number}")  # type: ignore[misc]  # a loop variable
+            until(lambda number=number: flow.bodies[f"{host} {number}"] > 0, what=f"move {number}")  # type: ignore[misc]  # a loop variable
             site.await_in_step()
     failed = sum(flow.failed.values())
     figure(f"{MOVES} moves by {api} while the server was down: {failed} of {flow.total} requests failed")

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "fuzz",
+    parent=settings.get_profile("default"),
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20000")),
     deadline=None,
+    derandomize=False,
     suppress_health_check=[HealthCheck.too_slow],
 )

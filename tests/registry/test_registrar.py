@@ -7,6 +7,7 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from tests.patience import PATIENCE
 from xds_server.mesh.registration import Registration
 from xds_server.registry.registrar import Registrar
 from xds_server.registry.registry_file import read_registrations, write_registrations
@@ -23,7 +24,7 @@ class Watched(Registrar):
 
     async def changes(self) -> None:
         """Wait for the next change."""
-        await asyncio.wait_for(self.change.wait(), 5)
+        await asyncio.wait_for(self.change.wait(), PATIENCE)
         self.change.clear()
 
 
@@ -122,7 +123,7 @@ def test_process_without_a_file_learns_for_a_while_who_is_there(tmp_path: Path) 
     async def story() -> float:
         return Watched(tmp_path / "none.json", grace=10).learns_for
 
-    assert 9 < asyncio.run(story()) <= 10
+    assert 5 < asyncio.run(story()) <= 10
 
 
 def test_stream_of_no_workload_changes_nothing(tmp_path: Path) -> None:

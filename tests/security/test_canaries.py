@@ -18,6 +18,7 @@ import stat
 import urllib.error
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -175,7 +176,7 @@ def pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[bytes, by
     """A self-signed certificate of the key, and the key."""
     name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a")]), utc_now()
     builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now.replace(year=now.year + 1)
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
     )
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), pem

@@ -20,6 +20,7 @@ import pytest
 
 from tests.builders import istio
 from tests.envoy.running import Control
+from tests.patience import PATIENCE
 from tests.secured import Enrolled
 from tests.server.loopback import Client
 from xds_server._proto import discovery_pb2
@@ -159,7 +160,7 @@ async def found_out(identities: Identities) -> Identities:
     (method,) = (one for one in METHODS if not one.type_url and one.variant is Variant.DELTA)
     names: dict[tuple[str, str], frozenset[str]] = {}
     for who in WHO:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 async with identities.stream(who, method) as client:
                     own = await everything(client, who)

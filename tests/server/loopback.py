@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from tests.patience import PATIENCE
 from xds_server._proto import discovery_pb2
 from xds_server.server.ads import Authenticate
 from xds_server.server.hub import Hub, Peer, Proxy
@@ -22,8 +23,6 @@ from xds_server.xds.snapshot import Snapshot
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
 SOTW = f"{ADS}/StreamAggregatedResources"
 DELTA = f"{ADS}/DeltaAggregatedResources"
-PATIENCE = 20.0
-"""Seconds after which a test that waits for something is a failed one."""
 
 
 def cluster(name: str, body: bytes = b"1") -> Resource:

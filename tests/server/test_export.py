@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.envoy.running import free_port
+from tests.patience import PATIENCE
 from tests.telemetry.values import span
 from xds_server.server import otlp
 from xds_server.server.export import SpanExporter
@@ -24,7 +25,7 @@ RESOURCE = {"service.name": "xds-server"}
 
 async def soon(look: Callable[[], object]) -> None:
     """Wait until `look` gives something true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not look():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 

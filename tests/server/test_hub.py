@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from tests.patience import PATIENCE
 from xds_server.errors import InconsistentSnapshot, ProtocolViolation
 from xds_server.server.hub import Hub, Peer, Proxy
 from xds_server.xds.messages import Node
@@ -69,13 +70,13 @@ async def running(hub: Hub) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the hub work until something holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # the condition is a plain value of the hub's
             await asyncio.sleep(0)
 
 
 async def settled(*told: Awaitable[object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*told)
 
 

@@ -9,7 +9,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.server.loopback import PATIENCE, SOTW, Client, Server, channel, cluster, serving, started
+from tests.patience import PATIENCE
+from tests.server.loopback import SOTW, Client, Server, channel, cluster, serving, started
 from xds_server.errors import ConfigurationError
 from xds_server.server.hub import Hub
 from xds_server.server.listen import ListenOptions, listen

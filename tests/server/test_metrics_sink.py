@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.patience import PATIENCE
 from tests.server.loopback import Server, channel, cluster, started, until
 from xds_server._proto import metrics_pb2
 from xds_server.errors import ProtocolViolation
@@ -169,5 +170,5 @@ async def test_stream_ends_when_its_proxy_must_leave() -> None:
         await call.write(message("web", requests=1).SerializeToString())
         await until(lambda: bool(books))
         server.hub.refuse(lambda proxy: proxy.node.id == "web", ProtocolViolation("UNAUTHENTICATED", "revoked"))
-        assert await asyncio.wait_for(status_of(call), 20) == "UNAUTHENTICATED"
+        assert await asyncio.wait_for(status_of(call), PATIENCE) == "UNAUTHENTICATED"
         await until(lambda: books[0].closed)

@@ -20,13 +20,12 @@ from structlog.testing import capture_logs
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, EventEmitter
 
+from tests.patience import PATIENCE
 from tests.store.policies import documents, marks, names, write
 from xds_server.store.debounce import Changed, Changes, Debounce
 from xds_server.store.directory import Reading, read_policies
 from xds_server.store.watcher import Watcher
 
-PATIENCE = 20
-"""Seconds after which a wait counts as a failure."""
 NEVER = 3600.0
 """Seconds between scans in tests of events."""
 OFTEN = 0.02

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from tests.envoy.running import free_port, until
+from tests.patience import PATIENCE
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def started(module: str, **environment: str) -> Iterator[str]:
 def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str]:
     """Status and body: of a GET, or of a POST where there is a body to send."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers or {}), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers or {}), timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
