@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -58,8 +58,10 @@ def message(node: str = "", **counters: float) -> metrics_pb2.StreamMetricsMessa
 
 
 @asynccontextmanager
-async def reporting(authenticate: Any = None, live: Live = unasked) -> AsyncIterator[tuple[Server, list[Book], Any]]:
-    """A server, the books that it opened, and a stream to its metrics sink."""
+async def reporting(
+    authenticate: Any = None, live: Live = unasked, *, ready: bool = True
+) -> AsyncIterator[tuple[Server, list[Book], Any]]:
+    """A server, which has loaded its policies if it is ready, the books that it opened, and a stream to its sink."""
     books: list[Book] = []
 
     def opened(proxy: Proxy) -> Book:
@@ -67,7 +69,8 @@ async def reporting(authenticate: Any = None, live: Live = unasked) -> AsyncIter
         return books[-1]
 
     server = Server()
-    server.publish(cluster("a"))
+    if ready:
+        server.publish(cluster("a"))
     async with started(server, authenticate=authenticate, report=opened, live=live), channel(server) as connection:
         yield server, books, connection.stream_unary(METHOD)()
 
@@ -142,6 +145,17 @@ async def test_stream_that_does_not_begin_with_its_node_is_refused(data: bytes) 
     async with reporting() as (_, books, call):
         await call.write(data)
         assert await status_of(call) == "INVALID_ARGUMENT"
+
+    assert books == []
+
+
+async def test_stream_is_turned_away_before_the_first_load() -> None:
+    """Which services the proxy's ports belong to is not known yet: its numbers would be put down to others."""
+    async with reporting(ready=False) as (_, books, call):
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await call.write(message("web", requests=1).SerializeToString())
+            await call.done_writing()
+        assert await status_of(call) == "UNAVAILABLE"
 
     assert books == []
 

@@ -123,6 +123,9 @@ class MetricsService:
     async def _serve(self, _requests: Any, call: Any) -> bytes:
         try:
             principal = self._principal_of(call)
+            if not self._hub.is_ready:
+                # Which services the ports of proxies belong to is not known yet.
+                raise ProtocolViolation("UNAVAILABLE", "the first load has not finished; tell it later")
             first = await _read(call)
             if first is not None:
                 await self._take(first, principal, call)
