@@ -22,10 +22,12 @@ REVIEWS = Called("reviews.default.svc.cluster.local", "v1")
         (CALLED + "outlier_detection.ejections_active", REVIEWS, Level.EJECTED_ENDPOINTS),
         ("cluster.PassthroughCluster.upstream_rq_5xx", Called("PassthroughCluster"), Count.RESPONSES_5XX),
         ("cluster.inbound|8080||;.upstream_rq_pending_overflow", Served(8080), Count.REQUESTS_REFUSED),
+        ("cluster.InboundPassthroughCluster.upstream_cx_connect_fail", Served(0), Count.CONNECT_FAILURES),
         ("http.inbound_0.0.0.0_8080;.downstream_rq_4xx", Served(8080), Count.RESPONSES_4XX),
         ("http.inbound_127.0.0.2_8080;.downstream_rq_time", Served(8080), Latency.DURATION),
         ("http.inbound_0.0.0.0_0;.downstream_cx_ssl_total", Served(0), Count.TLS_CONNECTIONS),
         ("tcp.inbound|3306||.downstream_cx_total", Served(3306), Count.OPAQUE_CONNECTIONS),
+        ("tcp.InboundPassthroughCluster.downstream_cx_total", Served(0), Count.OPAQUE_CONNECTIONS),
     ],
 )
 def test_statistic_tells_one_thing_of_one_service_and_proxies_keep_it(

@@ -87,6 +87,7 @@ _FROM_CALLER_TCP: Mapping[str, Quantity] = {
     "downstream_cx_rx_bytes_total": Count.REQUEST_BYTES,
     "downstream_cx_tx_bytes_total": Count.RESPONSE_BYTES,
 }
+_OTHER_PORTS = Served(0)
 _UNNAMED = (names.PASSTHROUGH_CLUSTER, names.DYNAMIC_DNS_CLUSTER)
 """Clusters for hosts that no service is; they stand for their destination, as in Istio."""
 _OF_THE_PROXY = ("cluster_manager", "listener_manager", "control_plane", "server", "cluster.xds-grpc")
@@ -99,9 +100,9 @@ def _any_of(suffixes: Iterable[str]) -> str:
 
 PATTERNS: tuple[str, ...] = (
     rf"cluster\.(outbound\|.*;|{'|'.join(_UNNAMED)})\.{_any_of(_TO_SERVICE)}",
-    rf"cluster\.inbound\|.*;\.{_any_of(_TO_APPLICATION)}",
+    rf"cluster\.(inbound\|.*;|{names.INBOUND_PASSTHROUGH_CLUSTER})\.{_any_of(_TO_APPLICATION)}",
     rf"http\.inbound_.*;\.{_any_of(_FROM_CALLER_HTTP)}",
-    rf"tcp\.inbound\|.*\|\.{_any_of(_FROM_CALLER_TCP)}",
+    rf"tcp\.(inbound\|.*\||{names.INBOUND_PASSTHROUGH_CLUSTER})\.{_any_of(_FROM_CALLER_TCP)}",
     rf"({'|'.join(map(re.escape, _OF_THE_PROXY))})\..*",
     r"(cluster|listener)\..*\.ssl\.(handshake|connection_error|fail_verify_.*)",
 )
@@ -119,6 +120,8 @@ def _of_cluster(rest: str) -> Stat | None:
     alternative, mark, suffix = rest.rpartition(";.")
     if not mark:
         name, _, suffix = rest.partition(".")
+        if name == names.INBOUND_PASSTHROUGH_CLUSTER:
+            return _stat(_OTHER_PORTS, _TO_APPLICATION, suffix)
         return _stat(Called(name), _TO_SERVICE, suffix) if name in _UNNAMED else None
     cluster = names.parse_cluster(alternative)
     if cluster is None:
@@ -138,6 +141,8 @@ def _of_http(rest: str) -> Stat | None:
 
 def _of_tcp(rest: str) -> Stat | None:
     prefix, _, suffix = rest.rpartition(".")
+    if prefix == names.INBOUND_PASSTHROUGH_CLUSTER:
+        return _stat(_OTHER_PORTS, _FROM_CALLER_TCP, suffix)
     cluster = names.parse_cluster(prefix)
     if cluster is None or cluster.direction is not names.Direction.INBOUND:
         return None
