@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +233,22 @@ def test_request_that_was_tried_again_is_one_request_and_its_retries(pair: Pair)
     assert pair.row("destination")["requests"] == served + 30
     pair.control.write("api.yaml", policies(pair.app, pair.port))
     until(lambda: _tries(pair) == 1, what="retries are no longer in force")
+
+
+def test_request_whose_caller_waits_to_be_asked_for_the_body_is_one_request(pair: Pair) -> None:
+    """Envoy asks for it, by a 100 that it counts among its answers. Such as curl wait, before they send much."""
+    pair.told()
+    before = pair.row("destination")["requests"]
+
+    with socket.create_connection((NODE, pair.port), timeout=10) as caller:
+        caller.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n")
+        assert caller.recv(1000).startswith(b"HTTP/1.1 100 ")
+        caller.sendall(b"hello")
+        assert caller.recv(1000).startswith(b"HTTP/1.1 200 ")
+    pair.local -= 1  # it came to the application past the caller's proxy
+    pair.told()
+
+    assert pair.row("destination")["requests"] == before + 1
 
 
 TELEMETRY = """\

@@ -22,6 +22,7 @@ REVIEWS = Called("reviews.default.svc.cluster.local", "v1")
         (CALLED + "outlier_detection.ejections_active", REVIEWS, Level.EJECTED_ENDPOINTS),
         ("cluster.PassthroughCluster.upstream_rq_5xx", Called("PassthroughCluster"), Count.RESPONSES_5XX),
         ("cluster.inbound|8080||;.upstream_rq_pending_overflow", Served(8080), Count.REQUESTS_REFUSED),
+        ("cluster.inbound|8080||;.upstream_rq_1xx", Served(8080), Count.RESPONSES_1XX),
         ("cluster.InboundPassthroughCluster.upstream_cx_connect_fail", Served(0), Count.CONNECT_FAILURES),
         ("http.inbound_0.0.0.0_8080;.downstream_rq_4xx", Served(8080), Count.RESPONSES_4XX),
         ("http.inbound_127.0.0.2_8080;.downstream_rq_time", Served(8080), Latency.DURATION),
@@ -48,6 +49,7 @@ def test_statistic_tells_one_thing_of_one_service_and_proxies_keep_it(
         CALLED + "membership_total",
         CALLED + "circuit_breakers.default.cx_open",
         "cluster.inbound|8080||;.upstream_rq_2xx",
+        "http.inbound_0.0.0.0_8080;.downstream_rq_1xx",  # Envoy's own 100 to whoever expects it is no last answer
         "http.outbound_0.0.0.0_80;.downstream_rq_2xx",
         "listener.0.0.0.0_15006.http.inbound_0.0.0.0_8080;.downstream_rq_2xx",
         "tcp.outbound|3306||db.downstream_cx_total",

@@ -62,6 +62,7 @@ _TO_SERVICE: Mapping[str, Quantity] = {
 _TO_APPLICATION: Mapping[str, Quantity] = {
     name: _TO_SERVICE[name]
     for name in (
+        "upstream_rq_1xx",
         "upstream_rq_pending_active",
         "upstream_rq_retry",
         "upstream_rq_pending_overflow",
@@ -71,9 +72,10 @@ _TO_APPLICATION: Mapping[str, Quantity] = {
         "upstream_cx_connect_fail",
     )
 }
-"""Between the proxy and its own application; callers are counted as they come in."""
+"""Between the proxy and its own application; callers are counted as they come in, but for 101, which begins another
+protocol: of what was sent to callers, 1xx is also the 100 by which Envoy has a body sent, and so no last answer."""
 _FROM_CALLER_HTTP: Mapping[str, Quantity] = {
-    **{f"downstream_rq_{group}": count for group, count in RESPONSES.items()},
+    **{f"downstream_rq_{group}": count for group, count in RESPONSES.items() if count is not Count.RESPONSES_1XX},
     "downstream_rq_time": Latency.DURATION,
     "downstream_rq_active": Level.ACTIVE_REQUESTS,
     "downstream_cx_active": Level.ACTIVE_CONNECTIONS,
