@@ -140,6 +140,15 @@ def test_a_document_needs_a_spec() -> None:
     assert [(p.code, p.field, p.line) for p in problems] == [("missing-field", "spec", 1)]
 
 
+def test_mesh_configuration_without_its_kind_is_known_by_its_fields() -> None:
+    """That is how Istio itself keeps it: in a file of its own, or in a ConfigMap."""
+    _, (bare,) = parse("accessLogFile: /dev/stdout\nrootNamespace: istio-system")
+    _, (other,) = parse("services: {web: {image: x}}")
+
+    assert "kind: MeshConfig" in bare.fix
+    assert not other.fix
+
+
 @pytest.mark.parametrize(
     ("text", "severity", "code"),
     [

@@ -79,6 +79,8 @@ def test_a_bare_number_is_told_its_unit() -> None:
 def test_durations_start_at_a_millisecond_and_count_in_them() -> None:
     assert said(Duration, "0s")[0].message == "must be 1ms or longer"
     assert said(Duration, "1500us")[0].message == "must be whole milliseconds"
+    assert said(Duration, "1.6ms")[0].fix == "write 2ms"
+    assert said(DurationOrZero, "100us")[0].fix == "write 1ms"
     assert read(DurationOrZero, "0s") == timedelta()
 
 

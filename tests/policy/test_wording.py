@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from tests.policy.reading import of_kind
 from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.model import Finding, PolicyModel
 from xds_server.policy.virtual_service import VirtualServiceSpec
@@ -86,3 +87,16 @@ def test_of_very_many_mistakes_the_first_are_told_and_the_others_counted() -> No
 
     assert len(found) == MOST_TOLD + 1
     assert found[-1].message == "7 more mistakes in it are not listed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "fix"),
+    [
+        ("Gateway", "selector: [istio], servers: []", "write {key: value}, as many pairs as there are"),
+        ("ServiceEntry", "hosts: [a], ports: [80]", "write {number: ..., name: ..., protocol: ...}"),
+    ],
+)
+def test_what_must_be_a_mapping_names_its_form(kind: str, spec: str, fix: str) -> None:
+    _, problems = of_kind(kind, f"{{{spec}}}")
+
+    assert fix in [problem.fix for problem in problems]

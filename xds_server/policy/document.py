@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from xds_server.policy.kinds import Kind, find_kind, nearest_kind
 from xds_server.policy.legacy import rewritten
-from xds_server.policy.mesh_config import as_document
+from xds_server.policy.mesh_config import as_document, is_mesh_config
 from xds_server.policy.metadata import read_metadata
 from xds_server.policy.model import Finding, Path, PolicyModel
 from xds_server.policy.not_applied import not_applied
@@ -259,7 +259,9 @@ def parse_document(raw: RawDocument, default_namespace: str) -> tuple[Document |
 def _unnamed(value: Mapping[str, object]) -> Finding:
     if not any(key in value for key in ("apiVersion", "kind", "spec")):
         message = "ignored: without apiVersion and kind it is not an Istio policy"
-        return Finding(message, code="not-a-policy", severity=Severity.WARNING)
+        meant = "if it is Istio's mesh configuration, write kind: MeshConfig above it, or call the file mesh.yaml"
+        fix = meant if is_mesh_config(value) else ""
+        return Finding(message, fix, code="not-a-policy", severity=Severity.WARNING)
     missing = "kind" if isinstance(value.get("apiVersion"), str) else "apiVersion"
     return Finding(f"a document needs {missing}", f"write {missing}: ...", (missing,), "missing-field")
 

@@ -6,6 +6,7 @@ and nothing here obeys is taken as any value, so that a file that works there is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, JsonValue
@@ -18,7 +19,7 @@ from xds_server.policy.destination_rule import (
     ZoneAwareLoadBalancerSetting,
 )
 from xds_server.policy.extension_provider import DefaultProviders, ExtensionProviders
-from xds_server.policy.model import PolicyEnum, PolicyModel
+from xds_server.policy.model import PolicyEnum, PolicyModel, istio_name
 from xds_server.policy.proxy_config import ProxyConfig
 from xds_server.policy.sidecar import OutboundTrafficPolicyMode
 from xds_server.policy.values import (
@@ -166,6 +167,11 @@ class MeshConfigSpec(PolicyModel):
     ingress_selector: str | None = None
     certificates: tuple[Anything, ...] = ()
     verify_certificate_at_client: Bool | None = None
+
+
+def is_mesh_config(value: Mapping[str, object]) -> bool:
+    """Whether a value without kind has a field by which it is known for a MeshConfig."""
+    return not {istio_name(name) for name in MeshConfigSpec.model_fields}.isdisjoint(value)
 
 
 def as_document(file: str, value: Any) -> Any:

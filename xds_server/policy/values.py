@@ -60,7 +60,7 @@ def parse_duration(text: str) -> timedelta:
         raise refusal(Finding(f'"{text}" is not a duration', _duration_fix(text)))
     nanoseconds = sum(Decimal(n) * _NANOSECONDS[unit] for n, unit in _DURATION_PART.findall(text))
     if nanoseconds % 1000:
-        raise refusal(Finding("must be whole milliseconds", f"write {round(nanoseconds / 10**6)}ms"))
+        raise refusal(Finding("must be whole milliseconds", _whole_milliseconds(nanoseconds / 10**6)))
     try:
         return timedelta(microseconds=int(nanoseconds) // 1000)
     except OverflowError:
@@ -90,8 +90,13 @@ def _at_least_a_millisecond(value: timedelta) -> timedelta:
 
 def _in_milliseconds(value: timedelta) -> timedelta:
     if value % _MILLISECOND:
-        raise refusal(Finding("must be whole milliseconds", f"write {round(value / _MILLISECOND)}ms"))
+        raise refusal(Finding("must be whole milliseconds", _whole_milliseconds(value / _MILLISECOND)))
     return value
+
+
+def _whole_milliseconds(count: float | Decimal) -> str:
+    """What to write; never 0, which means something else or nothing at all."""
+    return f"write {max(round(count), 1)}ms"
 
 
 Duration = Annotated[timedelta, PlainValidator(_duration), AfterValidator(_at_least_a_millisecond)]

@@ -26,6 +26,7 @@ _SHAPES = {
     "Percent": "write {value: ...}",
     "PortSelector": "write {number: ...}",
     "Destination": "write {host: ...}",
+    **dict.fromkeys(("ServerPort", "ServicePort", "SidecarPort"), "write {number: ..., name: ..., protocol: ...}"),
 }
 
 
@@ -206,6 +207,8 @@ def _mapping(value: object, context: Context) -> Finding:
     fix = _SHAPES.get(context.get("class_name", ""), "")
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         fix = "remove the dash in front of it"
+    elif isinstance(value, list) and "class_name" not in context:
+        fix = "write {key: value}, as many pairs as there are"
     return Finding(f"must be a mapping of fields, not {_found(value)}", fix)
 
 
