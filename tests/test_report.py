@@ -122,3 +122,14 @@ def test_lines_of_providers_are_not_quoted() -> None:
 
 def test_values_of_other_kinds_are_quoted() -> None:
     assert "value: 50" in report([ERROR], 1, lambda _file, _number: "percentage: {value: 50}").plain
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    """Names of files and words of documents may come from strangers whose change is only to be checked."""
+    text = report(
+        [replace(ERROR, file="a\n\x1b[2J.yaml", message='"\x1b[31m" is no host', fix="no \x9b here")], 0, line
+    )
+
+    assert "a\ufffd\ufffd[2J.yaml\n" in text.plain
+    assert '"\ufffd[31m" is no host' in text.plain
+    assert all(c.isprintable() for c in text.plain.replace("\n", ""))

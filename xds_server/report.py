@@ -39,7 +39,7 @@ def report(problems: Sequence[Problem], documents: int, read_line: ReadLine) -> 
     """
     text = Text()
     for file, found in groupby(problems, key=lambda problem: problem.file):
-        text.append(f"{file}\n" if file else "", style="bold underline")
+        text.append(f"{_printable(file)}\n" if file else "", style="bold underline")
         for alike in _grouped(found):
             for problem in alike[:_MOST_ALIKE]:
                 text.append_text(_problem(problem, read_line)).append("\n")
@@ -60,12 +60,17 @@ def _grouped(problems: Iterable[Problem]) -> Iterable[list[Problem]]:
 def _problem(problem: Problem, read_line: ReadLine) -> Text:
     text = Text("  ")
     text.append(f"{problem.severity}", style=_STYLES[problem.severity])
-    text.append(f" {problem.message} ").append(f"[{problem.code}]\n", style="dim")
-    text.append(f"    {_where(problem)}\n", style="dim")
+    text.append(f" {_printable(problem.message)} ").append(f"[{problem.code}]\n", style="dim")
+    text.append(f"    {_printable(_where(problem))}\n", style="dim")
     text.append_text(_quoted(problem, read_line))
     if problem.fix:
-        text.append("    fix: ", style="green").append(f"{problem.fix}\n")
+        text.append("    fix: ", style="green").append(f"{_printable(problem.fix)}\n")
     return text
+
+
+def _printable(text: str) -> str:
+    """Names of files and what is quoted of documents may hold what moves a terminal's cursor, or begins a line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _where(problem: Problem) -> str:
