@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.examples import OWNERS_DOCUMENTS
-from tests.policy.reading import of_kind, parse, raw
+from tests.policy.reading import errors, of_kind, parse, raw
 from xds_server.policy.document import (
     Document,
     Positions,
@@ -115,6 +115,16 @@ def test_no_message_is_pydantics() -> None:
 
     assert len(problems) == 5
     assert not [p for p in problems if "pydantic" in str(p) or "Input should" in str(p) or "valid dictionary" in str(p)]
+
+
+def test_what_is_quoted_of_a_document_is_no_longer_than_anybody_reads() -> None:
+    """A certificate may stand where a host belongs, and each problem is logged."""
+    ((_, message),) = errors(
+        "VirtualService", f"hosts: ['{'x' * 300_000}']\nhttp: [{{directResponse: {{status: 200}}}}]"
+    )
+
+    assert len(message) < 2100
+    assert message.endswith('x" is not a host name')
 
 
 def test_protos_spelling_is_read_and_mistakes_are_told_in_istios() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydantic import ValidationError
 
 from tests.policy.reading import of_kind
 from xds_server.policy.destination_rule import DestinationRuleSpec
 from xds_server.policy.model import Finding, PolicyModel
+from xds_server.policy.service_entry import ServiceEntrySpec
 from xds_server.policy.virtual_service import VirtualServiceSpec
 from xds_server.policy.wording import MOST_TOLD, findings, istio_path
 
@@ -36,6 +39,8 @@ def rule(**parts: object) -> dict[str, object]:
         ({"match": [{"headers": {1: {}}}]}, "a key must be text", 'quote it: "1"'),
         ({"match": [{"port": "80"}]}, 'must be a number, not "80"', "write 80 without quotes"),
         ({"match": [{"port": 80.0}]}, "must be a whole number, not 80.0", "write 80"),
+        ({"match": [{"port": math.inf}]}, "must be a whole number, not inf", ""),
+        ({"match": [{"port": "9" * 40}]}, f'must be a number, not "{"9" * 40}"', ""),
         ({"match": [{"port": 0}]}, "must be 1 or more, not 0", ""),
         ({"match": [{"ignoreUriCase": "true"}]}, 'must be true or false, not "true"', "write true without quotes"),
         ({"match": {"port": 80}}, "must be a list, not a mapping", "put a dash in front of each entry"),
@@ -54,6 +59,12 @@ def test_each_mistake_has_its_sentence(parts: dict[str, object], message: str, f
     found = said(VirtualServiceSpec, rule(**parts))
 
     assert (found.message, found.fix) == (message, fix)
+
+
+def test_a_list_of_wrong_items_is_not_said_to_be_empty_too() -> None:
+    found = said(ServiceEntrySpec, {"hosts": ["a_!"], "ports": [{"number": 80, "name": "http"}]})
+
+    assert found.message == '"a_!" is not a host name'
 
 
 def test_an_unknown_word_is_told_the_nearest() -> None:

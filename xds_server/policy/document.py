@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+_LONGEST = 2000
+"""Characters of a message."""
 _KINDS_LOOKED_AT = 100
 """In text that is no YAML: finding out which kind a word comes closest to takes long."""
 
@@ -344,11 +346,16 @@ def _problems(raw: RawDocument, default_namespace: str, found: Iterable[Finding]
             field=dotted(finding.at),
             severity=finding.severity,
             code=finding.code,
-            message=finding.message,
-            fix=finding.fix,
+            message=_clipped(finding.message),
+            fix=_clipped(finding.fix),
         )
         for (line, column), finding in placed
     )
+
+
+def _clipped(text: str) -> str:
+    """What is wrong may be quoted in it, of any length: a certificate where a host belongs."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 def dotted(path: Path) -> str:

@@ -6,6 +6,7 @@ The only module that reads pydantic's errors; not one of its sentences leaves he
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
@@ -32,12 +33,17 @@ _SHAPES = {
 
 def findings(error: ValidationError, model: type[PolicyModel]) -> Iterator[Finding]:
     """The mistakes in the document, each with its place in Istio's spelling, below the value that was validated."""
-    every = error.errors(include_url=False)
+    every = [details for details in error.errors(include_url=False) if not _lacks_wrong_items_only(details)]
     for details in every[:MOST_TOLD]:
         path = istio_path(model, details["loc"])
         yield from (finding.below(path) for finding in _said(details, model))
     if more := len(every[MOST_TOLD:]):
         yield Finding(f"{more} more mistakes in it are not listed", "correct the others first", code="more-mistakes")
+
+
+def _lacks_wrong_items_only(details: ErrorDetails) -> bool:
+    """Whether a list is short of items because some are wrong, and each of these is told."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
 
 
 def istio_path(model: type[PolicyModel], path: Path) -> Path:
@@ -188,13 +194,13 @@ def _text(value: object, _: Context) -> Finding:
 
 
 def _number(value: object, _: Context) -> Finding:
-    plain = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value)
+    plain = isinstance(value, str) and re.fullmatch(r"-?\d{1,18}(\.\d{1,18})?", value)
     return Finding(f"must be a number, not {_found(value)}", f"write {value} without quotes" if plain else "")
 
 
 def _whole_number(value: object, context: Context) -> Finding:
     if isinstance(value, float):
-        return Finding(f"must be a whole number, not {value}", f"write {value:.0f}")
+        return Finding(f"must be a whole number, not {value}", f"write {value:.0f}" if math.isfinite(value) else "")
     return _number(value, context)
 
 
