@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("unhurried", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+_LONGEST = ("compose/test_compose.py", "faults/test_soak.py", "faults/test_server_killed.py", "tests/test_cli.py")
+"""Minutes each, of which most is waiting: a run on several workers would end with one of them alone."""
+
 _FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -34,6 +37,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew instead of comparing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first; all else keeps its order."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
