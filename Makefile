@@ -26,7 +26,12 @@ lint: install  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## everything: lint, types, and all tests against real Envoys
+compiled: install
+	@# Once, so that not every worker compiles every test anew. What is wrong with a test, its own run tells.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only --quiet --quiet >/dev/null || true
+
+test: install  ## everything: lint, types, and all tests against real Envoys
+	$(MAKE) --jobs 2 lint compiled
 	@# In the order of collection: tests/conftest.py puts the longest files first. Compose mostly waits, for one worker more
 	@# than the processors would bear; the faults are counted in failed requests, and have the machine to themselves.
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults
@@ -41,4 +46,4 @@ fuzz: install  ## what nobody would write, EXAMPLES=20000 times for each reader,
 protos: install  ## compile protos/ into xds_server/_proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=. --pyi_out=. protos/xds_server/_proto/*.proto
 
-.PHONY: help install demo lint test protos soak fuzz
+.PHONY: help install demo lint compiled test protos soak fuzz
