@@ -17,6 +17,7 @@ REVIEWS = Called("reviews.default.svc.cluster.local", "v1")
     [
         (CALLED + "upstream_rq_2xx", REVIEWS, Count.RESPONSES_2XX),
         (CALLED + "upstream_rq_time", REVIEWS, Latency.DURATION),
+        (CALLED + "upstream_rq_per_try_timeout", REVIEWS, Count.TIMEOUTS),
         (CALLED + "upstream_rq_pending_active", REVIEWS, Level.PENDING_REQUESTS),
         (CALLED + "ssl.handshake", REVIEWS, Count.TLS_CONNECTIONS),
         (CALLED + "outlier_detection.ejections_active", REVIEWS, Level.EJECTED_ENDPOINTS),

@@ -27,7 +27,7 @@ _COUNTS: tuple[tuple[Metric, str, tuple[Count, ...]], ...] = (
     (Metric.TLS_CONNECTIONS, "TLS connections opened; of TCP only the source tells", (Count.TLS_CONNECTIONS,)),
     (Metric.CONNECT_FAILURES, "Connections that could not be opened", (Count.CONNECT_FAILURES,)),
     (Metric.RETRIES, "Requests that were sent once more", (Count.RETRIES,)),
-    (Metric.TIMEOUTS, "Requests that were given up", (Count.TIMEOUTS,)),
+    (Metric.TIMEOUTS, "Requests, and tries of them, that were given up", (Count.TIMEOUTS,)),
     (Metric.EJECTIONS, "Endpoints taken out because they failed", (Count.EJECTIONS,)),
 )
 _LEVELS: tuple[tuple[Metric, str, Level], ...] = (
@@ -105,7 +105,7 @@ def _lines(sight: Sight, policies: TelemetryPolicies) -> Iterator[str]:
     tallies, levels = _rows(sight.tallies, policies, sight.new), _rows(sight.levels, policies)
     yield from _head(Metric.REQUESTS, "counter", "HTTP requests, by the class of their last answer")
     yield from _series(Metric.REQUESTS, tallies, _requests)
-    yield from _head(Metric.DURATIONS, "histogram", "From the end of a request to the end of its answer")
+    yield from _head(Metric.DURATIONS, "histogram", "How long requests took until the end of their answer")
     yield from _durations(Metric.DURATIONS, tallies)
     for metric, what, counts in _COUNTS:
         yield from _head(metric, "counter", what)

@@ -46,6 +46,7 @@ _TO_SERVICE: Mapping[str, Quantity] = {
     "upstream_rq_pending_active": Level.PENDING_REQUESTS,
     "upstream_rq_retry": Count.RETRIES,
     "upstream_rq_timeout": Count.TIMEOUTS,
+    "upstream_rq_per_try_timeout": Count.TIMEOUTS,
     "upstream_rq_pending_overflow": Count.REQUESTS_REFUSED,
     "upstream_rq_active_overflow": Count.REQUESTS_REFUSED,
     "upstream_rq_retry_overflow": Count.RETRIES_REFUSED,
