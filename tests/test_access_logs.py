@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.envoy.running import free_port
 from tests.telemetry.values import entry
-from xds_server.access_logs import entries, has_failed, line
+from xds_server.access_logs import entries, line
 from xds_server.errors import ConfigurationError
 from xds_server.settings import Address
 from xds_server.telemetry.log_entry import LogEntry
@@ -62,12 +64,30 @@ def test_nothing_that_a_caller_chose_is_obeyed_by_a_terminal() -> None:
     assert "/?[31mred?" in shown(path="/\x1b[31mred\x07")
 
 
-@pytest.mark.parametrize(
-    ("found", "failed"),
-    [(entry(), False), (entry(status=404), False), (entry(status=500), True), (entry(flags=("DC",)), True)],
-)
-def test_what_is_a_failure(found: LogEntry, failed: bool) -> None:
-    assert has_failed(read(found)) is failed
+def test_failure_that_was_only_handed_on_is_said_to_be_the_services() -> None:
+    assert shown(status=500, details="via_upstream").endswith("the service answered so")
+    assert "\n" not in shown(details="via_upstream")
+
+
+@pytest.mark.parametrize("half", ["", '9\r\n{"path": \r\n'])
+def test_server_that_ends_while_it_is_followed_is_said(half: str) -> None:
+    """Else silence would look like a mesh in which nothing happens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        body = json.dumps(entry().as_json()) + "\n"
+        answer = f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{len(body):x}\r\n{body}\r\n{half}"
+        threading.Thread(target=_answer_and_leave, args=(server, answer.encode())).start()
+        told = entries(Address("127.0.0.1", server.getsockname()[1]), follow=True)
+
+        assert next(told)["path"] == "/1"
+        with pytest.raises(ConfigurationError, match="has gone"):
+            next(told)
+
+
+def _answer_and_leave(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    connection.recv(65536)
+    connection.sendall(answer)
+    connection.close()
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

@@ -5,6 +5,7 @@ What callers chose, such as a path, is printed without anything that a terminal 
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -21,6 +22,8 @@ from xds_server.telemetry.response_flags import BY_SHORT, in_words
 
 Entry = Mapping[str, Any]
 """One entry, as /debug/logs has it."""
+_IN_WORDS = {"via_upstream": "the service answered so"}
+"""Envoy's words for why it answered as it did that say little to others."""
 _PATIENCE = 10.0
 """Seconds to wait for a server that is not followed."""
 
@@ -29,18 +32,26 @@ def entries(server: Address, *, service: str = "", follow: bool = False) -> Iter
     """What a server's debug port tells of `service`, or of all; with `follow` for as long as it runs.
 
     Raises:
-        ConfigurationError: there is no server, or it receives nothing.
+        ConfigurationError: there is no server, it receives nothing, or it ended while it was followed.
     """
     query = urllib.parse.urlencode({"service": service, "follow": str(follow).lower()})
     url = f"http://{server}/debug/logs?{query}"
     try:
         with urllib.request.urlopen(url, timeout=None if follow else _PATIENCE) as answer:
             yield from map(json.loads, answer)
+    except (http.client.HTTPException, json.JSONDecodeError):
+        raise _gone(server) from None
     except urllib.error.HTTPError as error:
         raise ConfigurationError(f"http://{server}/: {_reason(error)}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise ConfigurationError(f"no server answers at {server} ({reason}); say where: --server HOST:PORT") from None
+    if follow:
+        raise _gone(server)
+
+
+def _gone(server: Address) -> ConfigurationError:
+    return ConfigurationError(f"the server at {server} has gone in the middle; what comes next is not heard")
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -48,11 +59,6 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return str(json.loads(error.read())["error"])
     except (ValueError, KeyError, TypeError):
         return str(error)
-
-
-def has_failed(entry: Entry) -> bool:
-    """Whether the answer was an error of the server's, or something went wrong on the way."""
-    return bool(int(entry["status"]) >= 500 or entry["flags"] or entry["failure"])
 
 
 def line(entry: Entry) -> Text:
@@ -71,7 +77,7 @@ def line(entry: Entry) -> Text:
 
 def _status(entry: Entry) -> tuple[str, str]:
     status = int(entry["status"])
-    style = "bold red" if has_failed(entry) else "yellow" if status >= 400 else "green"
+    style = "bold red" if entry["failed"] else "yellow" if status >= 400 else "green"
     return f"{status or '-':>3}", style
 
 
@@ -96,9 +102,9 @@ def _look(flag: str) -> str:
 
 
 def _said(entry: Entry) -> Iterator[str]:
-    """Envoy's own words, where it did not only hand on an answer."""
-    if has_failed(entry):
-        yield from (str(entry[name]) for name in ("details", "failure") if entry[name])
+    """Why it was answered so, where it failed: that the service said so, or Envoy's own words."""
+    if entry["failed"]:
+        yield from (_IN_WORDS.get(entry[name], str(entry[name])) for name in ("details", "failure") if entry[name])
 
 
 def _plain(text: object) -> str:

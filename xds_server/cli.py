@@ -422,15 +422,16 @@ def logs(
     kind envoyHttpAls (requests) or envoyTcpAls (connections) whose service
     is that address. It keeps the latest 10,000 entries.
 
-    [bold]Exit codes[/]  0 shown, 2 no server, or one that receives nothing.
+    [bold]Exit codes[/]  0 shown, 2 no server, one that receives nothing, or one that
+    ended while it was followed.
     """
-    from xds_server.access_logs import entries, has_failed, line  # noqa: PLC0415 - see the module's docstring
+    from xds_server.access_logs import entries, line  # noqa: PLC0415 - see the module's docstring
 
     address = options.address("--server", server)
     console = Console(soft_wrap=True, highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
         for entry in entries(address, service=service, follow=follow):
-            if failed and not has_failed(entry):
+            if failed and not entry["failed"]:
                 continue
             if output is Report.JSON:
                 typer.echo(json.dumps(entry, ensure_ascii=False))

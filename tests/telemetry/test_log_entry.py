@@ -16,10 +16,17 @@ from xds_server.telemetry.log_entry import LogEntry
         (entry(status=503), True),
         (entry(status=0), False),
         (entry(status=0, flags=("UF",)), True),
+        (entry(flags=("DC",)), True),
+        (entry(status=404, flags=("NR",)), True),
+        (entry(flags=("DI",)), False),
+        (entry(flags=("DI", "UC")), True),
+        (entry(status=101, flags=("DC",)), False),
+        (entry(status=101, flags=("UF",)), True),
+        (entry(failure="TLS_error"), True),
     ],
 )
 def test_what_is_a_failure(found: LogEntry, failed: bool) -> None:
-    assert found.failed is failed
+    assert found.failed is found.as_json()["failed"] is failed
 
 
 def test_the_called_service_is_that_of_the_cluster_else_the_host_that_was_asked_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from xds_server.telemetry.response_flags import in_words
+from xds_server.telemetry.response_flags import in_words, is_harmless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,10 @@ class LogEntry:
     @property
     def failed(self) -> bool:
         """Whether the answer was an error of the server's, or something went wrong on the way."""
-        return self.status >= _SERVER_ERROR or (not self.status and bool(self.flags))
+        # Whatever is inside an upgraded connection, it ends as somebody hangs up.
+        good = {"DC", "DR"} if self.status == _UPGRADED else set()
+        wrong = any(flag not in good and not is_harmless(flag) for flag in self.flags)
+        return self.status >= _SERVER_ERROR or wrong or bool(self.failure)
 
     def concerns(self, service: str) -> bool:
         """Whether `service` called, or was called."""
@@ -71,8 +74,13 @@ class LogEntry:
         return service in {self.service, own, self.called}
 
     def as_json(self) -> dict[str, object]:
-        """Every field, with what the flags mean."""
-        return {**asdict(self), "called": self.called, "meaning": [in_words(flag) for flag in self.flags]}
+        """Every field, with what the flags mean and whether it failed."""
+        return {
+            **asdict(self),
+            "called": self.called,
+            "failed": self.failed,
+            "meaning": [in_words(flag) for flag in self.flags],
+        }
 
 
-_SERVER_ERROR = 500
+_SERVER_ERROR, _UPGRADED = 500, 101

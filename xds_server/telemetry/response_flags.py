@@ -15,6 +15,7 @@ class Flag:
         field: of envoy.data.accesslog.v3.ResponseFlags; "" for one that the access log service leaves out.
         words: what happened.
         look: where the reason is to be found, or "".
+        is_harmless: nothing went wrong.
     """
 
     short: str
@@ -22,6 +23,7 @@ class Flag:
     field: str
     words: str
     look: str = ""
+    is_harmless: bool = False
 
 
 FLAGS: tuple[Flag, ...] = (
@@ -57,7 +59,7 @@ FLAGS: tuple[Flag, ...] = (
         "DestinationRule connectionPool",
     ),
     Flag("NR", "NoRouteFound", "no_route_found", "no route, or no filter chain that takes the connection"),
-    Flag("DI", "DelayInjected", "delay_injected", "held up on purpose", "VirtualService fault.delay"),
+    Flag("DI", "DelayInjected", "delay_injected", "held up on purpose", "VirtualService fault.delay", is_harmless=True),
     Flag("FI", "FaultInjected", "fault_injected", "failed on purpose", "VirtualService fault.abort"),
     Flag("RL", "RateLimited", "rate_limited", "too many requests: rate limited here"),
     Flag("UAEX", "UnauthorizedExternalService", "unauthorized_details", "the authorization service said no"),
@@ -79,7 +81,7 @@ FLAGS: tuple[Flag, ...] = (
         "upstream_max_stream_duration_reached",
         "the request lasted longer than it may",
     ),
-    Flag("RFCF", "ResponseFromCacheFilter", "response_from_cache_filter", "answered from a cache"),
+    Flag("RFCF", "ResponseFromCacheFilter", "response_from_cache_filter", "answered from a cache", is_harmless=True),
     Flag("NFCF", "NoFilterConfigFound", "no_filter_config_found", "a filter did not get its configuration in time"),
     Flag("DT", "DurationTimeout", "duration_timeout", "the connection lasted longer than it may"),
     Flag("UPE", "UpstreamProtocolError", "upstream_protocol_error", "the service broke the HTTP protocol"),
@@ -98,3 +100,9 @@ def in_words(short: str) -> str:
     """What a flag says; itself for one that nobody knows."""
     found = BY_SHORT.get(short)
     return found.words if found else short
+
+
+def is_harmless(short: str) -> bool:
+    """Whether a flag tells of nothing that went wrong."""
+    found = BY_SHORT.get(short)
+    return found is not None and found.is_harmless
