@@ -220,10 +220,12 @@ class Player:
         """
         for event in scenario.events:
             where = f"{scenario.path.name}:{event.line}: {event.sign} {event.lines[0]}"
+            assert not self.closed or _tells_the_end(event), f"{where}: the stream had ended with {self.closed}"
             actual = self._happens(event, where)
             expected = [_sorted(line) for line in event.responses]
             padded = [*expected, *[""] * len(actual)]
             assert [spoken(r, e) for r, e in zip(actual, padded, strict=False)] == expected, where
+        assert not self.closed or _tells_the_end(scenario.events[-1]), f"{scenario.path.name}: ended with {self.closed}"
         self._fall_silent(scenario)
 
     def _happens(self, event: Event, where: str) -> Sequence[Response]:
@@ -307,6 +309,10 @@ class Player:
         if names or url not in self.names or not answers:
             self.names[url] = tuple(name.strip('"') for name in names if name != "-")
         return SotwRequest(url, self.names[url], self.accepted.get(url, "") if answers else "", nonce, error, node)
+
+
+def _tells_the_end(event: Event) -> bool:
+    return event.sign == "!" and event.lines[0].startswith("closed ")
 
 
 def _attributes(words: list[str]) -> Iterator[tuple[str, str]]:
