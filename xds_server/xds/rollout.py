@@ -130,8 +130,7 @@ def _but_refused(
     held_back = dict(held_back)
     refused = tuple(response for response in channel.refused if response.repeats(wanted))
     for response in refused:
-        if not response.whole:
-            held_back |= {name: channel.acked.get(name) for name in response.names}
+        held_back |= {name: channel.acked.get(name) for name in response.names}
     waiting |= frozenset(name for name, resource in held_back.items() if resource is None) & wanted.names
     return Target(wanted.variant(held_back), waiting, refused, probe)
 
@@ -153,8 +152,8 @@ def _stand_ins(wanted: ResourceSet, channel: Channel, channels: Channels) -> dic
     if not _unsubscribes(channel, channels):
         return {name: absent(channel.url, name) for name in missing}
     kept = {name: channel.sent.get(name) or channel.remembered.get(name) for name in missing}
-    alone = channel.claimed if channel.url in _WITH_STAND_INS else NO_NAMES
-    return {name: held or (None if name in alone else absent(channel.url, name)) for name, held in kept.items()}
+    claimed = channel.claimed
+    return {name: held or (None if name in claimed else absent(channel.url, name)) for name, held in kept.items()}
 
 
 def _left_alone(wanted: ResourceSet, channel: Channel, channels: Channels) -> frozenset[str]:

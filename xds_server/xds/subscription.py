@@ -7,7 +7,7 @@ everything, and that a first request for listeners or clusters which names nothi
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xds_server.xds import type_url
 
@@ -23,7 +23,7 @@ class Subscription:
     Attributes:
         names: asked for by name, whether they exist or not; never "" (which matches nothing) nor "*".
         wildcard: everything is wanted, whatever the names.
-        legacy: wildcard for no other reason than that no request has named anything so far.
+        legacy: wildcard for no other reason than that no request has named anything so far; SotW alone must know.
     """
 
     names: frozenset[str] = frozenset()
@@ -64,8 +64,7 @@ def delta_subscription(
     if not subscribe and not unsubscribe:
         return before
     wildcard = WILDCARD in subscribe or (before.wildcard and WILDCARD not in unsubscribe)
-    after = Subscription((before.names - _real(unsubscribe)) | _real(subscribe), wildcard)
-    return replace(after, legacy=before.legacy and wildcard and WILDCARD not in subscribe)
+    return Subscription((before.names - _real(unsubscribe)) | _real(subscribe), wildcard)
 
 
 def _real(names: Collection[str]) -> frozenset[str]:
