@@ -16,6 +16,7 @@ from xds_server.xds.type_url import CLUSTER, ENDPOINT
 
 NOW = time.time()
 """Files have the system's time."""
+DOUBTFUL = [("early", "c", NOW - 9), ("between", "b", NOW - 5), ("late", "a", NOW)]
 
 
 def kept(at: float = NOW, **versions: str) -> Kept:
@@ -93,6 +94,24 @@ def test_nodes_seen_long_ago_give_way_when_there_is_too_much(tmp_path: Path, mon
     files.write({"early": kept(NOW - 9, c="1"), "between": kept(NOW - 5, b="1"), "late": kept(NOW, a="1")})
 
     assert set(files.read(NOW)) == {"between", "late"}
+
+
+def test_names_in_doubt_count_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node may be in doubt about thousands."""
+    monkeypatch.setattr(held_files, "_MOST_BYTES", 5)
+    files = HeldFiles(tmp_path, "here")
+    files.write({node: Kept({}, {CLUSTER: frozenset({name * 4})}, at) for node, name, at in DOUBTFUL})
+
+    assert set(files.read(NOW)) == {"between", "late"}
+
+
+def test_same_is_said_at_whatever_time() -> None:
+    """Else every node that says the same again would be written down again."""
+    held, doubts = {CLUSTER: clusters(a="1")}, {CLUSTER: frozenset("x")}
+
+    assert Kept(held, doubts, NOW).says(Kept(held, doubts, NOW - 1))
+    assert not Kept(held, doubts, NOW).says(Kept({}, doubts, NOW))
+    assert not Kept(held, doubts, NOW).says(Kept(held, {}, NOW))
 
 
 @pytest.mark.parametrize(

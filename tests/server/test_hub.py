@@ -373,3 +373,23 @@ async def test_refuse_ends_the_streams_of_those_concerned_only() -> None:
     hub.refuse(lambda proxy: proxy.node.id == "a", reason := ProtocolViolation("UNAUTHENTICATED", "revoked"))
 
     assert (concerned.refused, other.refused) == ([reason], [])
+
+
+def test_guest_that_left_is_told_nothing() -> None:
+    hub, left, stays = Hub(Source()), Recorder("left"), Recorder("stays")
+    for guest in (left, stays):
+        hub.host(guest)
+    hub.dismiss(left)
+
+    hub.refuse_all(reason := ProtocolViolation("UNAVAILABLE", "going away"))
+
+    assert (left.refused, stays.refused) == ([], [reason])
+
+
+@pytest.mark.parametrize(
+    ("address", "ip"),
+    [("ipv4:10.0.0.1:51234", "10.0.0.1"), ("ipv6:%5B::1%5D:51234", "::1"), ("unix:/run/xds:1", ""), ("unix:", "")],
+)
+def test_ip_of_a_peer_is_told_from_its_address(address: str, ip: str) -> None:
+    """As gRPC writes it."""
+    assert Peer(address).ip == ip

@@ -180,13 +180,15 @@ def test_status_shows_a_refusal_until_a_later_response_is_taken() -> None:
     (before,) = board.proxies()
 
     record.sent(SotwResponse(type_url.CLUSTER, "v2", "n2", CLUSTERS), 10)
-    record.acked(Acked(type_url.CLUSTER, "n2"))
+    record.nacked(nacked("outbound|80||reviews: still bad"))
+    record.sent(SotwResponse(type_url.CLUSTER, "v3", "n3", CLUSTERS), 10)
+    record.acked(Acked(type_url.CLUSTER, "n3"))
     (after,) = board.proxies()
 
     assert before.types[type_url.CLUSTER].last_error == "outbound|80||reviews: bad"
     assert before.types[type_url.CLUSTER].origins == (REVIEWS,)
     assert after.types[type_url.CLUSTER].last_error == ""
-    assert after.types[type_url.CLUSTER].nacks == 1
+    assert after.types[type_url.CLUSTER].nacks == 2
 
 
 def test_type_that_was_asked_for_and_not_yet_sent_is_shown() -> None:

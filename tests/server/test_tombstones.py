@@ -84,6 +84,18 @@ def test_nodes_that_never_come_back_are_forgotten_in_the_end(monkeypatch: pytest
     assert [bool(book.of(node)) for node in ("first", "second", "third")] == [False, True, True]
 
 
+def test_node_that_left_nothing_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most leave nothing."""
+    monkeypatch.setattr(tombstones, "_MOST_NODES", 1)
+    book = TombstoneBook()
+    for node, unsure in (("first", A), ("second", {}), ("third", {})):
+        machine = Holder(unsure)
+        book.opened(node, machine)
+        book.closed(node, machine)
+
+    assert book.of("first") == A
+
+
 def test_next_stream_is_told_what_the_node_held() -> None:
     book, machine = TombstoneBook(), Holder({}, HELD)
     book.opened("n", machine)
@@ -148,13 +160,27 @@ async def test_next_server_is_told_what_the_node_holds(tmp_path: Path) -> None:
 
 async def test_node_that_left_is_written_down_with_those_that_stay(tmp_path: Path) -> None:
     files, held = HeldFiles(tmp_path, "here"), {type_url.CLUSTER: clusters(a="1")}
-    book, leaves, stays = TombstoneBook(clock=at(5.0)), Holder({}, held), Holder({}, held)
+    times = [5.0]
+    book, leaves, stays = TombstoneBook(clock=lambda: times[0]), Holder({}, held), Holder({}, held)
     book.opened("leaves", leaves)
     book.opened("stays", stays)
     book.closed("leaves", leaves)
+    times[0] += FORGOTTEN_AFTER - 1
     async with written_down(book, files) as nodes:
         book.acked("stays", stays, type_url.CLUSTER)
         await until(lambda: nodes() == {"leaves", "stays"})
+
+
+async def test_node_that_comes_later_is_written_down_with_the_others(tmp_path: Path) -> None:
+    files, held = HeldFiles(tmp_path, "here"), {type_url.CLUSTER: clusters(a="1")}
+    book, early, late = TombstoneBook(clock=at(5.0)), Holder({}, held), Holder({}, held)
+    book.opened("early", early)
+    async with written_down(book, files) as nodes:
+        book.acked("early", early, type_url.CLUSTER)
+        await until(lambda: nodes() == {"early"})
+        book.opened("late", late)
+        book.acked("late", late, type_url.CLUSTER)
+        await until(lambda: nodes() == {"early", "late"})
 
 
 async def test_node_that_says_itself_what_it_holds_is_not_written_down(tmp_path: Path) -> None:

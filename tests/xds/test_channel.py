@@ -44,11 +44,12 @@ def test_nack_leaves_every_name_of_the_response_unknown() -> None:
 def test_unsubscribed_names_are_forgotten() -> None:
     """The client drops them (xDS spec), so nothing is owed, unknown or held any more."""
     held = clusters(a="1", b="1")
-    channel = Channel(CLUSTER, Subscription(frozenset("ab")), held, held, due=frozenset("b"), unknown=frozenset("b"))
+    channel = Channel(CLUSTER, Subscription(frozenset("ab")), held, held)
+    channel.due = channel.unknown = channel.claimed = frozenset("b")
     channel.subscribe(Subscription(frozenset("a")))
 
     assert channel.acked.names == channel.sent.names == {"a"}
-    assert (channel.due, channel.unknown) == (frozenset(), frozenset())
+    assert channel.due == channel.unknown == channel.claimed == frozenset()
 
 
 def test_settled_names_are_the_shared_ones() -> None:
@@ -58,6 +59,28 @@ def test_settled_names_are_the_shared_ones() -> None:
     channel.settle(held, frozenset())
 
     assert channel.subscription.names is held.names
+
+
+def test_what_a_peer_came_with_is_forgotten_once_it_has_taken_ours() -> None:
+    """It would keep an old snapshot in memory; as long as something is refused it is all that is known."""
+    held, sent = clusters(a="1", b="1"), clusters(a="2")
+    refused = (response(clusters(b="2")),)
+    for still, refusals in ((EMPTY, ()), (held, refused)):
+        acked = Channel(CLUSTER, LEGACY, remembered=held, refused=refusals)
+        acked.send(response(sent), sent)
+        acked.ack(response(sent))
+        settled = Channel(CLUSTER, LEGACY, remembered=held, refused=refusals)
+        settled.settle(sent, frozenset())
+
+        assert acked.remembered is settled.remembered is still
+
+
+def test_nothing_to_say_of_a_name_leaves_nothing_unknown_of_it() -> None:
+    """Nor owed: the stream is looked at no more than any other."""
+    channel = Channel(CLUSTER, LEGACY, due=frozenset("ab"), unknown=frozenset("ab"))
+    channel.settle(EMPTY, frozenset("a"))
+
+    assert channel.due == channel.unknown == {"b"}
 
 
 def test_response_repeats_only_unchanged_content() -> None:

@@ -6,10 +6,10 @@ from tests.xds.made import resource, snapshot
 from xds_server.xds.delta import DeltaStream
 from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node, SotwRequest
 from xds_server.xds.sotw import SotwStream
-from xds_server.xds.type_url import CLUSTER, ENDPOINT
+from xds_server.xds.type_url import CLUSTER, ENDPOINT, LISTENER
 
 NODE = Node("n")
-OLD = snapshot(resource(CLUSTER, "a"), resource(CLUSTER, "b"))
+OLD = snapshot(resource(CLUSTER, "a"), resource(CLUSTER, "b"), resource(LISTENER, "l"))
 NEW = snapshot(resource(CLUSTER, "a"), resource(CLUSTER, "b", "2"))
 
 
@@ -86,6 +86,46 @@ def test_tombstones_of_a_type_not_asked_for_are_handed_on() -> None:
     assert stream.tombstones == {ENDPOINT: {"e"}}
 
 
+def test_names_asked_for_leave_no_tombstones() -> None:
+    """The node names them again as it comes back, and is answered."""
+    stream = DeltaStream()
+    stream.offer(snapshot(resource(ENDPOINT, "e")))
+    stream.receive(DeltaRequest(ENDPOINT, ("e",), node=NODE))
+    assert stream.tombstones == {}
+
+    stream.receive(DeltaRequest(ENDPOINT, nonce="1", error=NackDetail(13, "bad")))
+    assert stream.tombstones == stream.doubts == {}
+
+
+def test_tombstone_of_what_is_not_asked_for_is_not_spoken_of() -> None:
+    """The node dropped it when it stopped asking."""
+    stream = DeltaStream(tombstones={CLUSTER: frozenset({"x"})})
+    stream.offer(OLD)
+
+    [response] = stream.receive(DeltaRequest(CLUSTER, ("a",), node=NODE))
+    assert isinstance(response, DeltaResponse)
+    assert response.removed == ()
+
+
+def test_node_without_an_id_is_as_none() -> None:
+    """Once a stream has named it."""
+    stream = following(DeltaStream())
+
+    assert stream.receive(DeltaRequest(CLUSTER, node=Node(""))) == []
+
+
+def test_version_is_known_of_a_peer_that_came_with_everything() -> None:
+    """Not of one that came with a part."""
+    versions = {}
+    for held in ({"a": "1", "b": "1"}, {"a": "1"}):
+        stream = DeltaStream()
+        stream.offer(OLD)
+        stream.receive(DeltaRequest(CLUSTER, initial_versions=held, node=NODE))
+        versions[len(held)] = stream.status()[CLUSTER].acked_version
+
+    assert versions == {2: OLD.version_of(CLUSTER), 1: ""}
+
+
 def test_tombstone_is_in_the_first_removal() -> None:
     """Unknown names in `removed_resources` are harmless (Envoy 1.40), orphans are not."""
     stream = DeltaStream(types=(CLUSTER,), tombstones={CLUSTER: frozenset({"x"})})
@@ -101,6 +141,7 @@ def test_sotw_stream_hands_on_the_clusters_that_its_node_is_left_with() -> None:
     stream = SotwStream()
     stream.offer(OLD)
     stream.receive(SotwRequest(CLUSTER, node=NODE))
+    stream.receive(SotwRequest(LISTENER, node=NODE))
 
     assert stream.held == {CLUSTER: OLD.set_of(CLUSTER)}
 
