@@ -58,3 +58,10 @@ def test_http2_protocols_are_http(protocol: Protocol) -> None:
 def test_unset_protocol_is_neither_http_nor_tls() -> None:
     """It is detected from the first bytes."""
     assert (Protocol.AUTO.is_http, Protocol.AUTO.is_http2, Protocol.AUTO.is_tls) == (False, False, False)
+
+
+def test_locality_is_under_a_pattern_that_leaves_parts_open() -> None:
+    there = Locality("a", "b", "c")
+
+    assert all(there.is_under(pattern) for pattern in ("*", "a", "a/*", "a/b", "a/b/*", "a/*/c"))
+    assert not any(there.is_under(pattern) for pattern in ("b/*", "a/c", "a/b/d"))

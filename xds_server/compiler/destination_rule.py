@@ -14,6 +14,7 @@ from typing import cast
 from xds_server.compiler.client_tls import tls_traps
 from xds_server.compiler.credential import missing_credentials
 from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
+from xds_server.compiler.locality_share import share_traps
 from xds_server.compiler.traffic_policy import ISTIO_TRAFFIC, Sections, TrafficDefaults, traffic_policy, tunnel
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.host import Names, candidates, covers, is_wildcard, normal
@@ -46,7 +47,11 @@ def rule_candidates(document: Document) -> tuple[str, ...]:
 
 def backend(service: Service, rule: Outcome[TrafficRule], documents: tuple[Document, ...]) -> Outcome[Backend]:
     """A service with the rule in force for it, which `documents` make."""
-    traps = (*_subset_traps(service, documents), *tls_traps(service, documents))
+    traps = (
+        *_subset_traps(service, documents),
+        *tls_traps(service, documents),
+        *share_traps(service, documents),
+    )
     return Outcome(Backend(service, rule.value), (*rule.problems, *traps))
 
 

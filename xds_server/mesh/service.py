@@ -86,6 +86,15 @@ class Locality:
         """Istio's "region/zone/subzone"; later parts may be left out."""
         return cls(*text.split("/", 2)) if text else cls()
 
+    def is_under(self, pattern: str) -> bool:
+        """Whether it falls under "region/zone/subzone", where "*" and what is left out match anything."""
+        wanted = Locality.parse(pattern)
+        return (
+            wanted.region in {"*", self.region}
+            and wanted.zone in {"*", "", self.zone}
+            and wanted.sub_zone in {"*", "", self.sub_zone}
+        )
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.region, self.zone, self.sub_zone) if part)
 

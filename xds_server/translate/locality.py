@@ -140,7 +140,7 @@ def _locality_priority(theirs: Locality, setting: LocalityLoadBalancing, ours: L
 
 def _distributed(found: tuple[Group, ...], setting: LocalityLoadBalancing, ours: Locality) -> tuple[Group, ...]:
     for rule in setting.distribute:
-        if _matches(ours, rule.from_locality):
+        if ours.is_under(rule.from_locality):
             return tuple(sorted(_shared(found, rule.to), key=lambda group: group.locality))
     return found
 
@@ -149,18 +149,8 @@ def _shared(found: Sequence[Group], to: Iterable[tuple[str, int]]) -> Iterator[G
     """Each group that some `to` names, the first that does, with its part of that percentage as weight."""
     left = list(found)
     for pattern, percent in to:
-        mine = [group for group in left if _matches(group.locality, pattern)]
+        mine = [group for group in left if group.locality.is_under(pattern)]
         left = [group for group in left if group not in mine]
         total = sum(group.weight for group in mine)
         for group in mine:
             yield replace(group, weight=math.ceil(group.weight * percent / total))
-
-
-def _matches(locality: Locality, pattern: str) -> bool:
-    """Whether a locality falls under "region/zone/subzone", where "*" and what is left out match anything."""
-    wanted = Locality.parse(pattern)
-    return (
-        wanted.region in {"*", locality.region}
-        and wanted.zone in {"*", "", locality.zone}
-        and wanted.sub_zone in {"*", "", locality.sub_zone}
-    )
