@@ -27,7 +27,7 @@ from xds_server.xds.proxy_status import ProxyStatus, TypeState, Variant
 from xds_server.xds.resource import Resource
 from xds_server.xds.snapshot import Snapshot
 
-NOT_JSON = ("/metrics", "/traces?service=S")
+NOT_JSON = ("/metrics", "/traces?service=S&failed=true")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NODE_ID = "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local"
 ORIGIN = Origin("shop.yaml", 3, "DestinationRule", "shop", "reviews")

@@ -25,6 +25,24 @@ def test_an_empty_list_says_how_to_come_to_something() -> None:
     assert "Telemetry" in traces_page([], 0, "")
 
 
+def test_the_list_leads_to_what_failed_and_back() -> None:
+    assert "/traces?service=web&amp;failed=true" in traces_page([TRACE], 7, "web")
+    page = traces_page([], 7, "web", failed=True)
+
+    assert '<a href="/traces?service=web">' in page
+    assert "/debug/traces?service=web&amp;failed=true" in page
+    assert "None of those that are kept" in page
+    assert "Telemetry" not in page
+
+
+def test_a_span_says_why_it_ended_as_it_did() -> None:
+    late = Trace("abc", (span(1, failed=True, tags=(("http.status_code", "504"), ("response_flags", "UT,URX"))),))
+    words = "the service did not answer in time; retries exhausted, or connection attempts"
+
+    assert words in trace_page(late)
+    assert trace_tree(late)["trees"][0]["why"] == words.split("; ")  # type: ignore[index] # a value of JSON
+
+
 def test_a_bar_stands_where_its_span_was() -> None:
     page = trace_page(TRACE)
 

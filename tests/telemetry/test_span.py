@@ -38,3 +38,11 @@ def test_a_chain_is_shown_as_deep_as_anybody_reads() -> None:
 def test_status_is_what_the_tags_say() -> None:
     assert span(1, tags=(("http.status_code", "503"),)).status == "503"
     assert span(1).status == ""
+
+
+def test_status_of_grpc_is_told_beside_that_of_http_unless_all_is_well() -> None:
+    def why(*tags: tuple[str, str]) -> tuple[str, ...]:
+        return span(1, tags=(("http.status_code", "200"), ("response_flags", "-"), *tags)).why
+
+    assert why(("grpc.status_code", "14"), ("grpc.message", "not today")) == ("gRPC UNAVAILABLE: not today",)
+    assert why(("grpc.status_code", "0")) == why() == ()

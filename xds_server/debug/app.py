@@ -126,8 +126,9 @@ class _Endpoints:
         traces, trace = self._traces(), self._asked_trace(request)
         if trace is not None:
             return HTMLResponse(await run_in_threadpool(trace_page, trace))
-        service = request.query_params.get("service", "")
-        return HTMLResponse(await run_in_threadpool(_traces_page, traces.kept(), traces.received, service))
+        service, failed = request.query_params.get("service", ""), request.query_params.get("failed") == "true"
+        page = run_in_threadpool(_traces_page, traces.kept(), traces.received, service, failed=failed)
+        return HTMLResponse(await page)
 
     async def traces(self, request: Request) -> Response:
         trace, asked = self._asked_trace(request), request.query_params
@@ -173,8 +174,8 @@ def _as_dicts(problems: Sequence[Problem]) -> list[dict[str, object]]:
     return [asdict(problem) for problem in problems]
 
 
-def _traces_page(kept: KeptTraces, received: int, service: str) -> str:
-    return traces_page(kept.latest(MOST_LISTED, service=service), received, service)
+def _traces_page(kept: KeptTraces, received: int, service: str, *, failed: bool) -> str:
+    return traces_page(kept.latest(MOST_LISTED, service=service, failed=failed), received, service, failed=failed)
 
 
 def _trace_list(kept: KeptTraces, most: int, *, service: str, failed: bool) -> list[dict[str, object]]:

@@ -37,7 +37,11 @@ ENDPOINTS = (
     Endpoint("/debug/problems", "what is wrong with the policies, as `xds-server check -o json` says it"),
     Endpoint("/debug/validation", "which Envoy validates changes before they are sent, and what it keeps out"),
     Endpoint("/debug/ca", "who signs certificates and who is believed, a root rotation under way, what expires when"),
-    Endpoint("/traces", "what was traced of late, a page for each trace; with --telemetry-listen", "/traces?service=S"),
+    Endpoint(
+        "/traces",
+        "what was traced of late, a page for each trace; with --telemetry-listen",
+        "/traces?service=S&failed=true",
+    ),
     Endpoint(
         "/debug/traces", "the same as JSON: a list, or one trace as a tree", "/debug/traces?service=S&failed=true"
     ),

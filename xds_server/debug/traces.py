@@ -36,8 +36,12 @@ _LIST = _PAGES.from_string("""\
 <title>traces</title>
 {{ style|safe }}
 <h1>Traces</h1>
-<p>{{ received }} spans received, the latest {{ traces|length }} traces{% if service %} of {{ service }}{% endif %}.
-<a href="/debug/traces">JSON</a></p>
+<p>{{ received }} spans received, the latest {{ traces|length }} traces{% if failed %} that failed{% endif %}
+{%- if service %} of {{ service }}{% endif %}.
+{% if failed %}<a href="/traces?{{ {"service": service}|urlencode }}">whether they failed or not</a>
+{%- else %}<a href="/traces?{{ {"service": service, "failed": "true"}|urlencode }}">only what failed</a>{% endif %},
+<a href="/debug/traces?{{ {"service": service, "failed": failed|lower}|urlencode }}">as JSON</a>,
+<a href="/">everything else</a></p>
 <table>
 <tr><th>began<th>what<th>services<th class="number">spans<th class="number">took
 {% for trace in traces %}
@@ -49,8 +53,9 @@ _LIST = _PAGES.from_string("""\
   <td class="number">{{ "%.2f"|format(trace.milliseconds) }} ms</td>
 </tr>
 {% else %}
-<tr><td colspan="5">No proxy has told of one. They do when a Telemetry or MeshConfig names a provider of spans for them
-that leads here, for the share of requests that it says: 1 % by default.</td></tr>
+<tr><td colspan="5">{% if service or failed %}None of those that are kept. {% endif -%}
+{% if not received %}No proxy has told of one. They do when a Telemetry or MeshConfig names a provider of spans for them
+that leads here, for the share of requests that it says: 1 % by default.{% endif %}</td></tr>
 {% endfor %}
 </table>
 """)
@@ -69,7 +74,8 @@ _TREE = _PAGES.from_string("""\
 <tr{% if row.failed %} class="failed"{% endif %}>
   <td class="name" style="padding-left: {{ row.depth * 1.5 }}rem">{{ row.service }} <small>{{ row.kind }}</small></td>
   <td>{{ row.name }}</td>
-  <td>{{ row.status }}{% if row.failed %} failed{% endif %}</td>
+  <td>{{ row.status }}{% if row.failed %} failed{% endif %}
+    {%- if row.why %}<br><small>{{ row.why }}</small>{% endif %}</td>
   <td class="number">{{ "%.2f"|format(row.milliseconds) }} ms</td>
   <td class="lane">
     <div class="bar" style="margin-left: {{ row.left|round(2) }}%; width: {{ row.width|round(2) }}%"></div>
@@ -80,9 +86,11 @@ _TREE = _PAGES.from_string("""\
 """)
 
 
-def traces_page(traces: Iterable[Trace], received: int, service: str) -> str:
-    """The list as HTML."""
-    return _LIST.render(traces=[trace_summary(trace) for trace in traces], received=received, service=service)
+def traces_page(traces: Iterable[Trace], received: int, service: str, *, failed: bool = False) -> str:
+    """The list as HTML; `failed` says that it has only what did."""
+    return _LIST.render(
+        traces=[trace_summary(trace) for trace in traces], received=received, service=service, failed=failed
+    )
 
 
 def trace_page(trace: Trace) -> str:
@@ -119,6 +127,7 @@ def _tree(branch: Branch, start: int) -> dict[str, object]:
         "kind": str(span.kind),
         "status": span.status,
         "failed": span.failed,
+        "why": list(span.why),
         "after_milliseconds": _milliseconds(span.start - start),
         "milliseconds": _milliseconds(span.end - span.start),
         "tags": dict(span.tags),
@@ -136,6 +145,7 @@ class _Row:
     name: str
     status: str
     failed: bool
+    why: str
     milliseconds: float
     left: float
     width: float
@@ -150,6 +160,7 @@ def _row(branch: Branch, trace: Trace) -> _Row:
         name=span.name,
         status=span.status,
         failed=span.failed,
+        why="; ".join(span.why),
         milliseconds=_took(span),
         left=100 * (span.start - trace.start) / whole,
         width=100 * (span.end - span.start) / whole,

@@ -6,6 +6,12 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from xds_server.telemetry.grpc_status import name
+from xds_server.telemetry.response_flags import in_words
+
+_NO_FLAG = {"", "-"}
+_GRPC_SAYS_NOTHING = {"", "-", "0"}
+
 
 class SpanKind(enum.StrEnum):
     """On which side of a call the span was made."""
@@ -48,6 +54,15 @@ class Span:
         said = dict(self.tags)
         names = ("http.status_code", "http.response.status_code", "grpc.status_code")
         return next((str(said[name]) for name in names if said.get(name)), "")
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """What Envoy says of how it ended, in words: its response flags, and the status of gRPC unless that is OK."""
+        said = dict(self.tags)
+        code, message = str(said.get("grpc.status_code", "")), said.get("grpc.message", "")
+        flags = str(said.get("response_flags", "")).split(",")
+        grpc = [f"gRPC {name(code)}" + (f": {message}" if message else "")] if code not in _GRPC_SAYS_NOTHING else []
+        return (*(in_words(flag) for flag in flags if flag not in _NO_FLAG), *grpc)
 
 
 @dataclass(frozen=True, slots=True)
