@@ -174,6 +174,22 @@ def test_narrower_route_before_a_wider_one_is_reached() -> None:
     assert outcome.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("match", "hosts", "found"),
+    [
+        ("port: 80", "reviews", ["no-such-port"]),
+        ("port: 9080", "reviews", []),
+        ("port: 80, gateways: [edge, mesh]", "reviews", []),
+        ("port: 80", "reviews, ratings", []),
+        ("port: 80", "'*.svc.cluster.local'", []),
+    ],
+)
+def test_match_for_a_port_that_the_host_lacks_is_reported(match: str, hosts: str, found: list[str]) -> None:
+    written = virtual_service(f"match: [{{{match}}}]", "", hosts=hosts)
+
+    assert codes(merged(routes(written, (REVIEWS,), ())).problems) == found
+
+
 def test_destination_without_port_that_lacks_the_callers_port_is_reported() -> None:
     """It means the port that the request came in on (Istio's rule)."""
     caller = backend(service("web", port=80))

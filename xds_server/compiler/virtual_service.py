@@ -21,7 +21,7 @@ from xds_server.compiler.finding import Outcome, Place, nearest, neighbours
 from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.http_route import Bound, Known, bound_routes, destination_names, rule_problems
 from xds_server.mesh.gateway import GatewayRoutes
-from xds_server.mesh.host import Names, candidates, normal
+from xds_server.mesh.host import Names, candidates, is_wildcard, normal
 from xds_server.mesh.route import Backend, Destination, Match, Retry, Route, WeightedDestination
 from xds_server.mesh.service import Protocol, Service
 from xds_server.mesh.shadow import merged
@@ -162,6 +162,7 @@ def virtual_host(
     """
     kept, problems = _merged([_on_mesh(outcome.value) for outcome in documents])
     problems += [problem for bound in kept for problem in _missing_ports(bound, backend.service)]
+    problems += [problem for bound in kept for problem in _never_on_port(bound, backend.service)]
     connections = [bound for outcome in documents for bound in outcome.value.connections if _is_on_mesh(bound)]
     problems += _without_port(connections, backend.service)
     untold = _untold(backend, retry)
@@ -234,6 +235,18 @@ def _unreachable(bound: Bound, wider: Bound) -> Problem:
     if bound.place.document.namespace != wider.place.document.namespace:
         message += " (of all callers but those whose Sidecar leaves that one out)"
     return bound.place.warning("unreachable-route", message, "narrow that match, or remove this route")
+
+
+def _never_on_port(bound: Bound, service: Service) -> list[Problem]:
+    """A match for a port that the only host of its VirtualService lacks; at gateways it may be for a port of theirs."""
+    match, hosts = bound.route.match, _spec(bound.place.document).hosts
+    if match.port is None or match.port in service.port_by_number or match.gateways != (MESH,) or len(hosts) != 1:
+        return []
+    if is_wildcard(hosts[0]):
+        return []
+    known = ", ".join(map(str, service.port_by_number))
+    message = f"{service.host} has no port {match.port}, so this never matches"
+    return [bound.place.at("port").warning("no-such-port", message, f"write a port that it has ({known}), or none")]
 
 
 def _missing_ports(bound: Bound, service: Service) -> list[Problem]:
