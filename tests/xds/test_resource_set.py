@@ -65,6 +65,17 @@ def test_memory_of_selections_is_bounded() -> None:
     assert len(full._selections) <= 64
 
 
+def test_peers_that_ask_for_what_does_not_exist_leave_little_behind() -> None:
+    """Least of all with the set of nothing, which lives as long as the process."""
+    for number in range(20):
+        many = frozenset(f"{number}-{name}" for name in range(30_000))
+        EMPTY.selection(many)
+        EMPTY.variant({name: resource(CLUSTER, name) for name in many})
+
+    assert sum(map(len, EMPTY._selections)) <= 200_000
+    assert sum(map(len, EMPTY._variants)) <= 200_000
+
+
 def test_needs_are_the_names_referred_to() -> None:
     """By type."""
     chosen = snapshot(resource(CLUSTER, "a", "1", "e"), resource(CLUSTER, "b", "1", "f")).set_of(CLUSTER)

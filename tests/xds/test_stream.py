@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.xds.made import resource, snapshot
+from xds_server.errors import ProtocolViolation
 from xds_server.xds.delta import DeltaStream
 from xds_server.xds.messages import Acked, DeltaRequest, DeltaResponse, NackDetail, Nacked, Node, SotwRequest
 from xds_server.xds.sotw import SotwStream
@@ -99,7 +102,7 @@ def test_names_asked_for_leave_no_tombstones() -> None:
 
 def test_tombstone_of_what_is_not_asked_for_is_not_spoken_of() -> None:
     """The node dropped it when it stopped asking."""
-    stream = DeltaStream(tombstones={CLUSTER: frozenset({"x"})})
+    stream = DeltaStream(types=(CLUSTER,), tombstones={CLUSTER: frozenset({"x"})})
     stream.offer(OLD)
 
     [response] = stream.receive(DeltaRequest(CLUSTER, ("a",), node=NODE))
@@ -151,3 +154,20 @@ def test_what_is_held_is_handed_on_by_a_stream_that_never_asked() -> None:
     held = {CLUSTER: OLD.set_of(CLUSTER)}
 
     assert SotwStream(held=held).held == held
+
+
+def test_stream_of_a_peer_that_asks_for_too_much_ends() -> None:
+    """Step by step, too, and whatever exists of it."""
+    half, rest = (tuple(f"{part}{name}" for name in range(60_000)) for part in "ab")
+    delta, sotw = DeltaStream(), SotwStream()
+    delta.receive(DeltaRequest(ENDPOINT, half, node=NODE))
+    sotw.receive(SotwRequest(ENDPOINT, half, node=NODE))
+
+    for ask in (
+        lambda: delta.receive(DeltaRequest(ENDPOINT, rest)),
+        lambda: delta.receive(DeltaRequest(CLUSTER, initial_versions=dict.fromkeys((*half, *rest), "1"))),
+        lambda: sotw.receive(SotwRequest(ENDPOINT, (*half, *rest))),
+    ):
+        with pytest.raises(ProtocolViolation) as raised:
+            ask()
+        assert raised.value.status == "RESOURCE_EXHAUSTED"

@@ -14,10 +14,12 @@ from typing import TypeVar
 
 from xds_server.xds.resource import Resource, versions_text
 
-_Key = TypeVar("_Key")
+_Member = TypeVar("_Member")
 
 _REMEMBERED = 64
 """Derived sets kept per set: far more than the states that streams of one view are in at once."""
+_MOST_ASKED = 200_000
+"""Names by which these were derived, together: ten states of a mesh with 20,000 services. Peers may ask for any."""
 
 
 class ResourceSet:
@@ -95,8 +97,8 @@ class ResourceSet:
         return self.variant(dict.fromkeys(names))
 
 
-def _remember(memory: dict[_Key, ResourceSet], key: _Key, value: ResourceSet) -> None:
-    if len(memory) >= _REMEMBERED:
+def _remember(memory: dict[frozenset[_Member], ResourceSet], key: frozenset[_Member], value: ResourceSet) -> None:
+    if len(memory) >= _REMEMBERED or sum(map(len, memory)) + len(key) > _MOST_ASKED:
         memory.clear()
     memory[key] = value
 

@@ -33,6 +33,9 @@ Held = Mapping[str, ResourceSet]
 
 NOTHING_HELD: Held = {}
 
+_MOST_NAMES = 100_000
+"""Of one type that a peer may ask for or come with: several times those of the largest mesh that one Envoy can take."""
+
 
 class Stream(abc.ABC, Generic[Request, Response]):
     """One stream of either variant, for all types that it carries; synchronous, does no I/O.
@@ -85,13 +88,17 @@ class Stream(abc.ABC, Generic[Request, Response]):
         if channel is None:
             channel = self._channels[url] = Channel(url, unknown=self._tombstones.get(url, NO_NAMES))
             self._open(channel, request)
+            _check_size(channel)
             channel.unknown = channel.subscription.covered(channel.unknown)
             # A peer that names no version holds nothing: it is not the one that left, it was started anew.
             remembered = self._held.get(url, EMPTY) if channel.claim else EMPTY
             channel.remembered = remembered.selection(channel.subscription.covered(remembered.names))
             return self._due()
         settled = self._settled(channel, request)
+        before = channel.subscription
         self._follow(channel, request)
+        if channel.subscription is not before:
+            _check_size(channel)
         return [*settled, *self._due()]
 
     def offer(self, snapshot: Snapshot) -> Sequence[Response]:
@@ -234,6 +241,12 @@ class Stream(abc.ABC, Generic[Request, Response]):
         endpoints = self._channels.get(ENDPOINT)
         if endpoints is not None:
             endpoints.due |= endpoints.subscription.covered(clusters.needs(ENDPOINT))
+
+
+def _check_size(channel: Channel) -> None:
+    claimed = channel.claim if isinstance(channel.claim, Mapping) else ()
+    if max(len(channel.subscription.names), len(claimed)) > _MOST_NAMES:
+        raise ProtocolViolation("RESOURCE_EXHAUSTED", f"more than {_MOST_NAMES} names of {channel.url}")
 
 
 def _is_settled(channel: Channel, wanted: ResourceSet) -> bool:
