@@ -229,6 +229,9 @@ def _metrics(interval: float) -> dict[str, object]:
 def _xds_cluster(addresses: tuple[Address, ...], secure: SecureXds | None) -> dict[str, object]:
     protocol: dict[str, object] = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        # A connection shows the certificate that it began with. One whose streams were refused is left for another, so
+        # that whoever is enrolled again comes in with what is new, and not when the connection is of age.
+        "common_http_protocol_options": {"idle_timeout": "0.25s"},
         "explicit_http_config": {
             # Without it a control plane that froze is never noticed.
             "http2_protocol_options": {"connection_keepalive": {"interval": "15s", "timeout": "5s"}}

@@ -100,7 +100,8 @@ async def test_renewal_reaches_envoy_and_sends_one_secret_and_nothing_else(
 async def test_revoked_envoy_loses_its_stream_and_gets_no_other_until_it_is_enrolled_again(
     envoy_binary: Path, tmp_path: Path
 ) -> None:
-    async with secured(tmp_path, tls_listener(free_port()), max_age=1) as server:
+    """Then within seconds, though its connection would last for half an hour and has shown the old certificate."""
+    async with secured(tmp_path, tls_listener(free_port())) as server:
         node = server.enrol("web-1")
         async with started(envoy_binary, node):
             await until(lambda: len(server.hub.proxies()) == 1)
