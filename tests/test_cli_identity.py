@@ -127,12 +127,38 @@ def test_loose_state_directory_is_refused_with_the_command_that_mends_it(tmp_pat
     assert f"chmod 0700 {tmp_path / 'state'}" in done.stderr.replace("\n", "")
 
 
-def test_revoke_names_the_node(state: Path) -> None:
+def test_revoke_names_the_node(state: Path, tmp_path: Path) -> None:
+    run("enroll", "web.shop", "-o", tmp_path, "--state-dir", state)
     done = run("revoke", "web.shop", "--state-dir", state)
 
-    assert done.stdout == "web.shop is revoked\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "web.shop is revoked\n", "")
     assert (state / "revoked" / "web.shop").exists()
     assert run("revoke", "../web", "--state-dir", state).returncode == 2
+
+
+def test_whoever_was_never_enrolled_is_revoked_with_a_warning(state: Path, tmp_path: Path) -> None:
+    """Who misspells a name must not take it for done; but a copy of the directory knows not whom another enrolled."""
+    run("enroll", "reviews", "-o", tmp_path, "--state-dir", state)
+    done = run("revoke", "reveiws", "nobody.far", "--state-dir", state)
+
+    assert (done.returncode, done.stdout) == (0, "reveiws.default is revoked\nnobody.far is revoked\n")
+    assert done.stderr == (
+        f"warning: nobody was enrolled as reveiws.default from {state}; did you mean reviews.default?\n"
+        f"warning: nobody was enrolled as nobody.far from {state}\n"
+    )
+    assert (state / "revoked" / "nobody.far").exists()
+    assert (mode(state / "enrolled"), mode(state / "enrolled" / "reviews.default")) == (0o700, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_what_root_notes_of_an_enrolment_can_be_read_by_the_owner_of_the_state_directory(tmp_path: Path) -> None:
+    """With Docker, enroll runs as root and revoke as the server does."""
+    run("enroll", "web", "-o", tmp_path, "--state-dir", tmp_path / "state")
+    for path in (tmp_path / "state", *(tmp_path / "state").rglob("*")):
+        os.chown(path, 65532, 65532)
+    run("enroll", "pay", "-o", tmp_path, "--state-dir", tmp_path / "state")
+
+    assert {path.stat().st_uid for path in (tmp_path / "state").rglob("*")} == {65532}
 
 
 @pytest.mark.parametrize("command", [("revoke", "web"), ("ca", "rotate")], ids=" ".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -118,14 +119,19 @@ def revoke(
     Enroll a node again to let it in again, with the new credentials only.
     A workload certificate that it has lives on for a day at most.
 
+    A name that was never enrolled from this state directory is told: it may
+    be misspelt, or have been enrolled from a copy, so it is revoked as well.
+
     [bold]Exit codes[/]  0 revoked, 2 a node cannot be revoked.
     """
+    from xds_server.enroll import enrolled  # noqa: PLC0415 - see the docstring of cli.py
     from xds_server.identity import revocation  # noqa: PLC0415 - see the docstring of cli.py
     from xds_server.identity.principal import Principal  # noqa: PLC0415
     from xds_server.security import REVOKED, utc_now  # noqa: PLC0415
 
     domain = options.trust_domain(trust_domain)
     state = _state(state_dir, domain, is_there=True)
+    known = enrolled(state.directory)
     for node in nodes:
         name, namespace = _node(node)
         try:
@@ -134,6 +140,10 @@ def revoke(
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"{node} is not revoked: {error}") from None
         typer.echo(f"{label} is revoked")
+        if label not in known:
+            near = difflib.get_close_matches(label, sorted(known), n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            typer.echo(f"warning: nobody was enrolled as {label} from {state.directory}{meant}", err=True)
 
 
 def rotate(

@@ -11,6 +11,7 @@ this authority signed. Enrolling a node again renews it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from xds_server.identity.revocation import Revoked
 from xds_server.identity.token import sign_token
 from xds_server.mesh.identity import TrustDomain
 from xds_server.plain_yaml import plain_yaml
-from xds_server.security import State
+from xds_server.security import ENROLLED, State
 
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type's name
 
@@ -70,7 +71,26 @@ def enroll(state: State, domain: TrustDomain, options: NodeOptions, how: Enrolme
     files[CA_FILE] = pem(state.nodes.roots)
     files["bootstrap.yaml"] = plain_yaml(bootstrap(replace(options, secure=secure))).encode()
     _write(how, files)
+    _note(state.directory, principal.label, now + how.lifetime)
     return principal
+
+
+def enrolled(state_dir: Path) -> frozenset[str]:
+    """NAME.NAMESPACE of every node that was enrolled from this state directory; those of its copies are not known."""
+    try:
+        return frozenset(path.name for path in (state_dir / ENROLLED).iterdir() if not path.name.startswith("."))
+    except OSError:
+        return frozenset()
+
+
+def _note(state_dir: Path, label: str, until: datetime) -> None:
+    """Remember whom `revoke` may mean. Where that cannot be written, the node is enrolled all the same."""
+    # Whoever the directory belongs to runs `revoke`, and the server; this may be root.
+    found = state_dir.stat()
+    with contextlib.suppress(OSError, ConfigurationError):
+        directory = private_directory(state_dir / ENROLLED)
+        os.chown(directory, found.st_uid, found.st_gid)
+        write_private(directory / label, until.isoformat().encode(), owner=(found.st_uid, found.st_gid))
 
 
 def _certificate(state: State, principal: Principal, how: Enrolment, now: datetime) -> dict[str, bytes]:

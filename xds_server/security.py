@@ -50,7 +50,7 @@ from xds_server.xds.type_url import CLUSTER, LISTENER, SECRET
 
 log = structlog.get_logger(__name__)
 
-NODE_AUTHORITY, REVOKED = "node-ca", "revoked"
+NODE_AUTHORITY, REVOKED, ENROLLED = "node-ca", "revoked", "enrolled"
 """Names in the state directory."""
 
 _INTERVAL = 0.25

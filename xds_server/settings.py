@@ -150,8 +150,8 @@ class Settings(BaseModel):
         insecure: let `listen`, `debug_listen` and `telemetry_listen` be reached from other machines though nobody is
             authenticated.
         auth: what was asked for; `authentication` is what it comes to.
-        state_dir: authorities, revocations, a root rotation under way, last good forms, what nodes hold; private.
-            Replicas share one, or copies.
+        state_dir: authorities, enrolments, revocations, a root rotation under way, last good forms, what nodes hold;
+            private. Replicas share one, or copies.
         trust_domain, trust_domain_aliases: MeshConfig's; see `trust`.
         identity_dir: workload certificates that somebody else makes (`identity.identity_files`); None for none.
         certificate_lifetime: of workload certificates; 24 h at most. They are renewed half-way.
