@@ -64,6 +64,12 @@ def test_nothing_that_a_caller_chose_is_obeyed_by_a_terminal() -> None:
     assert "/?[31mred?" in shown(path="/\x1b[31mred\x07")
 
 
+def test_status_of_grpc_is_said_unless_all_is_well() -> None:
+    assert shown(grpc="UNAVAILABLE", grpc_message="not today").endswith("gRPC UNAVAILABLE: not today")
+    assert shown(grpc="NOT_FOUND").endswith("gRPC NOT_FOUND")
+    assert "gRPC" not in shown(grpc="OK")
+
+
 def test_failure_that_was_only_handed_on_is_said_to_be_the_services() -> None:
     assert shown(status=500, details="via_upstream").endswith("the service answered so")
     assert "\n" not in shown(details="via_upstream")

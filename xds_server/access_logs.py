@@ -22,6 +22,8 @@ from xds_server.telemetry.response_flags import BY_SHORT, in_words
 
 Entry = Mapping[str, Any]
 """One entry, as /debug/logs has it."""
+_WELL = {"", "OK"}
+"""Statuses of gRPC that are nothing to speak of."""
 _IN_WORDS = {"via_upstream": "the service answered so"}
 """Envoy's words for why it answered as it did that say little to others."""
 _PATIENCE = 10.0
@@ -77,7 +79,8 @@ def line(entry: Entry) -> Text:
 
 def _status(entry: Entry) -> tuple[str, str]:
     status = int(entry["status"])
-    style = "bold red" if entry["failed"] else "yellow" if status >= 400 else "green"
+    is_refusal = status >= 400 or entry["grpc"] not in _WELL
+    style = "bold red" if entry["failed"] else "yellow" if is_refusal else "green"
     return f"{status or '-':>3}", style
 
 
@@ -103,6 +106,8 @@ def _look(flag: str) -> str:
 
 def _said(entry: Entry) -> Iterator[str]:
     """Why it was answered so, where it failed: that the service said so, or Envoy's own words."""
+    if entry["grpc"] not in _WELL:
+        yield f"gRPC {entry['grpc']}" + (f": {entry['grpc_message']}" if entry["grpc_message"] else "")
     if entry["failed"]:
         yield from (_IN_WORDS.get(entry[name], str(entry[name])) for name in ("details", "failure") if entry[name])
 

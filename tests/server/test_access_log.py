@@ -58,6 +58,20 @@ def test_every_field_of_a_request_is_read() -> None:
     assert (found.received, found.sent, found.request_id) == (3, 4, "id")
 
 
+@pytest.mark.parametrize("place", ["response_trailers", "response_headers"])
+def test_status_of_grpc_is_read_wherever_it_stands(place: str) -> None:
+    """In the trailers, or in the headers where the answer has nothing else; no other answer has one."""
+    said = {"grpc-status": "14", "grpc-message": "not today"}
+    entries = [
+        accesslog_pb2.HTTPAccessLogEntry(response=accesslog_pb2.HTTPResponseProperties(**found))
+        for found in ({place: said}, {})
+    ]
+
+    found = Sender().entries(requests(*entries))
+
+    assert [(each.grpc, each.grpc_message) for each in found] == [("UNAVAILABLE", "not today"), ("", "")]
+
+
 def test_certificate_of_the_caller_says_who_it_is_by_its_uri() -> None:
     peer = accesslog_pb2.TLSProperties.CertificateProperties(
         subject_alt_name=[

@@ -16,6 +16,8 @@ from xds_server.telemetry.log_entry import LogEntry
         (entry(status=503), True),
         (entry(status=0), False),
         (entry(status=0, flags=("UF",)), True),
+        (entry(grpc="UNAVAILABLE"), True),
+        (entry(grpc="NOT_FOUND"), False),
         (entry(flags=("DC",)), True),
         (entry(status=404, flags=("NR",)), True),
         (entry(flags=("DI",)), False),

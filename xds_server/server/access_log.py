@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from xds_server._proto import accesslog_pb2
 from xds_server.errors import ProtocolViolation
+from xds_server.telemetry import grpc_status
 from xds_server.telemetry.log_entry import LogEntry
 from xds_server.telemetry.response_flags import BY_FIELD
 
@@ -56,6 +57,8 @@ class Sender:
             authority=request.authority[:_LONGEST],
             path=(request.original_path or request.path)[:_LONGEST],
             status=response.response_code.value,
+            grpc=grpc_status.name(_grpc(response, "grpc-status")),
+            grpc_message=_grpc(response, "grpc-message"),
             details=response.response_code_details[:_LONGEST] or found.details,
             request_id=request.request_id[:_LONGEST],
             received=request.request_body_bytes,
@@ -87,6 +90,11 @@ class Sender:
             principal=_principal(common.tls_properties.peer_certificate_properties),
             attempts=common.upstream_request_attempt_count,
         )
+
+
+def _grpc(response: accesslog_pb2.HTTPResponseProperties, header: str) -> str:
+    """From the trailers, or from the headers of an answer that has nothing else."""
+    return (response.response_trailers.get(header) or response.response_headers.get(header, ""))[:_LONGEST]
 
 
 def _flags(flags: accesslog_pb2.ResponseFlags) -> tuple[str, ...]:

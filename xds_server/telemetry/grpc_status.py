@@ -8,6 +8,8 @@ NAMES = (
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
 """In the order of their numbers."""
+SERVER_ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+"""Those that are the server's fault, by OpenTelemetry's conventions; Envoy marks spans as failed by the same."""
 
 
 def name(code: str) -> str:

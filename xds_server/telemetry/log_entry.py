@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from xds_server.telemetry.grpc_status import SERVER_ERRORS
 from xds_server.telemetry.response_flags import in_words, is_harmless
 
 
@@ -17,6 +18,7 @@ class LogEntry:
         proxy: the node id of the proxy.
         service: what the proxy stands beside: "name.namespace".
         status: of the answer; 0 for a connection, and for a request without an answer.
+        grpc, grpc_message: the status of gRPC by its name, and what was said with it.
         flags: as %RESPONSE_FLAGS% writes them.
         details: why Envoy answered as it did, or ended the connection.
         failure: of the transport: why no connection came about.
@@ -36,6 +38,8 @@ class LogEntry:
     authority: str = ""
     path: str = ""
     status: int = 0
+    grpc: str = ""
+    grpc_message: str = ""
     flags: tuple[str, ...] = ()
     details: str = ""
     failure: str = ""
@@ -66,7 +70,7 @@ class LogEntry:
         # Whatever is inside an upgraded connection, it ends as somebody hangs up.
         good = {"DC", "DR"} if self.status == _UPGRADED else set()
         wrong = any(flag not in good and not is_harmless(flag) for flag in self.flags)
-        return self.status >= _SERVER_ERROR or wrong or bool(self.failure)
+        return self.status >= _SERVER_ERROR or self.grpc in SERVER_ERRORS or wrong or bool(self.failure)
 
     def concerns(self, service: str) -> bool:
         """Whether `service` called, or was called."""

@@ -138,6 +138,10 @@ def _formatters(text: str) -> list[core_v3.TypedExtensionConfig]:
     return [core_v3.TypedExtensionConfig(name="envoy.formatter.req_without_query", typed_config=config)]
 
 
+_GRPC_STATUS = ("grpc-status", "grpc-message")
+"""Without them a call of gRPC that failed is logged as HTTP's 200. They are headers where nothing else is answered."""
+
+
 def _grpc(logger: GrpcLog) -> tuple[str, betterproto2.Message]:
     common = grpc_v3.CommonGrpcAccessLogConfig(
         log_name=logger.name,
@@ -150,8 +154,8 @@ def _grpc(logger: GrpcLog) -> tuple[str, betterproto2.Message]:
     return "http_grpc", grpc_v3.HttpGrpcAccessLogConfig(
         common_config=common,
         additional_request_headers_to_log=list(logger.request_headers),
-        additional_response_headers_to_log=list(logger.response_headers),
-        additional_response_trailers_to_log=list(logger.response_trailers),
+        additional_response_headers_to_log=list(dict.fromkeys((*logger.response_headers, *_GRPC_STATUS))),
+        additional_response_trailers_to_log=list(dict.fromkeys((*logger.response_trailers, *_GRPC_STATUS))),
     )
 
 
