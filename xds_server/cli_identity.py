@@ -118,6 +118,9 @@ def revoke(
 
     Enroll a node again to let it in again, with the new credentials only.
     A workload certificate that it has lives on for a day at most.
+    Where every workload of a WorkloadGroup is revoked, callers go on using
+    them for serve --registration-grace, which is time to enroll again; then
+    they are answered 503.
 
     A name that was never enrolled from this state directory is told: it may
     be misspelt, or have been enrolled from a copy, so it is revoked as well.
