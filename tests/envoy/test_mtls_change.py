@@ -91,7 +91,8 @@ def site(envoy_binary: Path, tmp_path: Path) -> Iterator[Site]:
     with contextlib.ExitStack() as parts:
         web = Backend("web")
         parts.callback(web.close)
-        control = Control(tmp_path, "--state-dir", str(tmp_path / "state"))
+        # As long as it takes: a change that has waited long enough comes into force for whoever has not followed too.
+        control = Control(tmp_path, "--state-dir", str(tmp_path / "state"), "--mtls-change-time", "600")
         parts.callback(control.close)
         served = Served("web", "http", "", web.port, "127.0.4.1")
         control.write("web.yaml", served.policies() + sidecar("server", "shop", served))
