@@ -32,10 +32,10 @@ compiled: install
 
 test: install  ## everything: lint, types, and all tests against real Envoys
 	$(MAKE) --jobs 2 lint compiled
-	@# In the order of collection: tests/conftest.py puts the longest files first. Compose mostly waits, for one worker more
-	@# than the processors would bear; the faults are counted in failed requests, and have the machine to themselves.
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults
+	@# In the order of collection: tests/conftest.py puts the longest files first. What counts failed requests comes after
+	@# all else, on a machine that is not busy with other things.
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults --ignore tests/compose
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/compose tests/faults
 
 soak: install  ## random faults for MINUTES=30, and a look at everything after each quiet spell
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30)
