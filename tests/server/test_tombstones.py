@@ -116,6 +116,17 @@ def test_newest_stream_knows_best_what_its_node_holds() -> None:
     assert book.held_by("n") is MORE
 
 
+def test_node_that_ended_with_nothing_holds_nothing() -> None:
+    """Whatever it held before it was started anew."""
+    book = TombstoneBook()
+    for held in (HELD, NOTHING_HELD):
+        machine = Holder({}, held)
+        book.opened("n", machine)
+        book.closed("n", machine)
+
+    assert book.held_by("n") == {}
+
+
 def test_what_few_nodes_held_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is more than a name."""
     monkeypatch.setattr(tombstones, "_MOST_HELD", 2)
