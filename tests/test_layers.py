@@ -32,7 +32,7 @@ OURS: dict[str, set[str]] = {
     "admission": LEAVES
     | VOCABULARY
     | {"pipeline", "staging", "quarantine", "blame", "trial", "translate", "validation"},
-    "telemetry": LEAVES,
+    "telemetry": LEAVES | {"mesh.host"},
     "store": LEAVES | VOCABULARY,
     "identity": LEAVES | VOCABULARY,
     "registry": LEAVES | VOCABULARY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xds_server.mesh.host import Names, candidates, covers, normal, spellings
+from xds_server.mesh.host import Names, candidates, covers, may_be_same, normal, spellings
 
 NAMES = Names(
     {
@@ -92,3 +92,19 @@ def test_full_host_answers_to_its_bare_name_in_its_own_namespace_alone() -> None
 @pytest.mark.parametrize("host", ["api.example.com", "*.example.com", "*.shop.svc.cluster.local", "*"])
 def test_any_other_host_answers_to_itself_alone(host: str) -> None:
     assert spellings(host, "default", "default") == (host,)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "same"),
+    [
+        ("reviews", "reviews.shop", True),
+        ("reviews.shop", "Reviews.shop.svc.cluster.local.", True),
+        ("reviews.shop", "reviews.default.svc", False),
+        ("reviews", "ratings", False),
+        ("api.example.com", "api.example.com", True),
+        ("api.example.com", "api.example.org", False),
+        ("", "api.example.com", False),
+    ],
+)
+def test_names_may_be_of_one_service_unless_something_tells_them_apart(name: str, other: str, same: bool) -> None:
+    assert may_be_same(name, other) is may_be_same(other, name) is same

@@ -41,6 +41,13 @@ def test_an_entry_concerns_both_ends(service: str, concerned: bool) -> None:
     assert entry().concerns(service) is concerned
 
 
+@pytest.mark.parametrize("called", ["reviews", "reviews.shop.svc.cluster.local"])
+@pytest.mark.parametrize("name", ["reviews", "web"])
+@pytest.mark.parametrize("rest", ["", ".shop", ".shop.svc", ".shop.svc.cluster.local"])
+def test_every_spelling_of_a_name_finds_what_it_called_and_what_called_it(name: str, rest: str, called: str) -> None:
+    assert entry(cluster=f"outbound|80||{called}").concerns(name + rest)
+
+
 def test_json_says_what_flags_mean() -> None:
     assert entry(flags=("UO", "URX")).as_json()["meaning"] == [
         "circuit breaker overflow: too many connections or requests at once",

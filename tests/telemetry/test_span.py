@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.telemetry.values import span
 from xds_server.telemetry.span import Span, Trace
 
@@ -25,6 +27,11 @@ def test_a_trace_goes_from_its_first_span_to_the_end_of_its_last() -> None:
 
     assert (found.start, found.end, found.failed) == (1, 50, True)
     assert found.services == ("web.shop", "other")
+
+
+@pytest.mark.parametrize("service", ["web", "web.shop", "web.shop.svc", "web.shop.svc.cluster.local"])
+def test_every_spelling_of_a_name_finds_the_traces_it_has_a_part_in(service: str) -> None:
+    assert Trace("1", (span(1),)).concerns(service)
 
 
 def test_spans_that_are_their_own_ancestors_are_no_endless_tree() -> None:

@@ -61,6 +61,15 @@ def split(name: str, namespace: str) -> tuple[str, str]:
     return "", ""
 
 
+def may_be_same(name: str, other: str) -> bool:
+    """Whether two names, each in any of the four spellings, may mean one service: without a dot, in any namespace."""
+    name, other = normal(name), normal(other)
+    if name == other:
+        return True
+    (short, where), (other_short, elsewhere) = split(name, ""), split(other, "")
+    return bool(short) and short == other_short and (where == elsewhere or "" in {where, elsewhere})
+
+
 def is_wildcard(host: str) -> bool:
     """Whether `host` is a pattern: `*` or `*.something`."""
     return host.startswith("*")

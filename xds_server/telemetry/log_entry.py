@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from xds_server.mesh.host import may_be_same
 from xds_server.telemetry.grpc_status import SERVER_ERRORS
 from xds_server.telemetry.response_flags import in_words, is_harmless
 
@@ -73,9 +74,8 @@ class LogEntry:
         return self.status >= _SERVER_ERROR or self.grpc in SERVER_ERRORS or wrong or bool(self.failure)
 
     def concerns(self, service: str) -> bool:
-        """Whether `service` called, or was called."""
-        own = self.service.partition(".")[0]
-        return service in {self.service, own, self.called}
+        """Whether `service`, in any spelling of its name, called or was called."""
+        return may_be_same(service, self.service) or may_be_same(service, self.called)
 
     def as_json(self) -> dict[str, object]:
         """Every field, with what the flags mean and whether it failed."""

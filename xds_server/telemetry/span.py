@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from xds_server.mesh.host import may_be_same
 from xds_server.telemetry.grpc_status import name
 from xds_server.telemetry.response_flags import in_words
 
@@ -107,8 +108,8 @@ class Trace:
         return tuple(dict.fromkeys(span.service for span in self.spans))
 
     def concerns(self, service: str) -> bool:
-        """Whether `service` has a part in it; as in the log, its namespace may be left out."""
-        return any(service in {each, each.partition(".")[0]} for each in self.services)
+        """Whether `service`, in any spelling of its name, has a part in it."""
+        return any(may_be_same(service, each) for each in self.services)
 
     def trees(self) -> tuple[Branch, ...]:
         """One, where every span's parent is known; a span whose parent is not stands at the top of a tree of its own.
