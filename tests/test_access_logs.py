@@ -15,6 +15,7 @@ from tests.telemetry.values import entry
 from xds_server.access_logs import entries, line
 from xds_server.errors import ConfigurationError
 from xds_server.settings import Address
+from xds_server.telemetry.log_buffer import Wanted
 from xds_server.telemetry.log_entry import LogEntry
 
 
@@ -89,9 +90,22 @@ def test_server_that_ends_while_it_is_followed_is_said(half: str) -> None:
             next(told)
 
 
-def _answer_and_leave(server: socket.socket, answer: bytes) -> None:
+def test_the_server_is_asked_for_no_more_than_is_wanted() -> None:
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        threading.Thread(target=_answer_and_leave, args=(server, answer, heard)).start()
+        told = entries(Address("127.0.0.1", server.getsockname()[1]), wanted=Wanted(service="a", failed=True, tail=0))
+
+        assert list(told) == []
+    assert heard[0].startswith(b"GET /debug/logs?service=a&failed=true&follow=false&tail=0 ")
+
+
+def _answer_and_leave(server: socket.socket, answer: bytes, heard: list[bytes] | None = None) -> None:
     connection, _ = server.accept()
-    connection.recv(65536)
+    asked = connection.recv(65536)
+    if heard is not None:
+        heard.append(asked)
     connection.sendall(answer)
     connection.close()
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from xds_server.errors import ConfigurationError
 from xds_server.settings import Address
+from xds_server.telemetry.log_buffer import ALL, Wanted
 from xds_server.telemetry.response_flags import BY_SHORT, in_words
 
 Entry = Mapping[str, Any]
@@ -30,14 +31,15 @@ _PATIENCE = 10.0
 """Seconds to wait for a server that is not followed."""
 
 
-def entries(server: Address, *, service: str = "", follow: bool = False) -> Iterator[Entry]:
-    """What a server's debug port tells of `service`, or of all; with `follow` for as long as it runs.
+def entries(server: Address, *, wanted: Wanted = ALL, follow: bool = False) -> Iterator[Entry]:
+    """What a server's debug port tells of those that are wanted; with `follow` for as long as it runs.
 
     Raises:
         ConfigurationError: there is no server, it receives nothing, or it ended while it was followed.
     """
-    query = urllib.parse.urlencode({"service": service, "follow": str(follow).lower()})
-    url = f"http://{server}/debug/logs?{query}"
+    asked = {"service": wanted.service, "failed": str(wanted.failed).lower(), "follow": str(follow).lower()}
+    query = asked if wanted.tail is None else {**asked, "tail": str(wanted.tail)}
+    url = f"http://{server}/debug/logs?{urllib.parse.urlencode(query)}"
     try:
         with urllib.request.urlopen(url, timeout=None if follow else _PATIENCE) as answer:
             yield from map(json.loads, answer)

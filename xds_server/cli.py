@@ -406,6 +406,10 @@ def logs(
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new one as it comes.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
+    tail: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, show_default="all", help="Of what there is, only the latest N."),
+    ] = None,
     output: Annotated[Report, typer.Option("--output", "-o", help="For people, or for programs.")] = Report.TEXT,
     server: Annotated[str, typer.Option(metavar="HOST:PORT", help="Debug port of the server.")] = "127.0.0.1:15014",
 ) -> None:
@@ -413,7 +417,7 @@ def logs(
 
     [bold]Examples[/]
 
-      xds-server logs
+      xds-server logs --tail 20
       xds-server logs --follow --service worker-service
       xds-server logs --failed -o json | jq -r .path
 
@@ -426,13 +430,13 @@ def logs(
     ended while it was followed.
     """
     from xds_server.access_logs import entries, line  # noqa: PLC0415 - see the module's docstring
+    from xds_server.telemetry.log_buffer import Wanted  # noqa: PLC0415
 
     address = options.address("--server", server)
     console = Console(soft_wrap=True, highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
-        for entry in entries(address, service=service, follow=follow):
-            if failed and not entry["failed"]:
-                continue
+        wanted = Wanted(service=service, failed=failed, tail=tail)
+        for entry in entries(address, wanted=wanted, follow=follow):
             if output is Report.JSON:
                 typer.echo(json.dumps(entry, ensure_ascii=False))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
-from tests.telemetry.values import span
+from tests.telemetry.values import entry, span
 from xds_server.debug.app import debug_app
 from xds_server.debug.metrics import Metrics
 from xds_server.debug.pages import ENDPOINTS
@@ -366,6 +367,17 @@ async def test_what_takes_long_is_made_beside_the_event_loop(path: str, monkeypa
     assert answer.status_code == 200
     assert written_in
     assert threading.main_thread() not in written_in
+
+
+@pytest.mark.parametrize(
+    ("query", "found"), [("failed=true&tail=1", ["/3"]), ("service=x", []), ("tail=many", ["/1", "/2", "/3", "/4"])]
+)
+async def test_of_the_log_what_is_asked_for_is_told(query: str, found: list[str]) -> None:
+    buffer = LogBuffer()
+    buffer.add(entry(path=f"/{number}", status=503 if number < 4 else 200) for number in range(1, 5))
+    answer = await get(f"/debug/logs?{query}", replace(sources(), logs=buffer))
+
+    assert [json.loads(line)["path"] for line in answer.text.splitlines()] == found
 
 
 @pytest.mark.parametrize("path", ["/traces", "/debug/traces", "/debug/logs"])

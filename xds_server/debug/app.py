@@ -28,6 +28,7 @@ from xds_server.debug.traces import MOST_LISTED, trace_page, trace_summary, trac
 from xds_server.debug.traffic import traffic_page, traffic_rows
 from xds_server.debug.traffic_metrics import traffic_exposition
 from xds_server.problem import Problem, Severity
+from xds_server.telemetry.log_buffer import Wanted
 from xds_server.telemetry.span import Trace
 from xds_server.telemetry.traces import MOST_SPANS, KeptTraces, Traces
 
@@ -134,16 +135,19 @@ class _Endpoints:
         trace, asked = self._asked_trace(request), request.query_params
         if trace is not None:
             return await _json(trace_tree, trace)
-        text, service, failed = asked.get("limit", ""), asked.get("service", ""), asked.get("failed") == "true"
-        most = min(int(text[:_DIGITS]), MOST_SPANS) if text.isdecimal() else MOST_LISTED
+        limit = _number(asked.get("limit", ""))
+        most = MOST_LISTED if limit is None else min(limit, MOST_SPANS)
+        service, failed = asked.get("service", ""), asked.get("failed") == "true"
         return await _json(_trace_list, self._traces().kept(), most, service=service, failed=failed)
 
     async def logs(self, request: Request) -> Response:
         buffer = self._sources.logs
         if buffer is None:
             raise HTTPException(404, _NOTHING_RECEIVED)
-        service, follows = request.query_params.get("service", ""), request.query_params.get("follow") == "true"
-        lines = log_lines(buffer, service, follow=follows)
+        asked = request.query_params
+        failed, tail = asked.get("failed") == "true", _number(asked.get("tail", ""))
+        wanted = Wanted(service=asked.get("service", ""), failed=failed, tail=tail)
+        lines = log_lines(buffer, wanted, follow=asked.get("follow") == "true")
         return StreamingResponse(lines, media_type="application/jsonl")
 
     def _traces(self) -> Traces:
@@ -168,6 +172,11 @@ class _Endpoints:
 async def _json(make: Callable[P, object], *inputs: P.args, **named: P.kwargs) -> Response:
     """What `make` gives, made and written as JSON in a worker thread."""
     return await run_in_threadpool(lambda: JSONResponse(make(*inputs, **named)))
+
+
+def _number(text: str) -> int | None:
+    """What somebody asks for at most; None where that is no number."""
+    return int(text[:_DIGITS]) if text.isdecimal() else None
 
 
 def _as_dicts(problems: Sequence[Problem]) -> list[dict[str, object]]:

@@ -48,7 +48,7 @@ ENDPOINTS = (
     Endpoint(
         "/debug/logs",
         "access log entries, a JSON object in each line; with follow=true each new one as it comes",
-        "/debug/logs?service=S",
+        "/debug/logs?service=S&failed=true&tail=100",
     ),
     Endpoint("/debug/list", "this list as JSON"),
 )

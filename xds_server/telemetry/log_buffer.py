@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
 
 from xds_server.telemetry.log_entry import LogEntry
 
@@ -12,6 +13,28 @@ MOST_ENTRIES = 10_000
 """Kept at one time: about 10 MB, and at most some 50 MB."""
 MOST_WAITING = 10_000
 """Entries that a follower may be behind; it loses what is older."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which entries somebody asks for: all, unless it says less.
+
+    Attributes:
+        service: only those that concern it, by any spelling of its name.
+        failed: only those that did.
+        tail: of those that are kept at most so many, the latest.
+    """
+
+    service: str = ""
+    failed: bool = False
+    tail: int | None = None
+
+    def includes(self, entry: LogEntry) -> bool:
+        """Whether it is one of them, however many there are."""
+        return (not self.service or entry.concerns(self.service)) and (entry.failed or not self.failed)
+
+
+ALL = Wanted()
 
 
 class LogBuffer:
@@ -34,13 +57,13 @@ class LogBuffer:
         for follower in self._followers:
             follower.wake.set()
 
-    def entries(self, service: str = "") -> list[LogEntry]:
-        """Those that are kept, the oldest first; with `service`, those that concern it."""
-        return [entry for entry in self._kept if not service or entry.concerns(service)]
+    def entries(self, wanted: Wanted = ALL) -> deque[LogEntry]:
+        """Those that are kept, the oldest first."""
+        return deque(filter(wanted.includes, self._kept), maxlen=wanted.tail)
 
-    async def follow(self, service: str = "") -> AsyncGenerator[LogEntry, None]:
+    async def follow(self, wanted: Wanted = ALL) -> AsyncGenerator[LogEntry, None]:
         """Those that are kept, and then each as it comes, until the caller stops."""
-        follower = _Follower(deque(self._kept, maxlen=self._most_waiting), asyncio.Event())
+        follower = _Follower(deque(self.entries(wanted), maxlen=self._most_waiting), asyncio.Event())
         follower.wake.set()
         self._followers.add(follower)
         try:
@@ -49,7 +72,7 @@ class LogBuffer:
                 follower.wake.clear()
                 while follower.waiting:
                     entry = follower.waiting.popleft()
-                    if not service or entry.concerns(service):
+                    if wanted.includes(entry):
                         yield entry
         finally:
             self._followers.discard(follower)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from xds_server.mesh.host import may_be_same
 from xds_server.telemetry.grpc_status import SERVER_ERRORS
@@ -80,11 +80,12 @@ class LogEntry:
     def as_json(self) -> dict[str, object]:
         """Every field, with what the flags mean and whether it failed."""
         return {
-            **asdict(self),
+            **{name: getattr(self, name) for name in _FIELDS},
             "called": self.called,
             "failed": self.failed,
             "meaning": [in_words(flag) for flag in self.flags],
         }
 
 
+_FIELDS = tuple(field.name for field in fields(LogEntry))
 _SERVER_ERROR, _UPGRADED = 500, 101
