@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.builders import document
 from xds_server.compiler.finding import Place, nearest, neighbours
 from xds_server.problem import Severity
@@ -40,6 +42,26 @@ def test_error_has_its_severity() -> None:
 
 def test_fix_names_the_nearest_known_names() -> None:
     assert nearest("revews", ["productpage", "reviews"], "a ServiceEntry for") == "did you mean reviews?"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("mongo.prod.svc.cluster.local", "reviews.default.svc.cluster.local", False),
+        ("mongo.default.svc.cluster.local", "reviews.default.svc.cluster.local", False),
+        ("mongo.example.com", "redis.example.com", False),
+        ("shop/edge", "shop/in", False),
+        ("revews.shop.svc.cluster.local", "reviews.shop.svc.cluster.local", True),
+        ("revews.shop.svc.cluster.local", "reviews", True),
+        ("reviews.shop.svc.cluster.local", "reviews.default.svc.cluster.local", True),
+        ("ap.example.com", "api.example.com", True),
+        ("v1.api.example.com", "api.example.com", True),
+        ("shop/egde", "shop/edge", True),
+    ],
+)
+def test_names_are_compared_by_what_tells_them_apart(name: str, known: str, meant: bool) -> None:
+    """Every full name ends alike."""
+    assert (nearest(name, [known], "a ServiceEntry for") == f"did you mean {known}?") is meant
 
 
 def test_fix_says_how_to_define_a_name_that_is_like_no_other() -> None:

@@ -6,17 +6,21 @@ Every compile step gives back an `Outcome`: what it made, and what it found on t
 from __future__ import annotations
 
 import bisect
-import difflib
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Generic, TypeVar
 
+from xds_server.mesh.host import split
 from xds_server.policy.document import Document, dotted
 from xds_server.policy.model import Path
 from xds_server.problem import Problem, Severity
 
 _FEW = 8
 """How many names on each side are compared with one that nobody knows."""
+_ALIKE = 0.6
+"""From here on one of two names may be meant for the other; 1 is the same name."""
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -84,8 +88,41 @@ class Place:
 
 def nearest(name: str, known: Sequence[str], what: str) -> str:
     """The fix for a name nobody knows: the nearest of the `known` ones, or how to define it."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    found = heapq.nlargest(3, ((_likeness(name, each), each) for each in known))
+    close = [each for likeness, each in found if likeness >= _ALIKE]
     return f"did you mean {' or '.join(close)}?" if close else f"define {what} {name}, or correct the name"
+
+
+def _likeness(name: str, other: str) -> float:
+    own, others = _told_apart(name, other)
+    matcher = SequenceMatcher(None, others, own)
+    may_be = matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE
+    return matcher.ratio() if may_be else 0.0
+
+
+def _told_apart(name: str, other: str) -> tuple[str, str]:
+    """What of two names tells them apart: without a namespace before, or labels behind, that both have.
+
+    A service of the same name in another namespace is as near as can be.
+    """
+    namespace = name.rpartition("/")[0]
+    if namespace == other.rpartition("/")[0]:
+        name, other = name.removeprefix(f"{namespace}/"), other.removeprefix(f"{namespace}/")
+    own, others = _labels(name), _labels(other)
+    if max(len(own), len(others)) <= _NAME_AND_NAMESPACE and (own[0] == others[0] or 1 in {len(own), len(others)}):
+        return own[0], others[0]
+    while min(len(own), len(others)) > 1 and own[-1] == others[-1]:
+        own, others = own[:-1], others[:-1]
+    return ".".join(own), ".".join(others)
+
+
+_NAME_AND_NAMESPACE = 2
+
+
+def _labels(name: str) -> list[str]:
+    """Of a name in one of the four spellings (see mesh/host.py) its name and namespace."""
+    short, namespace = split(name, "")
+    return [each for each in (short, namespace) if each] or name.split(".")
 
 
 def neighbours(name: str, known: Sequence[str]) -> tuple[str, ...]:
