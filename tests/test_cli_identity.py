@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -159,6 +160,22 @@ def test_what_root_notes_of_an_enrolment_can_be_read_by_the_owner_of_the_state_d
     run("enroll", "pay", "-o", tmp_path, "--state-dir", tmp_path / "state")
 
     assert {path.stat().st_uid for path in (tmp_path / "state").rglob("*")} == {65532}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_root_notes_no_enrolment_through_a_link(tmp_path: Path) -> None:
+    """Whoever owns the state directory may have put it there, to be given a directory of root's."""
+    run("enroll", "web", "-o", tmp_path, "--state-dir", tmp_path / "state")
+    shutil.rmtree(tmp_path / "state" / "enrolled")
+    for path in (tmp_path / "state", *(tmp_path / "state").rglob("*")):
+        os.chown(path, 65532, 65532)
+    of_root = tmp_path / "of-root"
+    of_root.mkdir(0o700)
+    (tmp_path / "state" / "enrolled").symlink_to(of_root)
+
+    assert run("enroll", "pay", "-o", tmp_path, "--state-dir", tmp_path / "state").returncode == 0
+
+    assert (of_root.stat().st_uid, list(of_root.iterdir())) == (0, [])
 
 
 @pytest.mark.parametrize("command", [("revoke", "web"), ("ca", "rotate")], ids=" ".join)

@@ -85,11 +85,13 @@ def enrolled(state_dir: Path) -> frozenset[str]:
 
 def _note(state_dir: Path, label: str, until: datetime) -> None:
     """Remember whom `revoke` may mean. Where that cannot be written, the node is enrolled all the same."""
-    # Whoever the directory belongs to runs `revoke`, and the server; this may be root.
-    found = state_dir.stat()
+    found, directory = state_dir.stat(), state_dir / ENROLLED
+    if directory.is_symlink():
+        return
     with contextlib.suppress(OSError, ConfigurationError):
-        directory = private_directory(state_dir / ENROLLED)
-        os.chown(directory, found.st_uid, found.st_gid)
+        private_directory(directory)
+        # Its owner runs `revoke`, and the server; this may be root, who follows no link of theirs.
+        os.chown(directory, found.st_uid, found.st_gid, follow_symlinks=False)
         write_private(directory / label, until.isoformat().encode(), owner=(found.st_uid, found.st_gid))
 
 
