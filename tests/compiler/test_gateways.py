@@ -120,6 +120,48 @@ def test_host_that_no_server_lets_in_is_reported() -> None:
     assert codes(compiled(EDGE + other + entry())[1]) == ["host-not-in-gateway"]
 
 
+ANOTHER = istio(
+    "Gateway",
+    "selector: {istio: ingress}, servers: [{port: {number: 90, name: tcp, protocol: TCP}, hosts: ['*']}]",
+    name="another",
+)
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize(
+    ("match", "gateways", "found"),
+    [
+        ("port: 8080", "edge", ["no-such-port"]),
+        ("port: 8080", "edge, another", ["no-such-port"]),
+        ("port: 8080, gateways: [edge]", "edge, mesh", ["no-such-port"]),
+        ("port: 80, gateways: [another]", "edge", ["no-such-port"]),
+        ("port: 80", "edge", []),
+        ("port: 90", "edge, another", []),
+        ("port: 9080", "edge, mesh", []),
+        ("port: 8080, gateways: [mesh]", "edge, mesh", []),
+    ],
+)
+def test_match_for_a_port_that_its_gateways_do_not_open_is_reported(
+    match: str, gateways: str, found: list[str], kind: str
+) -> None:
+    to = "route: [{destination: {host: reviews, port: {number: 9080}}}]"
+    rule = f"{kind}: [{{match: [{{{match}}}], {to}}}]"
+    bound = istio("VirtualService", f"hosts: [a.com], gateways: [{gateways}], {rule}")
+
+    problems = compiled(EDGE + ANOTHER + bound + entry())[1]
+
+    assert [each.code for each in problems if each.code == "no-such-port"] == found
+    assert all(each.field == f"spec.{kind}[0].match[0].port" for each in problems if each.code == "no-such-port")
+
+
+def test_port_of_a_gateway_that_is_not_there_is_not_spoken_of() -> None:
+    """Whether it has that port nobody knows."""
+    rule = "http: [{match: [{port: 8080}], route: [{destination: {host: reviews}}]}]"
+    bound = istio("VirtualService", f"hosts: [a.com], gateways: [edge, lost], {rule}")
+
+    assert codes(compiled(EDGE + bound + entry())[1]) == ["unknown-gateway"]
+
+
 def test_gateway_that_comes_later_is_found() -> None:
     memo = Memo()
     compiled(BOUND + entry(), memo=memo)

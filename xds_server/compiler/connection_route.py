@@ -42,9 +42,16 @@ def connection_destination_names(spec: VirtualServiceSpec) -> tuple[str, ...]:
     return tuple(destined.destination.host for each in routes for destined in each)
 
 
+def placed_connection_rules(document: Document) -> Iterator[tuple[TLSRoute | TCPRoute, Place]]:
+    """The tls and tcp rules of a VirtualService, each with where it is written."""
+    spec = cast("VirtualServiceSpec", document.spec)
+    yield from ((rule, Place(document).at("tls", index)) for index, rule in enumerate(spec.tls))
+    yield from ((rule, Place(document).at("tcp", index)) for index, rule in enumerate(spec.tcp))
+
+
 def bound_connections(document: Document, known: Known) -> Iterator[BoundConnection]:
     """The routes of all tls and tcp rules, one for each match."""
-    for rule, place in _placed(document):
+    for rule, place in placed_connection_rules(document):
         for written, here in _placed_matches(rule, place):
             if isinstance(written, TLSMatchAttributes) and not any(map(is_whole_wildcard, written.sni_hosts)):
                 continue  # without names it would take every connection
@@ -60,19 +67,13 @@ def bound_connections(document: Document, known: Known) -> Iterator[BoundConnect
 
 def connection_problems(document: Document, known: Known) -> Iterator[Problem]:
     """Everything about tls and tcp rules that files alone show to be other than their author meant."""
-    for rule, place in _placed(document):
+    for rule, place in placed_connection_rules(document):
         for index, route in enumerate(rule.route):
             yield from unknown_destination(route.destination, place.at("route", index, "destination"), known)
         for index, written in enumerate(rule.match):
             if isinstance(written, TLSMatchAttributes):
                 yield from _odd_names(written, place.at("match", index))
     yield from _unreachable(document)
-
-
-def _placed(document: Document) -> Iterator[tuple[_Rule, Place]]:
-    spec = cast("VirtualServiceSpec", document.spec)
-    yield from ((rule, Place(document).at("tls", index)) for index, rule in enumerate(spec.tls))
-    yield from ((rule, Place(document).at("tcp", index)) for index, rule in enumerate(spec.tcp))
 
 
 def _placed_matches(rule: _Rule, place: Place) -> list[tuple[_WrittenMatch | None, Place]]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
+from xds_server.compiler.connection_route import placed_connection_rules
+from xds_server.compiler.delegate import placed_rules
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.gateway import gateway, gateway_problems
 from xds_server.compiler.gateway_name import MESH, gateway_names
 from xds_server.compiler.router_port import listens
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Table
+from xds_server.compiler.virtual_service import bound_gateways
 from xds_server.memo import Memo
 from xds_server.mesh.gateway import Gateway, narrower
 from xds_server.mesh.host import normal
 from xds_server.mesh.service import Service
 from xds_server.policy.document import Document, precedence
-from xds_server.policy.virtual_service import VirtualServiceSpec
+from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
+from xds_server.policy.virtual_service import HTTPMatchRequest, HTTPRoute, TCPRoute, TLSRoute, VirtualServiceSpec
 from xds_server.problem import Problem
 
 
@@ -94,12 +98,13 @@ class Gateways:
 
 def _binding(document: Document, known: dict[str, Gateway]) -> Outcome[None] | None:
     """What a VirtualService should know of the gateways that it names; nothing when it names none."""
-    spec = cast("VirtualServiceSpec", document.spec)
-    named = [(index, name) for index, name in enumerate(spec.gateways) if name != MESH]
-    if not named:
+    if not bound_gateways(document):
         return None
-    problems: list[Problem] = []
-    for index, written in named:
+    spec = cast("VirtualServiceSpec", document.spec)
+    problems = list(_never_on_port(document, known))
+    for index, written in enumerate(spec.gateways):
+        if written == MESH:
+            continue
         (name,) = gateway_names([written], document.namespace)
         place = Place(document).at("gateways", index)
         if name in known:
@@ -110,6 +115,22 @@ def _binding(document: Document, known: dict[str, Gateway]) -> Outcome[None] | N
                 place.warning("unknown-gateway", f"there is no Gateway {name}: nothing comes in by it", fix)
             )
     return Outcome(None, tuple(problems))
+
+
+def _never_on_port(document: Document, known: Mapping[str, Gateway]) -> Iterator[Problem]:
+    """Matches for a port that no server has of the gateways, all of them known, that they are for."""
+    written = cast("VirtualServiceSpec", document.spec).gateways
+    rules: Iterable[tuple[HTTPRoute | TLSRoute | TCPRoute, Place]]
+    rules = chain(placed_rules(document), placed_connection_rules(document))
+    for rule, place in rules:
+        matches: tuple[HTTPMatchRequest | TLSMatchAttributes | L4MatchAttributes, ...] = rule.match
+        for index, match in enumerate(matches):
+            named = gateway_names(match.gateways or written, document.namespace)
+            ports = {server.port.number for name in named if name in known for server in known[name].servers}
+            if match.port is not None and match.port not in ports and all(name in known for name in named):
+                message = f"no server of {' or '.join(named)} has port {match.port}, so this never matches"
+                fix = f"write a port that one has ({', '.join(map(str, sorted(ports)))}), or none"
+                yield place.at("match", index, "port").warning("no-such-port", message, fix)
 
 
 def _shut_out(hosts: Sequence[str], known: Gateway, place: Place) -> list[Problem]:
