@@ -280,6 +280,14 @@ def test_header_that_envoy_takes_off_every_request_is_reported() -> None:
     assert (problem.code, problem.field) == ("unseen-header", "spec.http[0].match[0].headers.X-Envoy-Internal")
 
 
+@pytest.mark.parametrize(("kind", "told"), [("regex", ["no-effect"]), ("prefix", []), ("exact", [])])
+def test_case_that_a_regex_does_not_ignore_is_reported(kind: str, told: list[str]) -> None:
+    found = problems(f"match: [{{uri: {{{kind}: /a}}, ignoreUriCase: true}}], {TO}")
+
+    assert codes(found) == told
+    assert all(each.field == "spec.http[0].match[0].ignoreUriCase" for each in found)
+
+
 def test_source_that_is_not_looked_at_is_reported() -> None:
     assert codes(problems(f"match: [{{gateways: [mesh], sourceLabels: {{a: b}}}}], {TO}")) == ["source-ignored"]
 

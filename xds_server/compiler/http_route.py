@@ -87,6 +87,7 @@ def rule_problems(rule: policy.HTTPRoute, place: Place, known: Known) -> list[Pr
         *_rewrite_traps(rule, place),
         *_fault_traps(rule, place),
         *_source_traps(rule, place),
+        *_case_traps(rule, place),
         *_header_traps(rule, place),
         *retry_traps(rule, place),
     ]
@@ -294,6 +295,17 @@ def _source_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
         )
         for index, request in enumerate(rule.match)
         if request.gateways and (request.source_labels or request.source_namespace)
+    ]
+
+
+def _case_traps(rule: policy.HTTPRoute, place: Place) -> list[Problem]:
+    """Envoy ignores RouteMatch.case_sensitive where it compares by a regular expression, and Istio says the same."""
+    return [
+        place.at("match", index, "ignoreUriCase").warning(
+            "no-effect", "has no effect on a regex, which tells A from a", "begin the regex with (?i), or remove this"
+        )
+        for index, request in enumerate(rule.match)
+        if request.ignore_uri_case and request.uri is not None and request.uri.regex is not None
     ]
 
 
