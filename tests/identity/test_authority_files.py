@@ -102,6 +102,15 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_authority(tmp_path / "ca", NOW)
 
 
+def test_that_there_is_none_is_said_before_how_to_keep_it(tmp_path: Path) -> None:
+    directory = tmp_path / "ca"
+    directory.mkdir()
+    directory.chmod(0o755)
+
+    with pytest.raises(ConfigurationError, match=r"ca-key\.pem is missing"):
+        read_authority(directory, NOW)
+
+
 def test_loose_key_is_refused(tmp_path: Path) -> None:
     directory = plugged_in(tmp_path / "ca", root())
     (directory / "ca-key.pem").chmod(0o644)

@@ -40,8 +40,9 @@ def read_authority(directory: Path, now: datetime) -> Authority:
     Raises:
         ConfigurationError: a file is missing, readable by others, or of no use; says which, and what to do.
     """
-    private_directory(directory)
     try:
+        _look_for(directory / _KEY)
+        private_directory(directory)
         key = read_key(read_private(directory / _KEY), str(directory / _KEY))
         (certificate, *more) = _certificates(directory / _CERTIFICATE)
         roots = _certificates(directory / _ROOTS) or ((certificate,) if _is_self_signed(certificate) else ())
@@ -53,6 +54,16 @@ def read_authority(directory: Path, now: datetime) -> Authority:
     except UnusableIdentity as error:
         raise ConfigurationError(f"the authority in {directory} cannot be used: {error}") from None
     return found
+
+
+def _look_for(path: Path) -> None:
+    """Say that there is no authority before how it must be kept; what else is wrong shows when it is read.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    with contextlib.suppress(PermissionError, NotADirectoryError):
+        path.stat()
 
 
 def write_authority(directory: Path, authority: Authority) -> None:
