@@ -102,7 +102,7 @@ def test_enroll_says_what_a_server_does_not_do_by_itself(
     assert (done.returncode, done.stderr.rpartition("xds-server ")[2].strip()) == (0, told)
 
 
-@pytest.mark.parametrize("node", ["a/b", "..", "a b", "web.", ""])
+@pytest.mark.parametrize("node", ["a/b", "..", "a b", "web.", "", "a..b", ".a.b"])
 def test_node_that_cannot_be_named_is_not_enrolled(node: str, state: Path, tmp_path: Path) -> None:
     done = run("enroll", node, "-o", tmp_path, "--state-dir", state)
 

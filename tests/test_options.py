@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
 from xds_server.bootstrap import NodeOptions
+from xds_server.errors import ConfigurationError
+from xds_server.mesh.service import Locality
 from xds_server.options import NodeFlags, ServeFlags, flattened
 from xds_server.settings import Settings
 
@@ -44,3 +47,17 @@ def test_what_serve_is_told_by_default_is_what_settings_say() -> None:
 
 def test_what_a_node_is_told_by_default_is_what_its_options_say() -> None:
     assert NodeFlags().node("web", "default") == NodeOptions(name="web")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", Locality()), ("eu", Locality("eu")), ("eu/west", Locality("eu", "west")), ("a/b/c", Locality("a", "b", "c"))],
+)
+def test_later_parts_of_a_locality_may_be_left_out(text: str, found: Locality) -> None:
+    assert NodeFlags(locality=text).node("web", "default").locality == found
+
+
+@pytest.mark.parametrize("text", ["a/b/c/d", "a//c", "/b", "a/"])
+def test_locality_of_other_parts_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="REGION/ZONE/SUBZONE"):
+        NodeFlags(locality=text).node("web", "default")

@@ -63,6 +63,10 @@ def enroll(state: State, domain: TrustDomain, options: NodeOptions, how: Enrolme
         principal = Principal(domain.identity(options.namespace, options.service_account), options.name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    if "" in principal.name.split("."):
+        raise ConfigurationError(
+            f"{principal.name!r} is no name for a node: it begins or ends with a dot, or has two in a row"
+        )
     if options.node_id:
         raise ConfigurationError("an enrolled node's id is made of its name and namespace; leave --node-id out")
     issued = _after_revocation(principal, state.revoked, now)

@@ -190,7 +190,7 @@ class NodeFlags:
             ip=self.ip,
             labels=_labels(self.label),
             service_account=self.service_account,
-            locality=Locality.parse(self.locality),
+            locality=_locality(self.locality),
             interception=Interception(self.mode.upper()),
             http_proxy_port=self.http_proxy_port,
             bind_address=self.bind_address,
@@ -422,6 +422,17 @@ def _labels(pairs: list[str] | None) -> dict[str, str]:
             raise ConfigurationError(f"--label {pair!r} is no label; write KEY=VALUE, such as --label app=web")
         found[key] = value
     return found
+
+
+def _locality(text: str) -> Locality:
+    """A locality from REGION/ZONE/SUBZONE, of which later parts may be left out."""
+    parts = text.split("/") if text else []
+    if len(parts) > _PARTS_OF_LOCALITY or not all(parts):
+        raise ConfigurationError(f"--locality {text!r} is none; write REGION, REGION/ZONE or REGION/ZONE/SUBZONE")
+    return Locality(*parts)
+
+
+_PARTS_OF_LOCALITY = 3
 
 
 def _ports(pairs: list[str] | None) -> dict[str, int]:
