@@ -16,7 +16,16 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls_v3
 
 from tests.envoy.running import until
 from xds_server.translate.encode import any_of, encode
-from xds_server.validation.envoy import Outcome, Verdict, cleaned, find_envoy, remove_left_behind, validate, verdict
+from xds_server.validation.envoy import (
+    Outcome,
+    Verdict,
+    cleaned,
+    find_envoy,
+    recognised,
+    remove_left_behind,
+    validate,
+    verdict,
+)
 
 LOG_LINE = "[2026-01-02 12:00:00.000][7][critical][main] [source/server/config_validation/server.cc:76] "
 ADS = core_v3.ConfigSource(ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3)
@@ -81,6 +90,15 @@ async def test_a_program_that_is_no_envoy_fails(tmp_path: Path) -> None:
     assert await validate(program(tmp_path, "echo usage >&2; exit 2"), b"") == Verdict(
         Outcome.FAILED, "exit status 2: usage"
     )
+
+
+async def test_an_envoy_is_known_by_how_it_says_its_version(envoy_binary: Path) -> None:
+    assert await recognised(envoy_binary) == Verdict(Outcome.VALID)
+
+
+@pytest.mark.parametrize("binary", ["/bin/true", "/bin/false", "/none"])
+async def test_what_says_no_version_of_envoys_is_none(binary: str) -> None:
+    assert (await recognised(Path(binary))).outcome is Outcome.FAILED
 
 
 async def test_a_binary_that_is_not_there_fails(tmp_path: Path) -> None:
@@ -150,9 +168,10 @@ def test_what_a_killed_server_left_behind_is_removed_once_it_is_old(temporary: P
             Verdict(Outcome.INVALID, "Not supported field in StreamInfo: BOGUS"),
         ),
         (1, "cannot load libraries", Verdict(Outcome.FAILED, "exit status 1: cannot load libraries")),
+        (1, "", Verdict(Outcome.FAILED, "exit status 1: it says nothing")),
         (-11, "error initializing configuration '/tmp/x.pb': ha", Verdict(Outcome.CRASHED, "ended by signal 11")),
     ],
-    ids=["valid", "invalid", "failed", "crashed"],
+    ids=["valid", "invalid", "failed", "failed in silence", "crashed"],
 )
 def test_only_a_refusal_in_so_many_words_is_invalid(status: int, said: str, found: Verdict) -> None:
     assert verdict(status, said) == found

@@ -151,6 +151,9 @@ async def test_a_working_envoy_makes_a_validator(envoy_binary: Path) -> None:
 
 async def test_an_envoy_that_does_not_work_is_said_to_be_so(tmp_path: Path) -> None:
     """One that refused everything would have every policy kept out."""
+    assert await find_validator(Path("/bin/true")) == (
+        "/bin/true does not work: it does not answer --version as an Envoy does"
+    )
     assert await find_validator(tmp_path / "none") == (
         f"{tmp_path}/none does not work: Envoy cannot be run: [Errno 2] No such file or directory: '{tmp_path}/none'"
     )

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ _LEFT_BEHIND = 10 * TIME_LIMIT
 _LONGEST_REASON = 300
 _REFUSED = re.compile(r"error initializing configuration '[^']*': *")
 _CONSTRAINT = re.compile(r"Proto constraint validation failed \((.*)\)", re.DOTALL)
+_VERSION = re.compile(r"version: \S*/\d+\.\d+\.\d+[^/\s]*/")
+"""Envoy's own form: commit/number/state/build/TLS library."""
 _PATH = re.compile(r"/\S*\.pb\b")
 
 
@@ -55,31 +57,48 @@ def find_envoy(named: Path | None = None) -> Path | None:
     return named or _of_wheel() or _on_path()
 
 
-async def validate(binary: Path, bootstrap: bytes, *, time_limit: float = TIME_LIMIT) -> Verdict:
-    """What `binary` says of a serialised bootstrap. Cancelled, it leaves neither process nor file behind."""
+async def recognised(binary: Path, *, time_limit: float = TIME_LIMIT) -> Verdict:
+    """Whether `binary` is an Envoy, which any other program might be that takes every bootstrap for a good one."""
     try:
-        with _private_file(bootstrap) as path:
-            return await _run(binary, path, time_limit)
+        return await _run(binary, ("--version",), _is_envoy, time_limit)
     except OSError as failure:
         return Verdict(Outcome.FAILED, f"Envoy cannot be run: {failure}")
 
 
-async def _run(binary: Path, bootstrap: Path, time_limit: float) -> Verdict:
-    arguments = ("--mode", "validate", "-l", "critical", "--concurrency", "1", "-c", str(bootstrap))
+async def validate(binary: Path, bootstrap: bytes, *, time_limit: float = TIME_LIMIT) -> Verdict:
+    """What `binary` says of a serialised bootstrap. Cancelled, it leaves neither process nor file behind."""
+    try:
+        with _private_file(bootstrap) as path:
+            arguments = ("--mode", "validate", "-l", "critical", "--concurrency", "1", "-c", str(path))
+            return await _run(binary, arguments, lambda status, _, said: verdict(status, said), time_limit)
+    except OSError as failure:
+        return Verdict(Outcome.FAILED, f"Envoy cannot be run: {failure}")
+
+
+async def _run(
+    binary: Path, arguments: tuple[str, ...], judge: Callable[[int, str, str], Verdict], time_limit: float
+) -> Verdict:
+    """What `judge` makes of exit status, standard output and standard error."""
     pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(str(binary), *arguments, stdin=nothing, stdout=nothing, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(str(binary), *arguments, stdin=nothing, stdout=pipe, stderr=pipe)
     try:
         with contextlib.suppress(OSError):  # it has ended already, or we may not
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         async with asyncio.timeout(time_limit):
-            _, said = await process.communicate()
+            told, said = await process.communicate()
     except TimeoutError:
         return Verdict(Outcome.FAILED, f"no answer within {time_limit:g} s")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return verdict(process.returncode or 0, said.decode(errors="replace"))
+    return judge(process.returncode or 0, told.decode(errors="replace"), said.decode(errors="replace"))
+
+
+def _is_envoy(_status: int, told: str, _said: str) -> Verdict:
+    if _VERSION.search(told):
+        return Verdict(Outcome.VALID)
+    return Verdict(Outcome.FAILED, "it does not answer --version as an Envoy does")
 
 
 def verdict(status: int, said: str) -> Verdict:
@@ -90,7 +109,7 @@ def verdict(status: int, said: str) -> Verdict:
     if status < 0:
         return Verdict(Outcome.CRASHED, f"ended by signal {-status}")
     if refusal is None:
-        return Verdict(Outcome.FAILED, f"exit status {status}: {cleaned(said)}")
+        return Verdict(Outcome.FAILED, f"exit status {status}: {cleaned(said) or 'it says nothing'}")
     return Verdict(Outcome.INVALID, cleaned(said[refusal.end() :]))
 
 

