@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.builders import endpoint, service
-from xds_server.compiler.router_port import compatible, listens
+from xds_server.compiler.router_port import by_label, compatible, listens, moving
 from xds_server.mesh.service import Port, Protocol
 
 INGRESS = (("istio", "ingress"),)
@@ -37,3 +37,12 @@ def test_gateway_of_every_router_says_nothing_of_whom_it_means() -> None:
 def test_labels_are_compatible_unless_they_contradict() -> None:
     assert compatible((("a", "1"),), (("b", "1"),))
     assert not compatible((("a", "1"),), (("a", "2"),))
+
+
+def test_service_moves_ports_of_the_routers_that_share_a_label_with_it() -> None:
+    others = by_label([INGRESS, (("istio", "egress"),), (("app", "edge"), *INGRESS), ()])
+    there = replace(endpoint(istio="egress", app="edge"), ports=(("http", 9090),))
+
+    assert moving(replace(MOVED, selector=INGRESS), others) == (INGRESS, (("app", "edge"), *INGRESS))
+    assert moving(replace(MOVED, endpoints=(there,)), others) == ((("istio", "egress"),),)
+    assert moving(replace(MOVED, selector=(("app", "shop"),)), others) == ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 from typing import cast
 
 from xds_server.compiler.credential import missing_credentials
@@ -13,7 +12,7 @@ from xds_server.compiler.server_tls import idle_tls, server_tls
 from xds_server.compiler.workload_entry import sorted_labels
 from xds_server.mesh.gateway import Gateway, Refusal, Server, open_ports
 from xds_server.mesh.host import normal
-from xds_server.mesh.service import Port, Protocol, Service
+from xds_server.mesh.service import Labels, Port, Protocol, Service
 from xds_server.policy.document import Document
 from xds_server.policy.gateway import GatewaySpec
 from xds_server.policy.gateway import Server as WrittenServer
@@ -62,25 +61,30 @@ def _host(text: str, own: str) -> tuple[str, str]:
 
 
 def gateway_problems(
-    gateways: Iterable[tuple[Document, Gateway]], credentials: frozenset[str] | None, own: Iterable[Service] = ()
+    gateways: Iterable[tuple[Document, Gateway]],
+    credentials: frozenset[str] | None,
+    own: Iterable[tuple[Service, Labels]] = (),
 ) -> list[Problem]:
     """What is to be said of Gateways beside each other, and of credentials that are not there.
 
     Args:
         gateways: in order of precedence.
         credentials: the names in the secrets directory; None when there is no such directory.
-        own: services that routers may be part of, and that move their ports.
+        own: services that routers may be part of, and that move their ports, each with a selector of such routers.
     """
     found = list(gateways)
     documents = {f"{each.namespace}/{each.name}": document for document, each in found}
-    selectors = list(dict.fromkeys(each.selector for _, each in found))
+    beside = {
+        selector: [each for _, each in found if compatible(each.selector, selector)]
+        for selector in dict.fromkeys(each.selector for _, each in found)
+    }
     refused = {
         (refusal.server.gateway, refusal.server.index): (refusal, "")
-        for selector in selectors
-        for refusal in open_ports(each for _, each in found if compatible(each.selector, selector))[1]
+        for there in beside.values()
+        for refusal in open_ports(there)[1]
     }
-    for selector, service in product(selectors, own):
-        for refusal in brought_together([each for _, each in found], selector, service):
+    for service, selector in own:
+        for refusal in brought_together(beside[selector], selector, service):
             because = f" ({service.host} of {service.origins[0]} has routers listen on its target ports)"
             refused.setdefault((refusal.server.gateway, refusal.server.index), (refusal, because))
     problems = [_refused(refusal, because, documents) for refusal, because in refused.values()]

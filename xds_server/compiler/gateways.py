@@ -11,14 +11,14 @@ from xds_server.compiler.delegate import placed_rules
 from xds_server.compiler.finding import Outcome, Place, nearest
 from xds_server.compiler.gateway import gateway, gateway_problems
 from xds_server.compiler.gateway_name import MESH, gateway_names
-from xds_server.compiler.router_port import listens
+from xds_server.compiler.router_port import by_label, moving
 from xds_server.compiler.services import Services
 from xds_server.compiler.table import Diff, Table
 from xds_server.compiler.virtual_service import bound_gateways
 from xds_server.memo import Memo
 from xds_server.mesh.gateway import Gateway, narrower
 from xds_server.mesh.host import normal
-from xds_server.mesh.service import Service
+from xds_server.mesh.service import Labels, Service
 from xds_server.policy.document import Document, precedence
 from xds_server.policy.l4_match import L4MatchAttributes, TLSMatchAttributes
 from xds_server.policy.virtual_service import HTTPMatchRequest, HTTPRoute, TCPRoute, TLSRoute, VirtualServiceSpec
@@ -38,7 +38,7 @@ class Gateways:
         self._services = services
         self._gateways: Table[Document, Gateway] = Table()
         self._bindings: Table[Document, None] = Table()
-        self._own: dict[str, tuple[Service, ...]] = {}
+        self._own: dict[str, tuple[tuple[Service, Labels], ...]] = {}
         self._conflicts: list[Problem] = []
         self._credentials: frozenset[str] | None = None
 
@@ -82,12 +82,12 @@ class Gateways:
         before = self._own
         if hosts is None:
             hosts = {*before, *(service.host for service in self._services.in_order)} if self.in_order else set(before)
-        selectors = {gateway.selector for gateway in self.in_order}
+        selectors = by_label(gateway.selector for gateway in self.in_order)
         found = {
-            host: tuple(s for s in self._services.named(host) if any(listens(s, selector) for selector in selectors))
+            host: tuple((s, selector) for s in self._services.named(host) for selector in moving(s, selectors))
             for host in hosts
         }
-        self._own = {host: services for host, services in {**before, **found}.items() if services}
+        self._own = {host: each for host, each in {**before, **found}.items() if each}
         return self._own != before
 
     @property

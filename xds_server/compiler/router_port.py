@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from xds_server.mesh.gateway import Gateway, Refusal, open_ports
 from xds_server.mesh.service import Labels, Service, labels_match
 
+Label = tuple[str, str]
 Listens = tuple[tuple[int, tuple[int, ...]], ...]
 """(port of a Gateway, where the router listens for it)."""
+
+
+def by_label(selectors: Iterable[Labels]) -> Mapping[Label, Sequence[Labels]]:
+    """Selectors by each of their labels, so that `moving` need not ask of all of them."""
+    found: dict[Label, list[Labels]] = {}
+    for selector in dict.fromkeys(selectors):
+        for label in selector:
+            found.setdefault(label, []).append(selector)
+    return found
+
+
+def moving(service: Service, selectors: Mapping[Label, Sequence[Labels]]) -> tuple[Labels, ...]:
+    """Those of the `selectors` whose routers listen elsewhere because they serve `service`."""
+    if not service.moves_gateway_ports:
+        return ()
+    labels = dict.fromkeys(chain(service.selector, *(endpoint.labels for endpoint in service.endpoints)))
+    near = dict.fromkeys(chain.from_iterable(selectors.get(label, ()) for label in labels))
+    return tuple(selector for selector in near if listens(service, selector))
 
 
 def listens(service: Service, selector: Labels) -> tuple[Listens, ...]:
@@ -40,7 +60,7 @@ def compatible(one: Labels, other: Labels) -> bool:
 
 
 def brought_together(gateways: Iterable[Gateway], selector: Labels, service: Service) -> Iterator[Refusal]:
-    """Servers that find no place on routers that serve `service` and carry the labels of `selector`."""
-    there = [each for each in gateways if compatible(each.selector, selector)]
+    """Servers that find no place on routers of `service`; `gateways` are those of routers with these labels."""
+    there = list(gateways)
     for way in listens(service, selector):
         yield from open_ports(there, dict(way))[1]
