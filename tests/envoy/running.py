@@ -206,8 +206,10 @@ class Envoy:
         return node_id
 
     def wait(self) -> Envoy:
-        """Until it is live."""
+        """Until it is live, and each of its threads takes connections: that is a moment later."""
         until(lambda: get(self.admin_port, "/ready").startswith("LIVE"), what="Envoy is live")
+        started = "listener_manager.workers_started"
+        until(lambda: self.stats(f"^{started}$") == {started: 1}, what="Envoy takes connections")
         return self
 
     def call(
