@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -22,14 +22,15 @@ from tests.patience import PATIENCE
 from tests.secured import Enrolled, Secured, secured, tls_listener
 from tests.server.loopback import DELTA, Client, until
 from xds_server._proto import discovery_pb2
-from xds_server.errors import ConfigurationError
+from xds_server.errors import ConfigurationError, ProtocolViolation
 from xds_server.identity.authority import Authority, pem
 from xds_server.identity.revocation import revoke
 from xds_server.identity.root_rotation import begin_rotation
 from xds_server.identity.svid import read_certificates, uri_names
 from xds_server.mesh.identity import SpiffeId
-from xds_server.security import utc_now
-from xds_server.settings import Authentication
+from xds_server.security import Security, utc_now
+from xds_server.server.hub import Peer
+from xds_server.settings import Authentication, Settings
 from xds_server.xds import type_url
 
 WAYS = pytest.mark.parametrize("way", [Authentication.CERTIFICATE, Authentication.TOKEN])
@@ -180,6 +181,37 @@ async def test_revoked_node_is_out_until_it_is_enrolled_again(
             assert (await client.ending())[0] is grpc.StatusCode.UNAUTHENTICATED
         async with server.stream(server.enrol("web-1")) as client:
             assert await secrets_of(client)
+
+
+async def test_that_a_node_is_turned_away_is_said_once_for_each_connection(tmp_path: Path) -> None:
+    """It comes back each second, with a report of its metrics."""
+    async with secured(tmp_path, LISTENER) as server:
+        node = server.enrol("web-1")
+        async with server.channel(node) as first, server.channel(node) as second:
+            client = Client(first, DELTA, node=node.node_id)
+            await secrets_of(client)
+            revoke(server.settings.state_dir / "revoked", "web-1.default", utc_now())
+            await client.ending()
+            with capture_logs() as logs:
+                for channel in (first, first, first, second):
+                    ending = await Client(channel, DELTA, node=node.node_id).ending()
+                    assert ending[0] is grpc.StatusCode.UNAUTHENTICATED
+
+    told = [entry["peer"] for entry in logs if entry["event"] == "peer turned away"]
+    assert len(told) == len(set(told)) == 2
+
+
+def test_that_a_peer_is_turned_away_is_said_again_some_minutes_later(tmp_path: Path) -> None:
+    began, minutes, unused = utc_now(), [0], cast("Any", None)
+    settings = Settings.of(policies=(tmp_path,), auth=Authentication.TOKEN, state_dir=tmp_path / "state")
+    security = Security(settings, unused, unused, unused, clock=lambda: began + timedelta(minutes=minutes[0]))
+    told = []
+    for minutes[0] in range(12):
+        with capture_logs() as logs, pytest.raises(ProtocolViolation):
+            security.authenticate(Peer("ipv4:10.0.0.1:4000"))
+        told += minutes if logs else []
+
+    assert told == [0, 5, 10]
 
 
 async def test_revocation_does_not_wait_for_a_worker_that_compiles(tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ class Security:
             files=IdentityFiles(files, lambda: self._of_workloads) if files is not None else None,
         )
         self._made: dict[str, _Made] = {}
+        self._turned_away = _TurnedAway()
 
     def port_credentials(self) -> Any:
         """Credentials of the xDS port, for gRPC; None where nobody is asked who they are."""
@@ -168,7 +169,8 @@ class Security:
                 )
             principal = admitted(proof, self._domain, self._revoked)
         except UnusableIdentity as error:
-            log.warning("peer turned away", peer=peer.address, reason=str(error))
+            if self._turned_away.is_new(peer, str(error), now):
+                log.warning("peer turned away", peer=peer.address, reason=str(error))
             raise ProtocolViolation("UNAUTHENTICATED", str(error)) from None
         if proof.ends_soon(now):
             log.warning("node must be enrolled again soon", node=principal.label, expires=proof.expires.isoformat())
@@ -181,7 +183,8 @@ class Security:
         try:
             claim_checked(Principal.parse(proxy.principal), proxy.node)
         except UnusableIdentity as error:
-            log.warning("node turned away", peer=proxy.peer.address, principal=proxy.principal, reason=str(error))
+            if self._turned_away.is_new(proxy.peer, str(error), self._clock()):
+                log.warning("node turned away", peer=proxy.peer.address, principal=proxy.principal, reason=str(error))
             raise ProtocolViolation("PERMISSION_DENIED", str(error)) from None
 
     def honour(self, aliases: Iterable[str]) -> None:
@@ -324,6 +327,30 @@ class _Made:
 
     credentials: Credentials
     snapshot: Snapshot
+
+
+class _TurnedAway:
+    """Of whom it was said: an Envoy comes back by the same connection with every report of its metrics."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], datetime] = {}
+
+    def is_new(self, peer: Peer, reason: str, now: datetime) -> bool:
+        """Whether it is to be said of this connection, for the first time or once more; it counts as said then."""
+        key = (peer.address, reason)
+        said = self._said.get(key)
+        if said is not None and now - said < _SAID_AGAIN:
+            return False
+        self._said.pop(key, None)
+        self._said[key] = now
+        if len(self._said) > _MOST_SAID:
+            del self._said[next(iter(self._said))]
+        return True
+
+
+_SAID_AGAIN = timedelta(minutes=5)
+_MOST_SAID = 1000
+"""Connections that are remembered."""
 
 
 @lru_cache(maxsize=2)
