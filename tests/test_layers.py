@@ -37,7 +37,7 @@ OURS: dict[str, set[str]] = {
     "identity": LEAVES | VOCABULARY,
     "registry": LEAVES | VOCABULARY,
     "server": LEAVES | VOCABULARY | {"_proto", "telemetry"},
-    "signals": LEAVES | {"mesh.workload", "translate.names"},
+    "signals": LEAVES | {"mesh.workload", "telemetry.grpc_status", "translate.names"},
     "debug": LEAVES | VOCABULARY | {"signals", "telemetry"},
 }
 """Our own modules that each layer may import, besides itself. The shell (app, cli, settings, log, __main__) may all."""

@@ -26,6 +26,10 @@ def overrides(written: str, **where: str) -> str:
     return telemetry(f"metrics: [{{overrides: [{written}]}}]", **where)
 
 
+REQUESTS = {Metric.REQUESTS, Metric.GRPC_RESPONSES}
+"""What Istio counts as one, with a label for each."""
+
+
 def hidden(*texts: str, role: Role = Role.CLIENT, defaults: str = ROOT) -> set[Metric]:
     return set(shown(mesh(*texts, defaults=defaults), role).hidden)
 
@@ -48,7 +52,7 @@ def test_everything_is_shown_where_nobody_says_anything() -> None:
 @pytest.mark.parametrize(
     ("name", "metrics"),
     [
-        ("REQUEST_COUNT", {Metric.REQUESTS}),
+        ("REQUEST_COUNT", REQUESTS),
         ("REQUEST_DURATION", {Metric.DURATIONS}),
         ("TCP_OPENED_CONNECTIONS", {Metric.CONNECTIONS, Metric.TLS_CONNECTIONS}),
         ("TCP_CLOSED_CONNECTIONS", set()),
@@ -85,7 +89,7 @@ def test_bytes_are_left_out_when_both_of_istios_metrics_are() -> None:
 def test_mode_is_the_side_of_the_workload() -> None:
     client = overrides("{match: {metric: REQUEST_COUNT, mode: CLIENT}, disabled: true}")
 
-    assert hidden(client) == {Metric.REQUESTS}
+    assert hidden(client) == REQUESTS
     assert hidden(client, role=Role.SERVER) == set()
 
 
@@ -96,14 +100,14 @@ def test_the_narrower_policy_wins_metric_by_metric() -> None:
     other = overrides("{disabled: false}", name="other", selector="app: other")
 
     assert hidden(root) == set(Metric)
-    assert hidden(root, namespace, other) == set(Metric) - {Metric.REQUESTS}
-    assert hidden(root, namespace, workload, other) == set(Metric) - {Metric.REQUESTS, Metric.DURATIONS}
+    assert hidden(root, namespace, other) == set(Metric) - REQUESTS
+    assert hidden(root, namespace, workload, other) == set(Metric) - REQUESTS - {Metric.DURATIONS}
 
 
 def test_the_later_override_wins() -> None:
-    assert hidden(overrides("{disabled: true}, {match: {metric: REQUEST_COUNT}, disabled: false}, {}")) == set(
-        Metric
-    ) - {Metric.REQUESTS}
+    written = overrides("{disabled: true}, {match: {metric: REQUEST_COUNT}, disabled: false}, {}")
+
+    assert hidden(written) == set(Metric) - REQUESTS
 
 
 def test_labels_are_taken_away_by_istios_names_or_our_own() -> None:
@@ -192,7 +196,7 @@ def test_provider_of_kind_prometheus_is_this_servers_metrics_whatever_it_is_call
     in_force, problems = compiled(written + named)
 
     assert problems == ()
-    assert set(shown(in_force).hidden) == {Metric.REQUESTS}
+    assert set(shown(in_force).hidden) == REQUESTS
 
 
 def test_overrides_of_a_provider_that_is_no_longer_named_do_not_hold() -> None:

@@ -13,8 +13,8 @@ from xds_server.signals.window import Sight, Window
 TO_API = "cluster.outbound|80|v2|api;."
 
 
-def sight(*, limit: int = 9, host: str = "api", took: float = 5.0) -> Sight:
-    """10 calls from web to `host` of which 4 failed, half a minute after the server started."""
+def sight(*, limit: int = 9, host: str = "api", took: float = 5.0, down: int = 0) -> Sight:
+    """10 calls from web to `host`, half a minute after the server started: 4 failed, of the others `down` by gRPC."""
     ledger = Ledger(limit)
     window = Window(ledger, 0)
     report = ledger.open(lambda: Reporter("web", "shop"))
@@ -22,6 +22,7 @@ def sight(*, limit: int = 9, host: str = "api", took: float = 5.0) -> Sight:
     prefix = TO_API.replace("api", host)
     report.count(f"{prefix}upstream_rq_2xx", 6)
     report.count(f"{prefix}upstream_rq_5xx", 4)
+    report.count(f"{prefix}grpc.14", down)
     report.count(f"{prefix}upstream_cx_total", 4)
     report.count(f"{prefix}ssl.handshake", 3)
     report.count(f"{prefix}upstream_cx_overflow", 2)
@@ -55,6 +56,12 @@ def test_page_names_what_else_happened_and_nothing_that_did_not() -> None:
 
     assert "overflows 3" in page
     assert "retries" not in page
+
+
+def test_page_names_failures_of_grpc_among_the_errors() -> None:
+    assert "gRPC errors 6" in traffic_page(sight(down=6))
+    assert traffic_rows(sight(down=6))[0]["grpc_errors"] == 6
+    assert "gRPC" not in traffic_page(sight())
 
 
 def test_seconds_are_shown_as_milliseconds_without_an_exponent() -> None:

@@ -65,6 +65,7 @@ def versions() -> Sight:
         report.begin()
         report.count(f"cluster.outbound|80|{called}|api;.upstream_rq_2xx", count)
         report.count(f"cluster.outbound|80|{called}|api;.upstream_rq_5xx", count)
+        report.count(f"cluster.outbound|80|{called}|api;.grpc.14", count)
         report.count(f"cluster.outbound|80|{called}|api;.upstream_cx_tx_bytes_total", count)
         report.level(f"cluster.outbound|80|{called}|api;.upstream_rq_active", count)
         report.time(f"cluster.outbound|80|{called}|api;.upstream_rq_time", count, 8.0, [(5.0, count)])
@@ -116,6 +117,24 @@ def test_each_class_of_responses_is_there_from_the_first_request_on() -> None:
     classes = [labels["response_class"] for labels, _ in found]
 
     assert classes == ["2xx", "3xx", "4xx", "5xx"]
+
+
+def test_each_status_of_grpc_that_is_an_error_is_there_from_the_first_call_on() -> None:
+    found = samples(sight(down=6), "mesh_grpc_responses_total", TelemetryPolicies(), **WEB_TO_API)
+    counts = {labels["grpc_response_status"]: count for labels, count in found}
+
+    assert counts == {"0": 0, "2": 0, "4": 0, "12": 0, "13": 0, "14": 6, "15": 0}
+    assert samples(sight(), "mesh_grpc_responses_total", TelemetryPolicies()) == []
+
+
+def test_status_of_grpc_is_a_label_of_request_count_as_in_istio() -> None:
+    without = policies(override(MetricName.REQUEST_COUNT, grpc_response_status=None, destination_version=None))
+    disabled = policies(override(MetricName.REQUEST_COUNT, disabled=True))
+
+    ((labels, count),) = samples(versions(), "mesh_grpc_responses_total", without)
+    assert count == 7
+    assert set(labels) == {*WEB_TO_API} - {"destination_version"}
+    assert samples(versions(), "mesh_grpc_responses_total", disabled) == []
 
 
 def lines(seen: Sight) -> dict[str, float]:

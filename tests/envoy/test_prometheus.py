@@ -16,10 +16,13 @@ import pytest
 
 from tests.envoy.prometheus_server import SHIPPED, Prometheus, program
 from tests.envoy.running import Backend, Control, Envoy, envoy, free_port, get, until
+from tests.envoy.test_grpc_signals import GrpcApp, call
 from tests.envoy.test_traffic import Held, routes, rule, service
 
-REQUESTS = {"shop": 1000, "slow": 3, "flaky": 4, "narrow": 5, "gone": 40, "sick": 1, "late": 1}
-FAILED = {"shop": 37, "slow": 3, "flaky": 4, "narrow": 3, "gone": 40, "sick": 1, "late": 0}
+REQUESTS = {"shop": 1000, "slow": 3, "flaky": 4, "narrow": 5, "gone": 40, "sick": 1, "late": 1, "calls": 8}
+FAILED = {"shop": 37, "slow": 3, "flaky": 4, "narrow": 3, "gone": 40, "sick": 1, "late": 0, "calls": 0}
+UNAVAILABLE = 2
+"""Of those to `calls`, which are of gRPC, how many fail by their status."""
 BAD = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -58,6 +61,10 @@ class Site:
         for host in ("slow", "flaky", "gone", "sick", "late"):
             for _ in range(REQUESTS[host]):
                 self._call(host)
+        began = time.monotonic()
+        call(self.caller, "calls", b"OK", REQUESTS["calls"] - UNAVAILABLE)
+        call(self.caller, "calls", b"DOWN", UNAVAILABLE)
+        self.slowest["calls"] = time.monotonic() - began
 
     def _call(self, host: str) -> None:
         self.slowest[host] = max(self.slowest.get(host, 0), self.caller.call(host).seconds)
@@ -107,17 +114,18 @@ def panels() -> dict[str, list[dict[str, Any]]]:
     return {panel["title"]: panel["targets"] for panel in dashboard["panels"]}
 
 
-def policies(backends: Mapping[str, Backend]) -> str:
+def policies(backends: Mapping[str, Backend], calls: GrpcApp) -> str:
     """A service for each, and one that nobody is behind."""
     texts = [service(name, [backend]) for name, backend in backends.items()]
     gone = service("gone", [backends["shop"]]).replace(f"http: {backends['shop'].port}", f"http: {free_port()}")
+    grpc = service("calls", [backends["shop"]]).replace(f"http: {backends['shop'].port}", f"http: {calls.port}")
     once = [
         routes(host, f"[{{route: [{{destination: {{host: {host}}}}}], retries: {{attempts: 0}}, timeout: {timeout}}}]")
         + "---\n"
-        for host, timeout in (("slow", "0.1s"), ("gone", "60s"), ("sick", "60s"), ("shop", "60s"))
+        for host, timeout in (("slow", "0.1s"), ("gone", "60s"), ("sick", "60s"), ("shop", "60s"), ("calls", "60s"))
     ]
     return "".join([
-        *texts, gone, *once,
+        *texts, gone, grpc.replace("protocol: HTTP", "protocol: GRPC"), *once,
         routes("flaky", "[{route: [{destination: {host: flaky}}], retries: {attempts: 2, retryOn: 5xx}}]") + "---\n",
         rule("narrow", "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}"),
         rule("sick", "{outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 300s, maxEjectionPercent: 100}}"),
@@ -130,13 +138,16 @@ def site(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     program("prometheus")
     directory = tmp_path_factory.mktemp("prometheus")
     with contextlib.ExitStack() as parts:
-        backends = {name: parts.enter_context(contextlib.closing(Backend(name))) for name in REQUESTS if name != "gone"}
+        backends = {
+            name: parts.enter_context(contextlib.closing(Backend(name))) for name in REQUESTS.keys() - {"gone", "calls"}
+        }
+        calls = parts.enter_context(contextlib.closing(GrpcApp()))
         control = Control(
             directory, "--no-validation", "--scrape-interval", "3", "--state-dir", str(directory / "state")
         )
         parts.callback(control.close)
         prometheus = parts.enter_context(contextlib.closing(Prometheus(directory, control.debug_port)))
-        control.write("mesh.yaml", policies(backends))
+        control.write("mesh.yaml", policies(backends, calls))
         caller = parts.enter_context(
             contextlib.closing(envoy(control, envoy_binary, directory, "web", metrics_interval=1))
         )
@@ -150,11 +161,15 @@ def site(envoy_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         until(lambda: prometheus.query(acknowledged)[0][1] > before, what="an edit is acknowledged")
         found = Site(control, caller, prometheus, backends)
         found.send()
-        total = "sum(mesh_requests_total)"
-        until(
-            lambda: prometheus.query(total) and prometheus.query(total)[0][1] == sum(REQUESTS.values()),
-            what="Prometheus has every request",
-        )
+        totals = {
+            "sum(mesh_requests_total)": sum(REQUESTS.values()),
+            "sum(mesh_grpc_responses_total)": REQUESTS["calls"],
+        }
+        for total, count in totals.items():
+            until(
+                lambda: prometheus.query(total) and prometheus.query(total)[0][1] == count,  # noqa: B023
+                what="Prometheus has every request",
+            )
         until(lambda: not found.prometheus.query("sum(mesh_active_requests) > 0"), what="and that all have ended")
         found.at = time.time()
         yield found
@@ -186,7 +201,10 @@ def test_promtool_has_nothing_against_the_metrics_but_a_name(site: Site) -> None
 def test_requests_and_failures_are_what_was_sent(site: Site) -> None:
     """1,000 of which 37 failed are 1,000 and 37."""
     assert site.counted("Requests") == {f"web to {host}": count for host, count in REQUESTS.items()}
-    assert site.counted("Errors") == {f"web to {host}": FAILED[host] / count for host, count in REQUESTS.items()}
+    assert site.counted("Errors") == {
+        **{f"web to {host}": FAILED[host] / count for host, count in REQUESTS.items()},
+        "gRPC web to calls": UNAVAILABLE / REQUESTS["calls"],
+    }
 
 
 def test_rates_have_what_new_services_were_asked_first(site: Site) -> None:
@@ -194,7 +212,12 @@ def test_rates_have_what_new_services_were_asked_first(site: Site) -> None:
     an_hour = {legend: rate * 3600 for legend, rate in site.shown("Requests").items()}
 
     assert 1000 <= an_hour["web to shop"] <= 1500  # Prometheus carries a rate on to now, from a few seconds of samples
-    assert site.shown("Errors") == pytest.approx({f"web to {host}": FAILED[host] / REQUESTS[host] for host in REQUESTS})
+    assert site.shown("Errors") == pytest.approx(
+        {
+            **{f"web to {host}": FAILED[host] / REQUESTS[host] for host in REQUESTS},
+            "gRPC web to calls": UNAVAILABLE / REQUESTS["calls"],
+        }
+    )
 
 
 def test_every_other_signal_is_what_happened(site: Site) -> None:
@@ -251,7 +274,7 @@ def test_alerts_find_what_is_wrong_and_nothing_else(site: Site) -> None:
     may_be_slow = {"late", "narrow"} | {host for host, seconds in site.slowest.items() if seconds > 1}
 
     assert {name: found for name, found in about.items() if found} == {
-        "ServiceErrors": {"flaky", "gone", "narrow", "sick", "slow"},
+        "ServiceErrors": {"calls", "flaky", "gone", "narrow", "sick", "slow"},
         "LimitsHit": {"narrow"},
         "EndpointsEjected": {"sick"},
         "ConnectionsFail": {"gone"},

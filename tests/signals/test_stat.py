@@ -19,11 +19,13 @@ REVIEWS = Called("reviews.default.svc.cluster.local", "v1")
         (CALLED + "upstream_rq_time", REVIEWS, Latency.DURATION),
         (CALLED + "upstream_rq_per_try_timeout", REVIEWS, Count.TIMEOUTS),
         (CALLED + "upstream_rq_pending_active", REVIEWS, Level.PENDING_REQUESTS),
+        (CALLED + "grpc.14", REVIEWS, Count.GRPC_UNAVAILABLE),
         (CALLED + "ssl.handshake", REVIEWS, Count.TLS_CONNECTIONS),
         (CALLED + "outlier_detection.ejections_active", REVIEWS, Level.EJECTED_ENDPOINTS),
         ("cluster.PassthroughCluster.upstream_rq_5xx", Called("PassthroughCluster"), Count.RESPONSES_5XX),
         ("cluster.inbound|8080||;.upstream_rq_pending_overflow", Served(8080), Count.REQUESTS_REFUSED),
         ("cluster.inbound|8080||;.upstream_rq_1xx", Served(8080), Count.RESPONSES_1XX),
+        ("cluster.inbound|8080||;.grpc.0", Served(8080), Count.GRPC_OK),
         ("cluster.InboundPassthroughCluster.upstream_cx_connect_fail", Served(0), Count.CONNECT_FAILURES),
         ("http.inbound_0.0.0.0_8080;.downstream_rq_4xx", Served(8080), Count.RESPONSES_4XX),
         ("http.inbound_127.0.0.2_8080;.downstream_rq_time", Served(8080), Latency.DURATION),
@@ -47,6 +49,8 @@ def test_statistic_tells_one_thing_of_one_service_and_proxies_keep_it(
     [
         CALLED + "upstream_rq_200",
         CALLED + "external.upstream_rq_2xx",
+        CALLED + "grpc.17",  # a server may answer what it likes, and would make as many statistics
+        CALLED + "grpc.failure",
         CALLED + "membership_total",
         CALLED + "circuit_breakers.default.cx_open",
         "cluster.inbound|8080||;.upstream_rq_2xx",

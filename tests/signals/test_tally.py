@@ -1,7 +1,9 @@
-"""Durations: what buckets tell, and what is made of them."""
+"""What is made of what was counted: errors, and durations by their buckets."""
 
 from __future__ import annotations
 
+from xds_server.signals.edge import Side
+from xds_server.signals.quantity import Count
 from xds_server.signals.tally import BOUNDS, Tally
 
 
@@ -42,3 +44,23 @@ def test_durations_without_buckets_are_in_none() -> None:
     tally.time(3, 9.0, [])
 
     assert tally.within == [0] * len(BOUNDS)
+
+
+def test_status_of_grpc_that_is_the_servers_fault_is_an_error() -> None:
+    """By OpenTelemetry's conventions: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS."""
+    tally = Tally()
+    for count in Count:
+        if count.name.startswith("GRPC_"):
+            tally.counts[count] = 1
+
+    assert (tally.grpc_responses, tally.grpc_errors) == (17, 6)
+    assert [tally.errors(side) for side in Side] == [6, 6]
+
+
+def test_error_that_the_callers_proxy_counts_both_ways_is_one() -> None:
+    """The proxy of who is called does not: what that answers to gRPC is HTTP's 200 to the caller."""
+    tally = Tally()
+    tally.counts[Count.RESPONSES_5XX], tally.counts[Count.GRPC_UNAVAILABLE] = 3, 4
+
+    assert tally.errors(Side.SOURCE) == 4
+    assert tally.errors(Side.DESTINATION) == 7

@@ -56,6 +56,21 @@ def test_most_errors_come_first_lately_and_then_in_all() -> None:
     assert [row.edge.destination for row in rows(window.sight(5))] == ["bad", "was-bad", "busy"]
 
 
+def test_failures_of_grpc_are_in_the_error_rate_and_never_more_than_all() -> None:
+    """A call is a request when its answer begins, and may fail in a later minute."""
+    ledger = Ledger(9)
+    window = Window(ledger, 0)
+    add(ledger, "api", 10)
+    report = ledger.open(lambda: Reporter("web", "shop"))
+    report.begin()
+    report.count("cluster.outbound|80||api;.grpc.13", 4)
+    row = only(window, 5)
+    report.count("cluster.outbound|80||api;.grpc.13", 8)
+
+    assert (row.errors, row.error_rate) == (4, 0.4)
+    assert only(window, 5).error_rate == 1
+
+
 def test_sight_stays_as_it_was() -> None:
     """It is read in another thread while proxies go on telling."""
     ledger = Ledger(9)

@@ -34,7 +34,7 @@ from xds_server.problem import Problem
 
 ANSWERS: Mapping[MetricName, tuple[Asked, ...]] = {
     MetricName.ALL_METRICS: tuple(asked for parts in PARTS.values() for asked in parts),
-    MetricName.REQUEST_COUNT: (Asked(Metric.REQUESTS),),
+    MetricName.REQUEST_COUNT: (Asked(Metric.REQUESTS), Asked(Metric.GRPC_RESPONSES)),
     MetricName.REQUEST_DURATION: (Asked(Metric.DURATIONS),),
     MetricName.REQUEST_SIZE: (Asked(Metric.REQUEST_BYTES, Part.HTTP),),
     MetricName.RESPONSE_SIZE: (Asked(Metric.RESPONSE_BYTES, Part.HTTP),),

@@ -11,6 +11,7 @@ from xds_server.signals.window import Row, Sight, rows
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _BESIDE = (
     ("ejected_endpoints", "ejected now", True),
+    ("grpc_errors", "gRPC errors", True),
     ("pending_requests", "pending now", False),
     ("retries", "retries", False),
     ("timeouts", "timeouts", False),
@@ -123,7 +124,8 @@ def _row(row: Row) -> dict[str, object]:
         "pending_requests": row.level(Level.PENDING_REQUESTS),
         "ejected_endpoints": row.level(Level.EJECTED_ENDPOINTS),
         "requests": row.total.requests,
-        "errors": row.total.errors,
+        "errors": row.errors,
+        "grpc_errors": row.total.grpc_errors,
         "retries": row.count(Count.RETRIES),
         "timeouts": row.count(Count.TIMEOUTS),
         "overflows": row.overflows,

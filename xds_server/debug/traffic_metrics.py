@@ -1,7 +1,7 @@
 """The `mesh_` part of /metrics: what proxies told of their traffic, as far as policies show it.
 
 All counts are 0 when the server starts, and there are never more series than the ledger may have edges, times what is
-here: 90,000 lines at most by default. The counts of a new edge are shown as 0 at first: Prometheus takes a series to
+here: 120,000 lines at most by default. The counts of a new edge are shown as 0 at first: Prometheus takes a series to
 begin with the value that it sees first, and would make no rate of what was counted by then. They are written as text
 at once: as values of prometheus_client, which the server's own few metrics are, they would take the loop seconds.
 """
@@ -16,7 +16,7 @@ from xds_server.mesh.metrics import Exposure, Metric
 from xds_server.mesh.telemetry import TelemetryPolicies
 from xds_server.mesh.workload import Role
 from xds_server.signals.edge import Edge, Side, Teller, Told
-from xds_server.signals.quantity import OVERFLOWS, RESPONSES, Count, Level
+from xds_server.signals.quantity import GRPC_ERRORS, GRPC_RESPONSES, OVERFLOWS, RESPONSES, Count, Level
 from xds_server.signals.tally import BOUNDS, Tally
 from xds_server.signals.window import Sight
 
@@ -38,6 +38,8 @@ _LEVELS: tuple[tuple[Metric, str, Level], ...] = (
 )
 _ALWAYS = ("2xx", "3xx", "4xx", "5xx")
 """Response classes that are there from the first request on, so that each has a rate from its own first one on."""
+_ALWAYS_GRPC = {"0", *GRPC_ERRORS}
+"""Likewise, from the first answer of gRPC on."""
 _ROLES = {Side.SOURCE: Role.CLIENT, Side.DESTINATION: Role.SERVER}
 _Sample: TypeAlias = tuple[tuple[()] | tuple[str, str], float]
 """A metric's own label, if it has one, and a value."""
@@ -105,6 +107,8 @@ def _lines(sight: Sight, policies: TelemetryPolicies) -> Iterator[str]:
     tallies, levels = _rows(sight.tallies, policies, sight.new), _rows(sight.levels, policies)
     yield from _head(Metric.REQUESTS, "counter", "HTTP requests, by the class of their last answer")
     yield from _series(Metric.REQUESTS, tallies, _requests)
+    yield from _head(Metric.GRPC_RESPONSES, "counter", "Calls of gRPC that ended, by the status of their last answer")
+    yield from _series(Metric.GRPC_RESPONSES, tallies, _grpc_responses)
     yield from _head(Metric.DURATIONS, "histogram", "How long requests took until the end of their answer")
     yield from _durations(Metric.DURATIONS, tallies)
     for metric, what, counts in _COUNTS:
@@ -132,6 +136,12 @@ def _requests(tally: Tally) -> Iterator[_Sample]:
     for group, count in RESPONSES.items():
         if tally.counts[count] or (tally.requests and group in _ALWAYS):
             yield ("response_class", group), tally.counts[count]
+
+
+def _grpc_responses(tally: Tally) -> Iterator[_Sample]:
+    for code, count in GRPC_RESPONSES.items():
+        if tally.counts[count] or (tally.grpc_responses and code in _ALWAYS_GRPC):
+            yield ("grpc_response_status", code), tally.counts[count]
 
 
 def _durations(name: Metric, rows: Iterable[_Row[Tally]]) -> Iterator[str]:

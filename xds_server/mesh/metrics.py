@@ -21,6 +21,7 @@ class Metric(enum.StrEnum):
     """Every metric of traffic, by its name."""
 
     REQUESTS = "mesh_requests_total"
+    GRPC_RESPONSES = "mesh_grpc_responses_total"
     DURATIONS = "mesh_request_duration_milliseconds"
     REQUEST_BYTES = "mesh_request_bytes_total"
     RESPONSE_BYTES = "mesh_response_bytes_total"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from xds_server.telemetry import grpc_status
+
 
 class Count(enum.IntEnum):
     """What only grows."""
@@ -28,6 +30,24 @@ class Count(enum.IntEnum):
     CONNECTIONS_REFUSED = enum.auto()
     RETRIES_REFUSED = enum.auto()
     EJECTIONS = enum.auto()
+    GRPC_OK = enum.auto()
+    """Answers of gRPC, by their status; HTTP's is 200."""
+    GRPC_CANCELLED = enum.auto()
+    GRPC_UNKNOWN = enum.auto()
+    GRPC_INVALID_ARGUMENT = enum.auto()
+    GRPC_DEADLINE_EXCEEDED = enum.auto()
+    GRPC_NOT_FOUND = enum.auto()
+    GRPC_ALREADY_EXISTS = enum.auto()
+    GRPC_PERMISSION_DENIED = enum.auto()
+    GRPC_RESOURCE_EXHAUSTED = enum.auto()
+    GRPC_FAILED_PRECONDITION = enum.auto()
+    GRPC_ABORTED = enum.auto()
+    GRPC_OUT_OF_RANGE = enum.auto()
+    GRPC_UNIMPLEMENTED = enum.auto()
+    GRPC_INTERNAL = enum.auto()
+    GRPC_UNAVAILABLE = enum.auto()
+    GRPC_DATA_LOSS = enum.auto()
+    GRPC_UNAUTHENTICATED = enum.auto()
 
 
 class Level(enum.IntEnum):
@@ -49,6 +69,12 @@ Quantity = Count | Level | Latency
 
 RESPONSES = {f"{number}xx": count for number, count in enumerate(tuple(Count)[: Count.RESPONSES_5XX + 1], start=1)}
 """By response class."""
+GRPC_RESPONSES = {str(code): Count[f"GRPC_{name}"] for code, name in enumerate(grpc_status.NAMES)}
+"""By status, as `grpc-status` has it."""
+GRPC_ERRORS = {
+    code: count for code, count in GRPC_RESPONSES.items() if grpc_status.name(code) in grpc_status.SERVER_ERRORS
+}
+"""Those of them that are the server's fault."""
 OVERFLOWS = {
     "requests": Count.REQUESTS_REFUSED,
     "connections": Count.CONNECTIONS_REFUSED,

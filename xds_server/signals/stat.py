@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from xds_server.signals.quantity import RESPONSES, Count, Latency, Level, Quantity
+from xds_server.signals.quantity import GRPC_RESPONSES, RESPONSES, Count, Latency, Level, Quantity
 from xds_server.translate import names
 
 
@@ -39,8 +39,12 @@ class Stat:
     quantity: Quantity
 
 
+_GRPC: Mapping[str, Quantity] = {f"grpc.{code}": count for code, count in GRPC_RESPONSES.items()}
+"""One for each call that ended, by its last answer, of whatever cluster it went to. Not those of which a server makes a
+status of its own, for then it would make statistics."""
 _TO_SERVICE: Mapping[str, Quantity] = {
     **{f"upstream_rq_{group}": count for group, count in RESPONSES.items()},
+    **_GRPC,
     "upstream_rq_time": Latency.DURATION,
     "upstream_rq_active": Level.ACTIVE_REQUESTS,
     "upstream_rq_pending_active": Level.PENDING_REQUESTS,
@@ -64,6 +68,7 @@ _TO_APPLICATION: Mapping[str, Quantity] = {
     name: _TO_SERVICE[name]
     for name in (
         "upstream_rq_1xx",
+        *_GRPC,
         "upstream_rq_pending_active",
         "upstream_rq_retry",
         "upstream_rq_pending_overflow",
@@ -73,8 +78,9 @@ _TO_APPLICATION: Mapping[str, Quantity] = {
         "upstream_cx_connect_fail",
     )
 }
-"""Between the proxy and its own application; callers are counted as they come in, but for 101, which begins another
-protocol: of what was sent to callers, 1xx is also the 100 by which Envoy has a body sent, and so no last answer."""
+"""Between the proxy and its own application; callers are counted as they come in, but for two things: how gRPC ended,
+which is told of clusters only, and 101, which begins another protocol: of what was sent to callers, 1xx is also the 100
+by which Envoy has a body sent, and so no last answer."""
 _FROM_CALLER_HTTP: Mapping[str, Quantity] = {
     **{f"downstream_rq_{group}": count for group, count in RESPONSES.items() if count is not Count.RESPONSES_1XX},
     "downstream_rq_time": Latency.DURATION,

@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xds_server.signals.quantity import RESPONSES, Count
+from xds_server.signals.edge import Side
+from xds_server.signals.quantity import GRPC_ERRORS, GRPC_RESPONSES, RESPONSES, Count
 
 BOUNDS = (
     0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
@@ -37,9 +38,24 @@ class Tally:
         return int(sum(self.counts[count] for count in RESPONSES.values()))
 
     @property
-    def errors(self) -> int:
-        """Those that were answered 5xx."""
-        return int(self.counts[Count.RESPONSES_5XX])
+    def grpc_responses(self) -> int:
+        """Calls of gRPC that ended with a status."""
+        return int(sum(self.counts[count] for count in GRPC_RESPONSES.values()))
+
+    @property
+    def grpc_errors(self) -> int:
+        """Those of them whose status is the server's fault."""
+        return int(sum(self.counts[count] for count in GRPC_ERRORS.values()))
+
+    def errors(self, side: Side) -> int:
+        """Requests that were answered 5xx, or by gRPC with a status that is the server's fault.
+
+        What a caller's proxy answers itself to a call of gRPC, it counts both ways: 5xx, and UNAVAILABLE. So at the
+        source as many of the one are taken to be the other; where HTTP and gRPC fail alike, that may be too many.
+        """
+        answered, unavailable = self.counts[Count.RESPONSES_5XX], self.counts[Count.GRPC_UNAVAILABLE]
+        twice = min(answered, unavailable) if side is Side.SOURCE else 0
+        return int(answered + self.grpc_errors - twice)
 
     def copy(self) -> Tally:
         """As it is now."""

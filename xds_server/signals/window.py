@@ -40,9 +40,20 @@ class Row:
         return self.recent.requests / self.seconds if self.seconds else 0.0
 
     @property
+    def recent_errors(self) -> int:
+        """Requests that failed, lately."""
+        return self.recent.errors(self.edge.side)
+
+    @property
+    def errors(self) -> int:
+        """The same since the server started."""
+        return self.total.errors(self.edge.side)
+
+    @property
     def error_rate(self) -> float | None:
         """Part of the requests that failed, lately; None without requests."""
-        return self.recent.errors / self.recent.requests if self.recent.requests else None
+        # A call of gRPC is a request when its answer begins, and may be an error when that ends.
+        return min(1.0, self.recent_errors / self.recent.requests) if self.recent.requests else None
 
     @property
     def tls_share(self) -> float | None:
@@ -166,4 +177,4 @@ def rows(sight: Sight) -> tuple[Row, ...]:
 
 
 def _worst_first(row: Row) -> tuple[object, ...]:
-    return (-row.recent.errors, -row.total.errors, -row.recent.requests, -row.total.requests, row.edge)
+    return (-row.recent_errors, -row.errors, -row.recent.requests, -row.total.requests, row.edge)
