@@ -80,3 +80,16 @@ def test_routes_that_only_a_sidecar_brings_into_force_send_by_the_same_rule() ->
 
     assert [route.name for route in reviews.routes] == ["shop"]
     assert {to.backend for to in reviews.destinations} == {reviews.backend}
+
+
+def test_host_that_a_wildcard_not_in_force_would_send_there_is_shared_with_others() -> None:
+    """Else one such wildcard would have every host told anew to those whom the rule selects."""
+    wide, own = (
+        istio("VirtualService", f"hosts: ['{host}'], http: [{{route: [{{destination: {{host: {to}}}}}]}}]", name=to)
+        for host, to in (("*.shop", "reviews"), ("other.shop", "other.shop"))
+    )
+    found, _ = compiled(entry("reviews") + entry("other.shop") + RULES + wide + own)
+    selected, other = (view_for(found, workload(app=app)).virtual_hosts for app in ("web", "batch"))
+
+    assert [host.host for host in selected] == ["other.shop", "reviews"]
+    assert [mine is theirs for mine, theirs in zip(selected, other, strict=True)] == [True, False]

@@ -28,13 +28,16 @@ class Scope:
         backends: by service host, sorted by host.
         virtual_hosts: sorted by host; HTTP names, those of no service included.
         gateway_routes: by gateway ("namespace/name"), the rules of VirtualServices that name it, by precedence.
+        selected: those of the backends that are as rules for some workloads only have them.
     """
 
     namespace: str
     backends: Mapping[str, Backend] = field(default_factory=dict)
     virtual_hosts: tuple[VirtualHost, ...] = ()
     gateway_routes: Mapping[str, tuple[GatewayRoutes, ...]] = field(default_factory=dict)
+    selected: Mapping[str, Backend] = field(default_factory=dict)
     _ruled: dict[tuple[SelectiveRule, ...], Scope] = field(default_factory=dict, init=False, repr=False)
+    _heard: dict[VirtualHost, VirtualHost] = field(default_factory=dict, init=False, repr=False)
 
     def ruled(self, rules: tuple[SelectiveRule, ...]) -> Scope:
         """The same with these rules in force, the first one for a host before others; one object for the same rules."""
@@ -50,8 +53,18 @@ class Scope:
                     gateway: tuple(gateway_routes_with_backends(found, backends) for found in routes)
                     for gateway, routes in self.gateway_routes.items()
                 },
+                backends,
             )
         return self._ruled[rules]
+
+    def ruled_from(self, namespaces: frozenset[str], found: VirtualHost) -> VirtualHost:
+        """One of its hosts under the VirtualServices of these namespaces alone; one object for the same."""
+        heard = found.ruled_from(namespaces)
+        if heard is found or not self.selected:
+            return heard
+        if heard not in self._heard:
+            self._heard[heard] = with_backends(heard, self.selected)
+        return self._heard[heard]
 
     @cached_property
     def all_backends(self) -> tuple[Backend, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from xds_server.mesh.gateway import GatewayRoutes
 from xds_server.mesh.route import Backend, ConnectionRoute, Destination, Route, WeightedDestination
 from xds_server.mesh.service import Labels
-from xds_server.mesh.virtual_host import Claim, VirtualHost
+from xds_server.mesh.virtual_host import VirtualHost
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,11 @@ class SelectiveRule:
 
 
 def with_backends(found: VirtualHost, backends: Mapping[str, Backend]) -> VirtualHost:
-    """The same host, sending to these backends instead of those of the same name; itself when it sends to none."""
-    if found.host not in backends and not any(to.host in backends for to in found.all_destinations):
+    """The same host, sending to these backends instead of those of the same name; itself when it sends to none.
+
+    Its claims are as they were: what of them comes into force needs the backends then.
+    """
+    if found.host not in backends and not any(to.host in backends for to in found.destinations):
         return found
     return replace(
         found,
@@ -40,15 +43,6 @@ def with_backends(found: VirtualHost, backends: Mapping[str, Backend]) -> Virtua
         routes=tuple(_route(route, backends) for route in found.routes),
         connections=tuple(_connection(route, backends) for route in found.connections),
         untold=tuple(_route(route, backends) for route in found.untold),
-        claims=tuple(tuple(_claim(claim, backends) for claim in near) for near in found.claims),
-    )
-
-
-def _claim(claim: Claim, backends: Mapping[str, Backend]) -> Claim:
-    return Claim(
-        claim.namespace,
-        tuple(_route(route, backends) for route in claim.routes),
-        tuple(_connection(route, backends) for route in claim.connections),
     )
 
 

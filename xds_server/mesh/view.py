@@ -296,7 +296,7 @@ def _visible(
     seen = [found for found in scope.virtual_hosts if found.backend is None or found.host in hosts]
     let_in = ((found, frozenset(n for n in found.namespaces if imports(wanted, n, found.host))) for found in seen)
     virtual_hosts = tuple(
-        found.ruled_from(namespaces) for found, namespaces in let_in if found.backend is not None or namespaces
+        scope.ruled_from(namespaces, found) for found, namespaces in let_in if found.backend is not None or namespaces
     )
     # Services that a visible route sends to are imported too: a Sidecar alone must not break a route (Istio's rule).
     routed = {destination.host for virtual_host in virtual_hosts for destination in virtual_host.destinations}

@@ -84,12 +84,11 @@ class VirtualHost:
     @property
     def destinations(self) -> Iterator[Destination]:
         """Everything that its rules send to, mirrors included."""
-        return _destinations(self)
-
-    @property
-    def all_destinations(self) -> Iterator[Destination]:
-        """The same, also of claims that are not in force."""
-        return chain.from_iterable(map(_destinations, self._all_told))
+        for route in self.routes:
+            yield from (weighted.destination for weighted in route.destinations)
+            yield from (mirror.destination for mirror in route.mirrors)
+        for connection in self.connections:
+            yield from (weighted.destination for weighted in connection.destinations)
 
     @property
     def _all_claims(self) -> Iterator[Claim]:
@@ -109,11 +108,3 @@ class VirtualHost:
         """The VirtualService documents behind it, each once, in order."""
         origins = (*(route.origin for route in self.routes), *(route.origin for route in self.connections))
         return tuple(dict.fromkeys(origin for origin in origins if origin is not None))
-
-
-def _destinations(told: VirtualHost | Claim) -> Iterator[Destination]:
-    for route in told.routes:
-        yield from (weighted.destination for weighted in route.destinations)
-        yield from (mirror.destination for mirror in route.mirrors)
-    for connection in told.connections:
-        yield from (weighted.destination for weighted in connection.destinations)
