@@ -149,5 +149,14 @@ def test_old_and_new_together_are_refused() -> None:
     assert found == [("host", "host is the old spelling of hosts, and both are set")]
 
 
+@pytest.mark.parametrize("percentage", ["4", "{value: 4}", "[]"])
+def test_nothing_that_is_written_under_the_new_name_is_overwritten(percentage: str) -> None:
+    route = f"{{redirect: {{uri: /}}, mirrorPercent: 10, mirrorPercentage: {percentage}}}"
+    found = errors("VirtualService", f"hosts: [a]\nhttp: [{route}]")
+
+    message = "mirrorPercent is the old spelling of mirrorPercentage.value, and both are set"
+    assert ("http[0].mirrorPercent", message) in found
+
+
 def test_every_row_says_since_when() -> None:
     assert all(row.since and row.advice() for row in OLD_SPELLINGS)

@@ -132,7 +132,7 @@ def _apply(row: OldSpelling, pattern: Path, done: Rewritten) -> Rewritten:
 def _moved(row: OldSpelling, path: Path, old_value: object, done: Rewritten) -> Rewritten:
     spec = _without(done.spec, path)
     new_path: Path = (*path[:-1], *row.new.split("."))
-    if row.new and value_at(spec, new_path) is not None:
+    if row.new and _is_taken(spec, new_path, len(path)):
         return Rewritten(spec, done.positions, (*done.findings, _clash(row, path)))
     findings = (*done.findings, _note(row, path))
     if not row.new:
@@ -140,6 +140,12 @@ def _moved(row: OldSpelling, path: Path, old_value: object, done: Rewritten) -> 
     new_value = row.value(old_value) if row.value else old_value
     positions = done.positions.linked(("spec", *path), ("spec", *new_path))
     return Rewritten(_with(spec, new_path, new_value), positions, findings)
+
+
+def _is_taken(spec: object, path: Path, below: int) -> bool:
+    """Whether there is a value at a path, or one into which nothing more fits on the way to it."""
+    on_the_way = (value_at(spec, path[:length]) for length in range(below, len(path)))
+    return value_at(spec, path) is not None or not all(isinstance(value, dict | None) for value in on_the_way)
 
 
 def _with(value: object, path: Path, new: object) -> object:
