@@ -113,3 +113,13 @@ def _answer_and_leave(server: socket.socket, answer: bytes, heard: list[bytes] |
 def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(ConfigurationError, match="--server"):
         list(entries(Address("127.0.0.1", free_port())))
+
+
+def test_a_port_that_speaks_no_http_is_said_to_be_the_wrong_one() -> None:
+    """The xDS port, which does not go away either."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+        threading.Thread(target=_answer_and_leave, args=(server, settings)).start()
+
+        with pytest.raises(ConfigurationError, match="no debug port"):
+            list(entries(Address("127.0.0.1", server.getsockname()[1])))

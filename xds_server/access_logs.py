@@ -39,19 +39,28 @@ def entries(server: Address, *, wanted: Wanted = ALL, follow: bool = False) -> I
     """
     asked = {"service": wanted.service, "failed": str(wanted.failed).lower(), "follow": str(follow).lower()}
     query = asked if wanted.tail is None else {**asked, "tail": str(wanted.tail)}
-    url = f"http://{server}/debug/logs?{urllib.parse.urlencode(query)}"
-    try:
-        with urllib.request.urlopen(url, timeout=None if follow else _PATIENCE) as answer:
+    with _opened(server, urllib.parse.urlencode(query), None if follow else _PATIENCE) as answer:
+        try:
             yield from map(json.loads, answer)
-    except (http.client.HTTPException, json.JSONDecodeError):
-        raise _gone(server) from None
+        except (http.client.HTTPException, OSError, json.JSONDecodeError):
+            raise _gone(server) from None
+    if follow:
+        raise _gone(server)
+
+
+def _opened(server: Address, query: str, patience: float | None) -> http.client.HTTPResponse:
+    url = f"http://{server}/debug/logs?{query}"
+    try:
+        answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=patience)
     except urllib.error.HTTPError as error:
         raise ConfigurationError(f"http://{server}/: {_reason(error)}") from None
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise ConfigurationError(f"no server answers at {server} ({reason}); say where: --server HOST:PORT") from None
-    if follow:
-        raise _gone(server)
+    except http.client.HTTPException:
+        message = f"what answers at {server} is no debug port; say where that is: --server HOST:PORT"
+        raise ConfigurationError(message) from None
+    return answer
 
 
 def _gone(server: Address) -> ConfigurationError:
