@@ -330,14 +330,14 @@ class _Made:
 
 
 class _TurnedAway:
-    """Of whom it was said: an Envoy comes back by the same connection with every report of its metrics."""
+    """Of whom it was said: an Envoy comes back with every report of its metrics, by a new connection each time."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, str], datetime] = {}
 
     def is_new(self, peer: Peer, reason: str, now: datetime) -> bool:
-        """Whether it is to be said of this connection, for the first time or once more; it counts as said then."""
-        key = (peer.address, reason)
+        """Whether it is to be said of this address, for the first time or once more; it counts as said then."""
+        key = (peer.ip or peer.address, reason)
         said = self._said.get(key)
         if said is not None and now - said < _SAID_AGAIN:
             return False
@@ -350,7 +350,7 @@ class _TurnedAway:
 
 _SAID_AGAIN = timedelta(minutes=5)
 _MOST_SAID = 1000
-"""Connections that are remembered."""
+"""Addresses, each with a reason, that are remembered."""
 
 
 @lru_cache(maxsize=2)
